@@ -1,0 +1,36 @@
+/*
+ * A VM's guest-physical memory as the hypervisor sees it: a short list of extents, each mapped
+ * whole. Every access by guest-physical address goes through here and is checked against this list,
+ * so nothing a guest names can reach outside its own memory.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+#define GMEM_EXTENTS_MAX 64
+
+struct gmem_extent {
+        gpa_t gpa;
+        uint64_t size; /* bytes */
+        uint8_t *host; /* the hypervisor's pointer to the first byte */
+};
+
+/* extents are sorted by gpa and do not overlap. */
+struct gmem {
+        struct gmem_extent extent[GMEM_EXTENTS_MAX];
+        size_t count;
+};
+
+/* Add an extent. -EINVAL: empty, wraps or overlaps another; -ENOSPC: the list is full. */
+must_check int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *host);
+
+/*
+ * The host pointer to len bytes from gpa, or NULL when they are not wholly inside the VM's memory.
+ * Bytes that lie in two adjacent extents whose host memory is not adjacent also give NULL.
+ */
+void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len);
+
+/* Copy between the hypervisor and the guest, over extent borders. -EFAULT: not the VM's memory. */
+must_check int gmem_read(const struct gmem *mem, gpa_t gpa, void *dst, uint64_t len);
+must_check int gmem_write(const struct gmem *mem, gpa_t gpa, const void *src, uint64_t len);
+must_check int gmem_zero(const struct gmem *mem, gpa_t gpa, uint64_t len);

@@ -1,0 +1,193 @@
+/*
+ * Privileged x86-64 instructions as inline functions, and the architectural numbers more than one
+ * file needs. Names follow the SDM. Nothing here keeps state.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+/* Control register bits, SDM vol. 3 2.5. */
+#define CR0_PE (1ull << 0)
+#define CR0_MP (1ull << 1)
+#define CR0_ET (1ull << 4)
+#define CR0_NE (1ull << 5)
+#define CR0_WP (1ull << 16)
+#define CR0_NW (1ull << 29)
+#define CR0_CD (1ull << 30)
+#define CR0_PG (1ull << 31)
+
+#define CR4_PAE        (1ull << 5)
+#define CR4_PGE        (1ull << 7)
+#define CR4_OSFXSR     (1ull << 9)
+#define CR4_OSXMMEXCPT (1ull << 10)
+#define CR4_VMXE       (1ull << 13)
+#define CR4_SMXE       (1ull << 14)
+#define CR4_PCIDE      (1ull << 17)
+#define CR4_OSXSAVE    (1ull << 18)
+#define CR4_SMEP       (1ull << 20)
+
+#define RFLAGS_FIXED (1ull << 1)
+#define RFLAGS_TF    (1ull << 8)
+#define RFLAGS_IF    (1ull << 9)
+#define RFLAGS_DF    (1ull << 10)
+
+/* Model-specific registers, SDM vol. 4. */
+#define MSR_APIC_BASE          0x1b
+#define MSR_FEATURE_CONTROL    0x3a
+#define MSR_TSC_ADJUST         0x3b
+#define MSR_SYSENTER_CS        0x174
+#define MSR_SYSENTER_ESP       0x175
+#define MSR_SYSENTER_EIP       0x176
+#define MSR_PAT                0x277
+#define MSR_TSC_DEADLINE       0x6e0
+#define MSR_EFER               0xc0000080
+#define MSR_STAR               0xc0000081
+#define MSR_LSTAR              0xc0000082
+#define MSR_CSTAR              0xc0000083
+#define MSR_FMASK              0xc0000084
+#define MSR_FS_BASE            0xc0000100
+#define MSR_GS_BASE            0xc0000101
+#define MSR_KERNEL_GS_BASE     0xc0000102
+#define MSR_TSC_AUX            0xc0000103
+
+#define APIC_BASE_BSP    (1ull << 8)
+#define APIC_BASE_X2APIC (1ull << 10)
+#define APIC_BASE_ENABLE (1ull << 11)
+
+#define EFER_SCE (1ull << 0)
+#define EFER_LME (1ull << 8)
+#define EFER_LMA (1ull << 10)
+#define EFER_NXE (1ull << 11)
+
+/* Exception vectors, SDM vol. 3 table 6-1. */
+#define VECTOR_NMI 2
+#define VECTOR_UD  6
+#define VECTOR_DF  8
+#define VECTOR_GP  13
+#define VECTOR_PF  14
+#define VECTOR_MC  18
+
+struct cpuid_regs {
+        uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid_regs cpu_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+        struct cpuid_regs r;
+
+        __asm__ volatile("cpuid"
+                         : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                         : "a"(leaf), "c"(subleaf));
+        return r;
+}
+
+static inline uint64_t cpu_rdmsr(uint32_t msr)
+{
+        uint32_t lo, hi;
+
+        __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+        return (uint64_t)hi << 32 | lo;
+}
+
+static inline void cpu_wrmsr(uint32_t msr, uint64_t v)
+{
+        __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+
+static inline uint64_t cpu_rdtsc(void)
+{
+        uint32_t lo, hi;
+
+        __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+        return (uint64_t)hi << 32 | lo;
+}
+
+static inline uint8_t cpu_inb(uint16_t port)
+{
+        uint8_t v;
+
+        __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+        return v;
+}
+
+static inline uint16_t cpu_inw(uint16_t port)
+{
+        uint16_t v;
+
+        __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
+        return v;
+}
+
+static inline uint32_t cpu_inl(uint16_t port)
+{
+        uint32_t v;
+
+        __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+        return v;
+}
+
+static inline void cpu_outb(uint16_t port, uint8_t v)
+{
+        __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline void cpu_outw(uint16_t port, uint16_t v)
+{
+        __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline void cpu_outl(uint16_t port, uint32_t v)
+{
+        __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
+}
+
+#define CPU_DEFINE_CR(n)                                                                           \
+        static inline uint64_t cpu_read_cr##n(void)                                                \
+        {                                                                                          \
+                uint64_t v;                                                                        \
+                __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");                     \
+                return v;                                                                          \
+        }                                                                                          \
+        static inline void cpu_write_cr##n(uint64_t v)                                             \
+        {                                                                                          \
+                __asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");                         \
+        }
+
+CPU_DEFINE_CR(0)
+CPU_DEFINE_CR(2)
+CPU_DEFINE_CR(3)
+CPU_DEFINE_CR(4)
+
+static inline void cpu_xsetbv(uint32_t index, uint64_t v)
+{
+        __asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+
+static inline void cpu_pause(void)
+{
+        __asm__ volatile("pause");
+}
+
+static inline void cpu_halt(void)
+{
+        __asm__ volatile("hlt" : : : "memory");
+}
+
+static inline void cpu_cli(void)
+{
+        __asm__ volatile("cli" : : : "memory");
+}
+
+static inline void cpu_sti(void)
+{
+        __asm__ volatile("sti" : : : "memory");
+}
+
+/* Stop this CPU for good; only an NMI, INIT or the reset line goes on. */
+_Noreturn static inline void cpu_stop(void)
+{
+        for (;;) {
+                cpu_cli();
+                cpu_halt();
+        }
+}

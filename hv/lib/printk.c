@@ -1,0 +1,64 @@
+/* The log: a ring of the last lines and the outputs that show them; contract in printk.h. */
+#include "hv/lib/printk.h"
+
+#include <stdarg.h>
+
+#include "hv/lib/format.h"
+#include "hv/lib/string.h"
+
+#define RING_SIZE 16384u
+
+static char ring[RING_SIZE];
+static size_t ring_used;
+static log_sink_fn sinks[LOG_SINKS_MAX];
+static size_t sink_count;
+static enum log_level shown = LOG_INFO;
+
+static void ring_add(const char *text, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                ring[ring_used++ % RING_SIZE] = text[i];
+}
+
+void log_raw(const char *text, size_t n)
+{
+        for (size_t i = 0; i < sink_count; i++)
+                sinks[i](text, n);
+}
+
+void log_set_level(enum log_level level)
+{
+        shown = level;
+}
+
+void log_add_sink(log_sink_fn sink)
+{
+        size_t from = ring_used > RING_SIZE ? ring_used - RING_SIZE : 0;
+
+        if (sink_count == LOG_SINKS_MAX)
+                return;
+        sinks[sink_count++] = sink;
+        for (; from < ring_used; from++)
+                sink(&ring[from % RING_SIZE], 1);
+}
+
+void printk(enum log_level level, const char *fmt, ...)
+{
+        static const char *const prefix[] = {"error: ", "warning: ", "", "debug: "};
+        char line[256];
+        size_t n = strlen(prefix[level]);
+        size_t room = sizeof line - 1 - n;
+        va_list ap;
+        int len;
+
+        if (level > shown)
+                return;
+        memcpy(line, prefix[level], n);
+        va_start(ap, fmt);
+        len = format_text_v(line + n, room, fmt, ap);
+        va_end(ap);
+        n += (size_t)len < room ? (size_t)len : room - 1;
+        line[n++] = '\n';
+        ring_add(line, n);
+        log_raw(line, n);
+}

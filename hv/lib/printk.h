@@ -1,0 +1,32 @@
+/*
+ * The hypervisor's log. Every line goes to all registered sinks (serial port, screen) and to nobody
+ * when there is none yet: lines before the first sink are kept in the ring and replayed to it.
+ *
+ * One call is one line: printk adds the level's prefix and the newline. Lines above the log level
+ * are not shown. Safe in every context after log_add_sink; not re-entrant from an NMI.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+#define LOG_SINKS_MAX 4
+
+/* Write n bytes of text (may hold newlines) to an output. */
+typedef void (*log_sink_fn)(const char *text, size_t n);
+
+void printk(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Show lines up to and including this level; the default is LOG_INFO. */
+void log_set_level(enum log_level level);
+
+/* Add an output; text logged so far is replayed to it. A sink beyond LOG_SINKS_MAX is ignored. */
+void log_add_sink(log_sink_fn sink);
+
+/* Pass text that is not a log line (a guest's console) to every sink. */
+void log_raw(const char *text, size_t n);
+
+/* Print the reason and stop this machine: only for the hypervisor's own broken invariants. */
+_Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

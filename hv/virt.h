@@ -1,0 +1,151 @@
+/*
+ * The one interface to the CPU's virtualization extension. A backend (VT-x in hv/vmx/) fills in a
+ * struct virt_ops; hv/virt.c binds one at boot by feature probe. Callers in guest/ see normalised
+ * exits and never a field of a VMCS or a VMCB.
+ *
+ * A vCPU is used by one CPU at a time. Functions returning int give 0 or a negative errno value.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+struct paging;
+
+/* General registers in the order of their x86 encoding; RSP stands in struct vcpu_state instead. */
+enum vcpu_reg {
+        REG_RAX,
+        REG_RCX,
+        REG_RDX,
+        REG_RBX,
+        REG_RSP,
+        REG_RBP,
+        REG_RSI,
+        REG_RDI,
+        REG_R8,
+        REG_R15 = 15,
+        REG_COUNT
+};
+
+enum vcpu_segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
+
+struct vcpu_segment {
+        uint64_t base;
+        uint32_t limit;
+        uint16_t selector;
+        uint16_t access; /* descriptor bits 40-47 and 52-55 as the SDM's access rights, 24.4.1; bit 16 of
+                            them (unusable) is told by access == 0 */
+};
+
+/* The register state outside the general registers; used at reset, for decoding and for reports. */
+struct vcpu_state {
+        uint64_t rip, rsp, rflags;
+        uint64_t cr0, cr2, cr3, cr4, efer;
+        struct vcpu_segment seg[SEG_COUNT];
+        uint64_t gdt_base, idt_base;
+        uint16_t gdt_limit, idt_limit;
+};
+
+enum vm_exit_kind {
+        VM_EXIT_HOST,           /* the host's own event (an interrupt), handled: just run again */
+        VM_EXIT_CPUID,          /* skip after handling */
+        VM_EXIT_HYPERCALL,      /* VMCALL/VMMCALL; skip after handling */
+        VM_EXIT_IO,             /* port access, see io; skip after handling */
+        VM_EXIT_MSR_READ,       /* RDMSR of regs[RCX]; skip after handling */
+        VM_EXIT_MSR_WRITE,      /* WRMSR of regs[RCX]; skip after handling */
+        VM_EXIT_MEMORY,         /* access that the second-level tables do not allow, see memory */
+        VM_EXIT_HALT,           /* HLT; skip after handling */
+        VM_EXIT_TIMER,          /* the deadline of set_deadline has passed */
+        VM_EXIT_IRQ_WINDOW,     /* the guest can take an interrupt now, as asked by want_irq_window */
+        VM_EXIT_XSETBV,         /* XSETBV; skip after handling */
+        VM_EXIT_CR,             /* a control register write the backend does not allow: inject #GP */
+        VM_EXIT_UNDEFINED,      /* an instruction the guest does not have: inject #UD */
+        VM_EXIT_CACHE,          /* WBINVD or INVD; skip after handling */
+        VM_EXIT_SHUTDOWN,       /* triple fault */
+        VM_EXIT_ENTRY_FAILED,   /* the CPU refused the guest state; the backend has printed why */
+        VM_EXIT_UNEXPECTED,     /* anything else; reason is the vendor's number */
+        VM_EXIT_KINDS
+};
+
+struct vm_exit_io {
+        uint16_t port;
+        uint8_t size; /* 1, 2 or 4 bytes */
+        bool in;
+        bool string; /* INS/OUTS */
+        bool rep;
+};
+
+struct vm_exit_memory {
+        gpa_t gpa;
+        bool write;
+        bool fetch;
+};
+
+struct vm_exit {
+        enum vm_exit_kind kind;
+        uint32_t reason; /* the vendor's own exit reason, for statistics and reports */
+        uint8_t cpl;     /* only for VM_EXIT_HYPERCALL */
+        union {
+                struct vm_exit_io io;
+                struct vm_exit_memory memory;
+        };
+};
+
+struct vcpu {
+        uint64_t regs[REG_COUNT]; /* must stay first: the backend's entry code saves here */
+        void *arch;               /* the backend's own */
+};
+
+/* What the machine's extension offers beyond the required minimum; filled in by probe. */
+struct virt_caps {
+        bool page_1g;
+        bool page_2m;
+        bool deadline; /* exact guest timer (preemption timer) */
+};
+
+struct virt_ops {
+        const char *name;
+        const struct paging_format *second_level;
+
+        /*
+         * Check every required capability of this CPU. Prints one line for each that is missing with
+         * the bit that says so, and returns -ENODEV if any is. Fills in caps.
+         */
+        must_check int (*probe)(struct virt_caps *caps);
+
+        /* Switch the extension on or off on this CPU; vCPUs run only while it is on. */
+        must_check int (*cpu_enable)(void);
+        void (*cpu_disable)(void);
+
+        /* Allocate (from DRAM) and free the backend's part of a vCPU that translates through root. */
+        must_check int (*vcpu_create)(struct vcpu *vcpu, hpa_t root);
+        void (*vcpu_destroy)(struct vcpu *vcpu);
+
+        void (*get_state)(struct vcpu *vcpu, struct vcpu_state *state);
+        void (*set_state)(struct vcpu *vcpu, const struct vcpu_state *state);
+
+        /* Run the guest until something needs the caller; exit is filled in on every return. */
+        void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
+
+        /* Step over the instruction that caused the last exit, ending an STI or MOV SS shadow. */
+        void (*skip)(struct vcpu *vcpu);
+
+        /* Inject at the next run: an exception (error code where the vector has one), an interrupt. */
+        void (*inject_exception)(struct vcpu *vcpu, uint8_t vector, uint32_t error);
+        void (*inject_irq)(struct vcpu *vcpu, uint8_t vector);
+        /* Whether inject_irq may be called now: IF set, no shadow, nothing else to be injected. */
+        bool (*can_take_irq)(struct vcpu *vcpu);
+        void (*want_irq_window)(struct vcpu *vcpu, bool on);
+
+        /* Exit with VM_EXIT_TIMER once the TSC has reached this value; UINT64_MAX: never. */
+        void (*set_deadline)(struct vcpu *vcpu, uint64_t tsc);
+
+        /* Forget cached translations after the second-level tables of this vCPU were changed. */
+        void (*flush_tlb)(struct vcpu *vcpu);
+};
+
+/* The bound backend; NULL until virt_init has succeeded. */
+extern const struct virt_ops *virt;
+extern struct virt_caps virt_caps;
+
+/* Probe this CPU, bind the backend and switch it on. -ENODEV: the reasons have been printed. */
+must_check int virt_init(void);

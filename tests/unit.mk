@@ -1,0 +1,23 @@
+# Hosted unit tests: every tests/unit/test_*.c is a program linked with the hosted build of the tree
+# (all C files but those that only make sense on bare metal), under ASan and UBSan.
+
+HOSTED_SRCS := $(filter-out hv/% boot/main.c mm/pm_native.c,\
+	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c tests/unit/unit.c
+HOSTED_CFLAGS := -std=gnu11 -g -O1 -I. -Wall -Wextra -Wshadow -Wundef -Werror \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+HOSTED_OBJS := $(HOSTED_SRCS:%.c=build/hosted/%.o)
+UNIT_TESTS := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/test_*.c))
+
+build/hosted/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HOSTED_CFLAGS) -MMD -c $< -o $@
+
+build/hosted/libhosted.a: $(HOSTED_OBJS)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+build/unit/%: build/hosted/tests/unit/%.o build/hosted/libhosted.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(HOSTED_CFLAGS) $^ -o $@
+
+.PRECIOUS: build/hosted/%.o
+-include $(HOSTED_OBJS:.o=.d)

@@ -1,0 +1,74 @@
+/* The runner behind unit.h, and a log that goes to standard output when $VERBOSE is set. */
+#include "tests/unit/unit.h"
+
+#include <stdarg.h>
+#include <time.h>
+
+#include "hv/lib/printk.h"
+
+int unit_failed_checks;
+static int failed_tests;
+
+void unit_run(const char *name, void (*test)(void))
+{
+        int before = unit_failed_checks;
+
+        test();
+        if (unit_failed_checks != before)
+                failed_tests++;
+        printf("%s %s\n", unit_failed_checks == before ? "ok" : "not ok", name);
+        fflush(stdout);
+}
+
+int unit_done(void)
+{
+        return failed_tests ? 1 : 0;
+}
+
+uint64_t unit_seed(void)
+{
+        const char *env = getenv("SEED");
+        uint64_t seed = env ? strtoull(env, NULL, 0) : (uint64_t)time(NULL);
+
+        printf("# SEED=%llu\n", (unsigned long long)seed);
+        return seed;
+}
+
+uint64_t unit_random(uint64_t *state)
+{
+        uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+        return z ^ (z >> 31);
+}
+
+void printk(enum log_level level, const char *fmt, ...)
+{
+        va_list ap;
+
+        if (!getenv("VERBOSE"))
+                return;
+        printf("# log %d: ", (int)level);
+        va_start(ap, fmt);
+        vprintf(fmt, ap);
+        va_end(ap);
+        printf("\n");
+}
+
+void panic(const char *fmt, ...)
+{
+        va_list ap;
+
+        va_start(ap, fmt);
+        vprintf(fmt, ap);
+        va_end(ap);
+        printf(": panic\n");
+        abort();
+}
+
+void log_raw(const char *text, size_t n)
+{
+        if (getenv("VERBOSE"))
+                fwrite(text, 1, n, stdout);
+}
