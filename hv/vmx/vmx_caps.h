@@ -1,0 +1,100 @@
+/*
+ * What the hypervisor demands of VT-x, what it uses when it is there, and the control words that
+ * follow (SDM vol. 3 appendix A). Values only: the one privileged step is the caller's RDMSR.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+/* The capability MSRs in their architectural order: number = MSR_VMX_BASIC + index. */
+enum vmx_msr {
+        VMX_BASIC,
+        VMX_PIN,
+        VMX_CPU,
+        VMX_EXIT,
+        VMX_ENTRY,
+        VMX_MISC,
+        VMX_CR0_FIXED0,
+        VMX_CR0_FIXED1,
+        VMX_CR4_FIXED0,
+        VMX_CR4_FIXED1,
+        VMX_VMCS_ENUM,
+        VMX_CPU2,
+        VMX_EPT_VPID,
+        VMX_TRUE_PIN,
+        VMX_TRUE_CPU,
+        VMX_TRUE_EXIT,
+        VMX_TRUE_ENTRY,
+        VMX_MSR_COUNT
+};
+
+#define MSR_VMX_BASIC 0x480u
+
+#define FEATURE_CONTROL_LOCK (1ull << 0)
+#define FEATURE_CONTROL_VMX  (1ull << 2) /* VMX outside SMX operation */
+
+/* Raw values as read; an MSR that this CPU does not have is 0. */
+struct vmx_msrs {
+        uint32_t cpuid1_ecx;   /* CPUID.1:ECX */
+        uint8_t physical_bits; /* CPUID.80000008H:EAX[7:0] */
+        uint64_t feature_control;
+        uint64_t vmx[VMX_MSR_COUNT];
+};
+
+/* What the backend works with once every requirement is met. */
+struct vmx_caps {
+        bool
+            set_feature_control; /* the firmware left it open: write feature_control before VMXON */
+        uint64_t feature_control;
+        uint32_t revision; /* first word of the VMXON region and of every VMCS */
+
+        /* Control words to start a vCPU with. The run loop adds what changes from entry to entry:
+         * CPU_INTERRUPT_WINDOW, PIN_PREEMPTION_TIMER (with EXIT_SAVE_TIMER), ENTRY_GUEST_64BIT. */
+        uint32_t pin, cpu, cpu2, exit, entry;
+
+        bool true_controls; /* the words come from the TRUE MSRs */
+        bool ept_1g;
+        bool ept_accessed_dirty;
+        bool rdtscp;
+        bool invpcid;
+        bool save_timer;
+        bool invept_single, invept_all;
+        bool invvpid_address, invvpid_single, invvpid_all, invvpid_single_keep_global;
+        uint8_t timer_shift; /* the preemption timer counts down once in 2^timer_shift TSC ticks */
+};
+
+/* Takes one line of text without a newline; the text is valid during the call only. */
+typedef void (*vmx_report_fn)(void *ctx, const char *line);
+
+/*
+ * Read the MSRs that exist and no other: each stage is read only when the one before says so (VMX
+ * in CPUID, feature control, secondary controls, EPT or VPID, TRUE MSRs), since RDMSR of a missing
+ * one faults. Sets all of *m; cpuid1_ecx and physical_bits are the caller's CPUID results.
+ */
+void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint8_t physical_bits,
+                   uint64_t (*rdmsr)(uint32_t msr));
+
+/*
+ * Check every requirement; report gets one line for each that is missing, with the bit that says
+ * so. Returns 0 with *out filled in, or -ENODEV (then *out is not touched).
+ */
+must_check int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, vmx_report_fn report,
+                              void *ctx);
+
+/*
+ * The MSR that rules a control word (SDM A.3 to A.5): the TRUE one where VMX_BASIC bit 55 says that
+ * it exists. plain is VMX_PIN, VMX_CPU, VMX_EXIT, VMX_ENTRY or VMX_CPU2.
+ */
+enum vmx_msr vmx_caps_control_msr(const struct vmx_msrs *m, enum vmx_msr plain);
+
+/* The name in the SDM, such as "IA32_VMX_BASIC". */
+const char *vmx_caps_msr_name(enum vmx_msr msr);
+
+/*
+ * A control word under a capability MSR (low half: bits that must be 1, high half: bits that may be
+ * 1): required bits, the optional bits that are allowed, and what the CPU insists on.
+ */
+static inline uint32_t vmx_caps_adjust(uint32_t required, uint32_t optional, uint64_t msr)
+{
+        return required | (optional & (uint32_t)(msr >> 32)) | (uint32_t)msr;
+}
