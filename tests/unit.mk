@@ -2,7 +2,8 @@
 # (all C files but those that only make sense on bare metal), under ASan and UBSan.
 
 HOSTED_SRCS := $(filter-out hv/% boot/main.c mm/pm_native.c,\
-	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c tests/unit/unit.c
+	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c \
+	hv/vmx/vmx_caps.c tests/unit/unit.c
 HOSTED_CFLAGS := -std=gnu11 -g -O1 -I. -Wall -Wextra -Wshadow -Wundef -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 HOSTED_OBJS := $(HOSTED_SRCS:%.c=build/hosted/%.o)
