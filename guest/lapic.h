@@ -1,0 +1,140 @@
+/*
+ * Local APIC model in x2APIC mode (SDM vol. 3, 10.12), reached by MSRs only: IA32_APIC_BASE,
+ * 800h-83Fh and IA32_TSC_DEADLINE. The guest finds the mode already enabled; xAPIC mode (MMIO) does
+ * not exist, so the only mode change it can make is to switch the APIC off until the next reset.
+ *
+ * One struct lapic a vCPU. Interrupts for other vCPUs leave through ops. Every time is a value of
+ * the guest's TSC, passed in by the caller. Directed EOI, CMCI and xAPIC are not offered.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+#define MSR_IA32_APIC_BASE    0x01bu
+#define MSR_IA32_TSC_DEADLINE 0x6e0u
+#define MSR_X2APIC_FIRST      0x800u
+#define MSR_X2APIC_LAST       0x83fu
+#define MSR_X2APIC_EOI        0x80bu
+#define MSR_X2APIC_ICR        0x830u
+
+#define APIC_BASE_BSP  0x100ull
+#define APIC_BASE_EXTD 0x400ull
+#define APIC_BASE_EN   0x800ull
+#define APIC_BASE_ADDR 0xfee00000ull
+
+/* Delivery modes, SDM 10.6.1. */
+enum apic_mode {
+        APIC_FIXED,
+        APIC_LOWEST,
+        APIC_SMI,
+        APIC_NMI = 4,
+        APIC_INIT = 5,
+        APIC_STARTUP = 6,
+        APIC_EXTINT = 7
+};
+
+#define APIC_DEST_ALL 0xffffffffu
+
+/* An interrupt on its way from an I/O APIC or another vCPU. */
+struct apic_message {
+        uint32_t dest; /* x2APIC ID, or logical address; APIC_DEST_ALL: everybody */
+        bool logical;
+        bool not_self; /* the sender is not meant */
+        bool level;
+        uint8_t mode; /* enum apic_mode */
+        uint8_t vector;
+};
+
+/* Where the APIC's effects go; any may be NULL, the effect is dropped then. */
+struct lapic_ops {
+        void *ctx;
+        /* an IPI that (also) concerns other vCPUs than the sender, which is served already */
+        void (*send)(void *ctx, const struct apic_message *message);
+        /* NMI, SMI, INIT or start-up arrived for this vCPU */
+        void (*signal)(void *ctx, enum apic_mode mode, uint8_t vector);
+        /* end of a level-triggered interrupt: for the I/O APIC */
+        void (*eoi)(void *ctx, uint8_t vector);
+};
+
+enum lapic_lvt {
+        LAPIC_LVT_TIMER,
+        LAPIC_LVT_THERMAL,
+        LAPIC_LVT_PERF,
+        LAPIC_LVT_LINT0,
+        LAPIC_LVT_LINT1,
+        LAPIC_LVT_ERROR,
+        LAPIC_LVTS
+};
+
+/* A set of vectors; bit n of words tells that word n is not zero, so that the top is found at once.
+ */
+struct lapic_vectors {
+        uint32_t word[8];
+        uint32_t words;
+};
+
+struct lapic {
+        struct lapic_vectors irr, isr;
+        uint32_t tmr[8];
+        uint8_t tpr, ppr;
+        uint32_t svr, id;
+        uint64_t base, icr;
+        uint32_t esr, esr_pending;
+        uint32_t lvt[LAPIC_LVTS];
+        uint32_t timer_initial, timer_divide;
+        uint64_t timer_deadline; /* guest TSC of the next expiry; UINT64_MAX: not armed */
+        uint32_t tsc_per_tick;
+        struct lapic_ops ops;
+};
+
+/*
+ * State after reset, x2APIC enabled. id is the x2APIC ID; the vCPU with bsp boots the VM. The timer
+ * counts once in tsc_per_tick (1 to 65535) TSC cycles before its divider. ops is copied.
+ */
+void lapic_init(struct lapic *l, uint32_t id, bool bsp, uint32_t tsc_per_tick,
+                const struct lapic_ops *ops);
+
+/* Back to the state after reset (machine reset or INIT); id, ticks and ops stay. */
+void lapic_reset(struct lapic *l);
+
+/* Whether msr is one of this model's. */
+static inline bool lapic_owns_msr(uint32_t msr)
+{
+        return (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) ||
+               msr == MSR_IA32_TSC_DEADLINE || msr == MSR_IA32_APIC_BASE;
+}
+
+/*
+ * RDMSR and WRMSR of one of the MSRs above, at guest TSC now. -EINVAL: inject #GP, nothing has
+ * changed. A deadline that has passed already raises its interrupt within the write.
+ */
+must_check int lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *value, uint64_t now);
+must_check int lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value, uint64_t now);
+
+/* The work of writing 0 to the EOI register, for the fast path. */
+void lapic_eoi(struct lapic *l);
+
+/* An interrupt for this vCPU arrives: level tells its trigger mode. Vectors below 16 are an error.
+ */
+void lapic_raise(struct lapic *l, uint8_t vector, bool level);
+
+/* Take the message if it is addressed here. Returns whether it was. */
+bool lapic_deliver(struct lapic *l, const struct apic_message *message);
+
+/* The slow half of lapic_next_irq. */
+int lapic_highest_irq(const struct lapic *l);
+
+/* The vector to inject next, or -1: none is pending that the processor priority lets through. */
+static inline int lapic_next_irq(const struct lapic *l)
+{
+        return l->irr.words == 0 ? -1 : lapic_highest_irq(l);
+}
+
+/* The vector lapic_next_irq told is injected: it goes from requested to in service. */
+void lapic_accept(struct lapic *l, uint8_t vector);
+
+/* Guest TSC at which lapic_timer_expired wants to be called, UINT64_MAX for never. */
+uint64_t lapic_deadline(const struct lapic *l);
+
+/* Raise the timer's interrupt if its time has come by now, and start the next period. */
+void lapic_timer_expired(struct lapic *l, uint64_t now);
