@@ -1,0 +1,111 @@
+/*
+ * The physical memory map: what firmware, boot loader and command line say about every address,
+ * merged into one sorted table without overlaps.
+ *
+ * Entries may come in any order, overlap, be empty or wrap. Where two overlap the kind that stands
+ * later in enum mem_kind wins; of the same kind the entry that was there first keeps its source.
+ * So NVRAM never becomes DRAM, and what is reserved or bad over NVRAM is not used as NVRAM.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+/* From the weakest to the strongest. */
+enum mem_kind {
+        MEM_HOLE,            /* nobody said anything: never in the table */
+        MEM_RAM,             /* usable DRAM */
+        MEM_LOADER,          /* RAM with the boot loader's information */
+        MEM_MODULE,          /* RAM with a boot module */
+        MEM_HYPERVISOR,      /* RAM with the hypervisor's image */
+        MEM_NVRAM_SIMULATED, /* RAM told to play NVRAM: loses its contents with the power */
+        MEM_NVRAM_VENDOR,    /* E820 type 90 of the thesis' firmware */
+        MEM_NVRAM_LEGACY,    /* E820 type 12 */
+        MEM_NVRAM,           /* E820 type 7, ACPI persistent memory */
+        MEM_ACPI_RECLAIM,    /* ACPI tables */
+        MEM_ACPI_NVS,        /* the firmware's across sleep */
+        MEM_RESERVED,        /* devices, firmware, unknown types */
+        MEM_UNUSABLE,        /* reported bad */
+        MEM_KINDS
+};
+
+enum mem_origin {
+        MEM_FROM_E820,    /* type is the E820 type number */
+        MEM_FROM_LOADER,  /* where the boot loader put something; type unused */
+        MEM_FROM_CMDLINE, /* nvram= on the command line; type unused */
+};
+
+struct mem_source {
+        enum mem_origin origin;
+        uint32_t type;
+};
+
+struct mem_range {
+        uint64_t start; /* bytes, any alignment */
+        uint64_t size;  /* bytes, > 0 */
+        enum mem_kind kind;
+        struct mem_source source;
+};
+
+#define MEMMAP_ENTRIES_MAX 128
+#define MEMMAP_LIMIT       (1ull << 52) /* physical addresses end here, SDM vol. 3 4.1.4 */
+
+/* range[0..count) is sorted, without overlaps, neighbours of the same kind and source joined. */
+struct memmap {
+        struct mem_range range[MEMMAP_ENTRIES_MAX];
+        size_t count;
+        enum mem_kind lost;                                   /* see memmap_add, -ENOSPC */
+        struct mem_range scratch[2 * MEMMAP_ENTRIES_MAX + 3]; /* private: the table being merged */
+};
+
+void memmap_init(struct memmap *map);
+
+/*
+ * Add what source says of size bytes from start. Empty entries are ignored. An entry that wraps or
+ * passes MEMMAP_LIMIT is cut there when it reserves; when it offers memory (RAM, NVRAM) it is
+ * broken: -ERANGE, not added.
+ * -ENOSPC: the table is full, and ranges of the weakest kinds, the smallest first, were left out to
+ * keep every stronger one; memory that could have been used may be missing (map->lost tells up to
+ * which kind), nothing reserved ever is.
+ */
+must_check int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind kind,
+                          struct mem_source source);
+
+/* The same for an E820 entry with its type number. */
+must_check int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size, uint32_t type);
+
+/*
+ * Take what the loader put somewhere (kind: MEM_LOADER, MEM_MODULE, MEM_HYPERVISOR) out of RAM.
+ * -EBUSY: a part of it does not lie in RAM; what does was taken all the same.
+ */
+must_check int memmap_carve(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind kind);
+
+/*
+ * nvram=SIZE@ADDR: let this part of RAM play NVRAM. Call after everything else was added.
+ * -EINVAL: empty or not wholly RAM; -EBUSY: something the loader put there is in the way. Then
+ * nothing is changed.
+ */
+must_check int memmap_add_simulated(struct memmap *map, uint64_t start, uint64_t size);
+
+/* What an E820 type number means; unknown types are reserved. ACPI 6.5, table 15.4. */
+enum mem_kind memmap_kind_of_e820(uint32_t type);
+
+/* Whether the pool may use it: any of the MEM_NVRAM_* kinds. */
+bool memmap_is_nvram(enum mem_kind kind);
+
+/* The entry an address lies in; NULL for a hole. Valid until the next change. */
+const struct mem_range *memmap_find(const struct memmap *map, uint64_t addr);
+
+/* Sum of the sizes of all entries of a kind, in bytes. */
+uint64_t memmap_total(const struct memmap *map, enum mem_kind kind);
+
+/* The kind in words, as memmap_print shows it. */
+const char *memmap_kind_name(enum mem_kind kind);
+
+/* The source in words, such as "E820 type 90". Returns the length, as format_text. */
+int memmap_format_source(char *buf, size_t size, const struct mem_source *source);
+
+/* A number of bytes for people: "640 KiB", "1.5 GiB" (one decimal, cut off). As format_text. */
+int memmap_format_size(char *buf, size_t size, uint64_t bytes);
+
+/* Log the table: a line a range with first and last byte, size, kind and source; then totals. */
+void memmap_print(const struct memmap *map);

@@ -1,0 +1,119 @@
+/*
+ * Page tables of four levels: one mapper and walker for the host's own tables, Intel's EPT and
+ * AMD's nested tables, which differ only in a struct paging_format.
+ *
+ * Addresses to be translated (va below) are plain numbers: a virtual address for the host format,
+ * a guest-physical one for EPT and NPT. After paging_unmap and paging_protect, and before memory
+ * that was unmapped is used otherwise, the caller flushes the TLBs that may hold the old entries.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+struct dram;
+
+/* Protection: a set of these. Write or execute without read is refused. */
+#define PAGING_R     1u
+#define PAGING_W     2u
+#define PAGING_X     4u
+#define PAGING_RW    (PAGING_R | PAGING_W)
+#define PAGING_RX    (PAGING_R | PAGING_X)
+#define PAGING_RWX   (PAGING_R | PAGING_W | PAGING_X)
+#define PAGING_PROTS 8u
+
+enum paging_memtype { PAGING_WB, PAGING_UC, PAGING_MEMTYPES };
+
+/* Page sizes as indices: 4 KiB, 2 MiB, 1 GiB. */
+#define PAGING_SIZES 3u
+
+struct paging_format {
+        const char *name;
+        unsigned va_bits;            /* addresses below 2^va_bits can be mapped */
+        uint64_t present;            /* an entry with none of these bits is empty */
+        uint64_t table;              /* an entry that points to a table */
+        uint64_t leaf;               /* in every leaf */
+        uint64_t large;              /* a leaf of 2 MiB or 1 GiB */
+        uint64_t prot[PAGING_PROTS]; /* by protection; 0: cannot be expressed */
+        uint64_t prot_mask;          /* all bits that prot[] may set */
+        uint64_t memtype[PAGING_MEMTYPES];
+        uint64_t memtype_mask;
+};
+
+extern const struct paging_format paging_host; /* SDM vol. 3 4.5 */
+extern const struct paging_format paging_ept;  /* SDM vol. 3 28.3.2 */
+extern const struct paging_format paging_npt;  /* APM vol. 2 15.25 */
+
+/* Where tables live. alloc_table gives any 4 KiB frame, its contents do not matter. */
+struct paging_ops {
+        int (*alloc_table)(void *ctx, hpa_t *out); /* -ENOMEM */
+        void (*free_table)(void *ctx, hpa_t table);
+        void *(*to_ptr)(void *ctx, hpa_t table);
+};
+
+/* Tables from a struct dram, which is the ctx. */
+extern const struct paging_ops paging_dram_ops;
+
+struct paging {
+        const struct paging_format *fmt;
+        const struct paging_ops *ops;
+        void *ctx;
+        hpa_t root;        /* for CR3, EPTP or nCR3 */
+        uint64_t max_page; /* PAGE_4K, PAGE_2M or PAGE_1G */
+};
+
+struct paging_leaf {
+        hpa_t hpa;     /* what the looked-up address itself translates to */
+        uint64_t size; /* of the page it lies in, bytes */
+        unsigned prot;
+        enum paging_memtype memtype;
+};
+
+/* Allocate an empty root. Pages larger than max_page are never used. -ENOMEM; -EINVAL: max_page. */
+must_check int paging_init(struct paging *p, const struct paging_format *fmt, uint64_t max_page,
+                           const struct paging_ops *ops, void *ctx);
+
+/* Free every table; the memory that was mapped is untouched. */
+void paging_destroy(struct paging *p);
+
+/*
+ * Map size bytes at va to hpa, with the largest pages that alignment, size and max_page allow.
+ * -EINVAL: not multiples of 4 KiB, size 0, out of range, prot; -EEXIST: something is mapped there;
+ * -ENOMEM: no table. On any error nothing is mapped that was not before.
+ */
+must_check int paging_map(struct paging *p, uint64_t va, hpa_t hpa, uint64_t size, unsigned prot,
+                          enum paging_memtype memtype);
+
+/*
+ * Unmap what is mapped in size bytes at va (holes are fine), splitting large pages at both ends and
+ * freeing tables that become empty. -EINVAL as above; -ENOMEM: no table for a split, no
+ * translation changed.
+ */
+must_check int paging_unmap(struct paging *p, uint64_t va, uint64_t size);
+
+/*
+ * Change the protection of size bytes at va, splitting large pages at both ends.
+ * -EINVAL, -ENOMEM as paging_unmap; -ENOENT: not all of it is mapped. Then no translation changed.
+ */
+must_check int paging_protect(struct paging *p, uint64_t va, uint64_t size, unsigned prot);
+
+/* Translate va. -ENOENT: not mapped. */
+must_check int paging_walk(const struct paging *p, uint64_t va, struct paging_leaf *leaf);
+
+/* How many bytes are mapped with pages of 4 KiB, 2 MiB and 1 GiB. */
+void paging_count_leaves(const struct paging *p, uint64_t bytes[PAGING_SIZES]);
+
+/* The registers that say how a guest translates its own addresses. */
+struct paging_guest_regs {
+        uint64_t cr0, cr3, cr4, efer;
+};
+
+/* Read 8 bytes, aligned to 8, of guest-physical memory: 0, or a negative errno value. */
+typedef int (*paging_guest_read_fn)(void *ctx, gpa_t gpa, uint64_t *out);
+
+/*
+ * Translate an address through the guest's own tables as its CPU would, for reading: paging off,
+ * 32-bit, PAE and 4-level. Only presence is checked, no access right.
+ * -EFAULT: not mapped or not canonical; -ENOTSUP: 5-level; what read returned when that failed.
+ */
+must_check int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t gva,
+                                 paging_guest_read_fn read, void *ctx, gpa_t *out);
