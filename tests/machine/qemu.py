@@ -1,0 +1,116 @@
+"""QEMU as a test machine: TCG (no VT-x: refusals, and quick tries of the guest side) or KVM with nested VT-x."""
+import json
+import os
+import socket
+import time
+
+from tests.machine import memory as mem
+from tests.machine.emulator import Emulator, Failure, listen_unix
+
+OVMF = "/usr/share/ovmf/OVMF.fd"
+
+
+class Qemu(Emulator):
+    def ending(self):
+        """poweroff or reset (QEMU runs with -no-reboot when asked), as QMP said; else the exit status."""
+        if self.process.returncode:
+            return f"status {self.process.returncode}: {self.output()[-300:]}"
+        return self.reason or "poweroff"
+
+    reason = None
+    control = None
+
+    def connect(self, path):
+        """Opens QMP, the control line of QEMU."""
+        self.control = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.control.connect(str(path))
+                break
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise Failure(f"{self.name}: no QMP: {self.output()[-300:]}") from None
+                time.sleep(0.05)
+        self.replies = self.control.makefile("rw")
+        self.replies.readline()
+        self.command("qmp_capabilities")
+
+    def command(self, name, **arguments):
+        """Runs one QMP command and returns its result."""
+        self.replies.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        self.replies.flush()
+        while True:
+            reply = json.loads(self.replies.readline())
+            if "return" in reply:
+                return reply["return"]
+            if "error" in reply:
+                raise Failure(f"{self.name}: {name}: {reply['error']['desc']}")
+
+    def wait_end(self, timeout):
+        self.finish_events = True
+        ending = super().wait_end(timeout)
+        for line in self.replies:
+            event = json.loads(line)
+            if event.get("event") == "SHUTDOWN":
+                self.reason = "reset" if event["data"]["reason"] == "guest-reset" else "poweroff"
+        return self.ending() if ending == "poweroff" else ending
+
+    def physical(self, address, size):
+        """Bytes of the machine's physical memory, as a device would see them."""
+        path = self.workdir / "pmem.bin"
+        self.command("pmemsave", val=address, size=size, filename=str(path))
+        return path.read_bytes()
+
+    def screen(self):
+        """The 80x25 VGA text on the screen, as lines."""
+        text = "".join(chr(c) if 32 <= c < 127 else " " for c in self.physical(0xB8000, 4000)[::2])
+        return [text[i : i + 80].rstrip() for i in range(0, len(text), 80)]
+
+    def picture(self):
+        """The screen's pixels: width, height, RGB bytes."""
+        path = self.workdir / "screen.ppm"
+        self.command("screendump", filename=str(path))
+        data = path.read_bytes()
+        _, width, height, _, pixels = data.split(maxsplit=4) if data[:2] == b"P6" else (0, 0, 0, 0, b"")
+        width, height = int(width), int(height)
+        return width, height, data[len(data) - 3 * width * height :]
+
+
+def launch(
+    workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=None, uefi=False, reboots=True, watch=None
+):
+    """Starts QEMU in `workdir` (made by the caller). With `image` the memory lives in that file, shared."""
+    line = workdir / "serial.sock"
+    control = workdir / "qmp.sock"
+    if os.path.exists(control):
+        os.unlink(control)
+    command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-vga", "std"]
+    command += ["-cpu", cpu or ("host" if kvm else "max"), "-smp", str(cpus), "-m", str(memory.mib)]
+    machine = "q35,accel=" + ("kvm" if kvm else "tcg")
+    if image:
+        command += ["-object", f"memory-backend-file,id=ram,size={memory.mib}M,mem-path={image},share=on"]
+        machine += ",memory-backend=ram"
+    command += ["-machine", machine, "-cdrom", str(iso), "-boot", "d"]
+    command += ["-chardev", f"socket,id=line,path={line.name}", "-serial", "chardev:line"]
+    command += ["-qmp", f"unix:{control.name},server=on,wait=off"]
+    if rom:
+        command += ["-option-rom", str(rom)]
+    if uefi:
+        command += ["-bios", OVMF]
+    if not reboots:
+        command += ["-no-reboot"]
+    emulator = Qemu("qemu " + ("kvm" if kvm else "tcg") + (" uefi" if uefi else ""), workdir, watch)
+    # A socket's path is limited to some 100 bytes: both ends name it relative to the folder.
+    listener = listen_unix(line)
+    emulator.spawn(command, listener)
+    emulator.connect(control)
+    return emulator
+
+
+def identity(address):
+    """Where a physical address below 2 GiB stands in QEMU's memory file."""
+    return address
+
+
+__all__ = ["Qemu", "launch", "identity", "mem"]
