@@ -1,0 +1,29 @@
+/*
+ * This CPU's own local APIC (SDM vol. 3 chapter 10): x2APIC mode where the CPU has it, else xAPIC
+ * through its page of MMIO. Calls act on the CPU they run on. (A guest's is guest/lapic.h.)
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+/*
+ * Enable the local APIC of this CPU with all its own interrupt sources masked; vector is the
+ * spurious interrupt's (its low 4 bits should be ones). All CPUs take the mode the first caller
+ * chose.
+ */
+void host_lapic_init(uint8_t vector);
+
+/* Mask all entries of the local vector table. */
+void host_lapic_mask_all(void);
+
+/* APIC ID of this CPU. */
+uint32_t host_lapic_id(void);
+
+/* End of interrupt: needed after every interrupt but spurious ones and NMIs. */
+void host_lapic_eoi(void);
+
+/* Send a fixed interrupt to this CPU. */
+void host_lapic_send_self(uint8_t vector);
+
+/* Is the local APIC in x2APIC mode (registers are MSRs)? */
+bool host_lapic_is_x2apic(void);
