@@ -1,0 +1,65 @@
+# What the guest can do, sourced by init: the demonstration and the steps of the tests.
+
+pmem_size() # the bytes of /dev/pmemN
+{
+        echo $(($(cat /sys/block/$1/size 2>/dev/null || echo 0) * 512))
+}
+
+boots() # how many runs before this one left a line in /pmem/boots
+{
+        cat /pmem/boots 2>/dev/null | wc -l
+}
+
+has_ext4() # DEVICE: does it hold an ext4 file system (the magic number at 1080)?
+{
+        [ "$(dd if=$1 bs=1 skip=1080 count=2 2>/dev/null | hexdump -e '1/2 "%04x"')" = ef53 ]
+}
+
+mount_dax() # DEVICE FOLDER: mounts with DAX; makes the file system only where there is none
+{
+        if ! has_ext4 "$1"; then
+                echo "making a file system on $1, which has none"
+                mkfs.ext4 -q -F -b 4096 "$1" || return 1
+        fi
+        mount -t ext4 -o dax=always "$1" "$2"
+}
+
+shell_welcome()
+{
+        if mount_dax /dev/pmem0 /pmem; then
+                echo "/dev/pmem0 ($(($(pmem_size pmem0) >> 20)) MiB of NVRAM) is mounted at /pmem with DAX."
+                [ -e /pmem/boots ] && echo "The runs before stored:" && cat /pmem/boots
+                echo "boot $(($(boots) + 1)): shell" >>/pmem/boots
+                cd /pmem
+        else
+                echo "no file system on NVRAM: $(ls /dev/pmem* 2>/dev/null || echo there is no /dev/pmem0)"
+        fi
+        echo "A shell in the guest follows; 'exit' powers off."
+}
+
+demonstrate()
+{
+        size=$(pmem_size pmem0)
+        echo "demo: /dev/pmem0 has $((size >> 20)) MiB"
+        mount_dax /dev/pmem0 /pmem || return 1
+        echo "demo: ext4 on it, mounted: $(grep ' /pmem ' /proc/mounts | cut -d' ' -f3,4)"
+        n=$(boots)
+        if [ "$n" -gt 0 ]; then
+                echo "demo: the runs before stored $n lines, the last: $(tail -n 1 /pmem/boots)"
+        else
+                echo "demo: nothing is stored yet"
+        fi
+        echo "boot $((n + 1)): stored by Linux $(uname -r) through DAX" >>/pmem/boots
+        sync
+        echo "PF-TEST: demo ok boots=$((n + 1))"
+}
+
+step_info()
+{
+        for device in /sys/block/pmem*; do
+                [ -e "$device" ] && echo "PF-STATE: ${device##*/} bytes=$(pmem_size ${device##*/})"
+        done
+        echo "PF-STATE: clock source=$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+        echo "PF-STATE: memory total=$(sed -n 's/MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
+        echo "PF-TEST: info ok"
+}

@@ -1,0 +1,83 @@
+"""Writes the Linux guest's initramfs: a newc archive made without privileges and byte for byte the same each time."""
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+GUEST = Path(__file__).parent.parent.parent / "guest" / "linux"
+FOLDERS = "bin dev etc lib lib64 lib/modules mnt obj pmem proc run sbin sys tmp"
+PMEM_MODULES = ("libnvdimm", "nd_btt", "nd_pmem", "nd_e820")  # in the order of loading
+PROGRAMS = {
+    "/bin/busybox": "bin/busybox",
+}
+TOOLS = {
+    "/sbin/mke2fs": "sbin/mkfs.ext4",
+    "/sbin/e2fsck": "sbin/e2fsck",
+    "/etc/mke2fs.conf": "etc/mke2fs.conf",
+    "/usr/bin/ndctl": "bin/ndctl",
+}
+
+
+class Newc:
+    """A newc archive in memory: cpio's portable format, see Documentation/driver-api/early-userspace in Linux."""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.count = 0
+
+    def add(self, name, mode, content=b"", device=(0, 0)):
+        self.count += 1
+        fields = [self.count, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(name) + 1, 0]
+        self.data += b"070701" + "".join(f"{value:08X}" for value in fields).encode()
+        self.data += name.encode() + b"\0"
+        self.pad()
+        self.data += content
+        self.pad()
+
+    def pad(self):
+        self.data += bytes(-len(self.data) % 4)
+
+    def finish(self):
+        self.add("TRAILER!!!", 0)
+        self.data += bytes(-len(self.data) % 512)
+        return bytes(self.data)
+
+
+def libraries(program):
+    """The shared objects a dynamic program needs: {path in the guest: path here}."""
+    shown = subprocess.run(["ldd", program], capture_output=True, text=True).stdout
+    needed = {}
+    for line in shown.splitlines():
+        match = re.match(r"\s*(?:\S+ => )?(/\S+) \(", line)
+        if match:
+            path = match.group(1)
+            name = Path(path).name
+            needed[f"lib64/{name}" if name.startswith("ld-linux") else f"lib/{name}"] = path
+    return needed
+
+
+def build(path, modules, programs, tools):
+    """Writes the archive at `path`. `modules` is the folder of .ko files, `programs` are our own for /bin; with
+    `tools` the file system's and NVRAM's tools go along (the benchmark's image does without)."""
+    files = dict(PROGRAMS)
+    files.update({str(program): f"bin/{Path(program).name}" for program in programs})
+    if tools:
+        files.update(TOOLS)
+    content = {inside: outside for outside, inside in files.items()}
+    for outside in files:
+        if Path(outside).suffix != ".conf":
+            content.update(libraries(outside))
+    for name in PMEM_MODULES:
+        content[f"lib/modules/{name}.ko"] = Path(modules) / f"{name}.ko"
+    content["init"] = GUEST / "init"
+    for script in sorted(GUEST.glob("*.sh")):
+        content[f"lib/{script.name}"] = script
+
+    archive = Newc()
+    for folder in FOLDERS.split():
+        archive.add(folder, stat.S_IFDIR | 0o755)
+    archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    archive.add("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
+    for inside in sorted(content):
+        archive.add(inside, stat.S_IFREG | 0o755, Path(content[inside]).read_bytes())
+    Path(path).write_bytes(archive.finish())
