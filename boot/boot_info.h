@@ -1,0 +1,48 @@
+/*
+ * What a boot loader hands over, in one form for every loader. Strings point into the loader's own
+ * structure, which must stay in place as long as they are used; everything else is copied.
+ */
+#pragma once
+
+#include "drivers/fb.h"
+#include "hv/lib/types.h"
+
+#define BOOT_MODULES_MAX   64
+#define BOOT_MAP_MAX       256
+#define BOOT_RSDP_SIZE_MAX 36 /* ACPI 6.5, 5.2.5.3; 20 in ACPI 1.0 */
+
+struct boot_module {
+        hpa_t start;
+        uint64_t size; /* bytes, may be 0 */
+        const char *string;
+};
+
+/* A memory map entry as the firmware gave it: any order, overlaps and wrapping included. */
+struct boot_map_entry {
+        uint64_t start;
+        uint64_t size;
+        uint32_t type; /* E820 type number */
+};
+
+enum boot_display {
+        BOOT_DISPLAY_NONE, /* the loader says nothing about the screen */
+        BOOT_DISPLAY_TEXT, /* EGA text mode, of text_columns by text_rows characters at text_base */
+        BOOT_DISPLAY_FB    /* framebuffer with direct RGB colours, see fb */
+};
+
+struct boot_info {
+        const char *loader;  /* its name, "" when it did not tell */
+        const char *cmdline; /* the hypervisor's arguments, "" when there are none */
+        struct boot_module module[BOOT_MODULES_MAX];
+        size_t module_count;
+        struct boot_map_entry map[BOOT_MAP_MAX];
+        size_t map_count;
+        enum boot_display display;
+        struct framebuffer fb;
+        hpa_t text_base;
+        uint32_t text_columns, text_rows;
+        uint8_t rsdp[BOOT_RSDP_SIZE_MAX]; /* copy of ACPI's root pointer, not checked */
+        size_t rsdp_size;                 /* bytes used of rsdp; 0: the loader found none */
+        hpa_t start;                      /* the loader's structure: keep it out of free memory */
+        uint64_t size;
+};

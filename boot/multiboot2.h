@@ -1,0 +1,21 @@
+/* Multiboot2: reads the boot information structure (Multiboot2 specification 2.0, 3.6). */
+#pragma once
+
+#include "boot/boot_info.h"
+#include "hv/lib/types.h"
+
+#define MULTIBOOT2_LOADED_BY 0x36d76289u /* EAX at entry */
+
+/* The most that a boot information structure is believed to be long, in bytes. */
+#define MULTIBOOT2_SIZE_MAX (1 * MiB)
+
+/*
+ * Read the structure at mbi, of which limit bytes can be accessed, into *info. mbi must stay in
+ * place while info's strings are used. Tags of unknown types are passed over.
+ *
+ * -EINVAL: the structure or a tag contradicts itself, a string has no end, or the end tag is
+ * missing; -E2BIG: more modules or map entries than struct boot_info holds (leaving some out could
+ * make their memory look free). Both are logged with the tag and its offset; *info is then
+ * unusable.
+ */
+must_check int multiboot2_parse(const void *mbi, uint64_t limit, struct boot_info *info);

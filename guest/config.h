@@ -1,0 +1,113 @@
+/*
+ * Configuration: the hypervisor's command line and the module lines that describe VMs.
+ *
+ *     console=com1 exit=poweroff                          (the hypervisor's own)
+ *     vm=db mem=256M nvram=db-data:64M -- console=ttyS0   (module: the kernel of a new VM)
+ *     initrd                                              (module: belongs to the VM before it)
+ *
+ * Words are separated by blanks; what follows `--` is the guest kernel's command line. A mistake
+ * is recorded in words that name the module and the key; it keeps its VM from being started and
+ * leaves the others alone. Nothing here is logged before config_report.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+#define CONFIG_NAME_SIZE    32 /* names are 1 to 31 of A-Z a-z 0-9 . _ - */
+#define CONFIG_CMDLINE_SIZE 2048
+#define CONFIG_TEXT_SIZE    200
+
+#define CONFIG_VMS_MAX     16
+#define CONFIG_REGIONS_MAX 8 /* NVRAM regions of a VM */
+#define CONFIG_NVRAM_MAX   8 /* nvram= of the hypervisor */
+#define CONFIG_ERRORS_MAX  32
+
+#define CONFIG_VCPUS_MAX 1u
+#define CONFIG_MEM_MIN   (16 * MiB)
+#define CONFIG_SIZE_MAX  (1 * TiB) /* of a VM's memory, and of a region */
+
+/* What to do when the last VM has ended. */
+enum config_exit { CONFIG_EXIT_HALT, CONFIG_EXIT_POWEROFF, CONFIG_EXIT_REBOOT };
+
+struct config_range {
+        uint64_t start;
+        uint64_t size;
+};
+
+struct hv_options {
+        uint16_t console_port; /* console=: I/O port of the log's UART; 0: none */
+        enum config_exit exit; /* exit=poweroff|reboot|halt */
+        int log_level;         /* loglevel=error|warn|info|debug: enum log_level */
+        bool nvram_format;     /* nvram-format=force: give up what the NVRAM holds */
+        struct config_range nvram[CONFIG_NVRAM_MAX]; /* nvram=SIZE@ADDR: RAM that plays NVRAM */
+        size_t nvram_count;
+};
+
+struct config_region {
+        char name[CONFIG_NAME_SIZE];
+        uint64_t size; /* bytes, multiple of 2 MiB */
+};
+
+struct config_file {
+        hpa_t start;
+        uint64_t size;
+};
+
+struct vm_config {
+        char name[CONFIG_NAME_SIZE];
+        unsigned module; /* number of its module line, counted from 1 */
+        bool startable;  /* valid after config_finish: no mistake concerns this VM */
+        bool has_initrd;
+        struct config_file kernel;
+        struct config_file initrd;
+        uint64_t mem; /* bytes, multiple of 2 MiB */
+        unsigned vcpus;
+        struct config_region region[CONFIG_REGIONS_MAX];
+        size_t region_count;
+        char cmdline[CONFIG_CMDLINE_SIZE]; /* of the guest's kernel */
+        unsigned keys;                     /* private: bit n: key n was seen */
+};
+
+/* A mistake in words. */
+struct config_error {
+        int vm; /* index of the VM it concerns, -1: none */
+        char text[CONFIG_TEXT_SIZE];
+};
+
+struct config {
+        struct hv_options options;
+        struct vm_config vm[CONFIG_VMS_MAX];
+        size_t vm_count;
+        struct config_error error[CONFIG_ERRORS_MAX];
+        size_t error_count;   /* may be above CONFIG_ERRORS_MAX: the rest was only counted */
+        unsigned modules;     /* private: module lines seen */
+        bool current_dropped; /* private: the latest vm= found no room, its modules follow it */
+};
+
+/* Start with the defaults: console=com1 exit=halt loglevel=info, no VM. */
+void config_init(struct config *config);
+
+/*
+ * Read the hypervisor's command line into config->options. A wrong or unknown option is recorded
+ * and leaves its default. Returns 0, or -EINVAL when a mistake was recorded.
+ */
+must_check int config_parse_options(struct config *config, const char *cmdline);
+
+/*
+ * Add the next module: size bytes at start, with the string of its line. The string is copied.
+ * Returns 0, or -EINVAL when a mistake was recorded.
+ */
+must_check int config_add_module(struct config *config, hpa_t start, uint64_t size,
+                                 const char *string);
+
+/* After the last module: check what spans lines and decide which VMs can be started. */
+void config_finish(struct config *config);
+
+/* Log every mistake, and for each VM that it will not be started. */
+void config_report(const struct config *config);
+
+/*
+ * Read a size: decimal or 0x hexadecimal digits and an optional suffix K, M, G or T (either case).
+ * text need not be terminated. -EINVAL: not a size; -ERANGE: it does not fit in 64 bits.
+ */
+must_check int config_parse_size(const char *text, size_t len, uint64_t *out);
