@@ -63,3 +63,62 @@ step_info()
         echo "PF-STATE: memory total=$(sed -n 's/MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
         echo "PF-TEST: info ok"
 }
+
+# The persistence tests use three regions: a raw one, one for files, one for libpmemobj's pool.
+
+check_ext4() # DEVICE NAME: a file system that is there must be sound once its journal is replayed
+{
+        has_ext4 "$1" || return 0
+        report=$(e2fsck -fp "$1" 2>&1) || [ $? = 1 ] || echo "PF-TEST: $2-fsck FAIL $report"
+}
+
+step_mount()
+{
+        check_ext4 /dev/pmem1 log
+        check_ext4 /dev/pmem2 bank
+        mount_dax /dev/pmem1 /pmem && mount_dax /dev/pmem2 /obj || return 1
+        echo "PF-TEST: mount ok $(grep -c dax=always /proc/mounts)"
+}
+
+step_raw_write()
+{
+        pf_raw write /dev/pmem0 "$seed"
+}
+
+step_raw_verify()
+{
+        pf_raw verify /dev/pmem0 "$seed"
+}
+
+step_log_verify()
+{
+        pf_log verify /pmem "$seed"
+}
+
+step_bank_verify()
+{
+        pf_bank verify /obj/bank "$seed"
+}
+
+# All three write at once: for pf.cycle seconds, or without it until the power is cut.
+step_cycle()
+{
+        pf_raw cycle /dev/pmem0 "$seed" &
+        writers=$!
+        pf_log cycle /pmem "$seed" &
+        writers="$writers $!"
+        pf_bank cycle /obj/bank "$seed" &
+        writers="$writers $!"
+        seconds=$(argument cycle "")
+        if [ -z "$seconds" ]; then
+                wait
+                echo "PF-TEST: cycle FAIL a writer ended"
+                return
+        fi
+        sleep "$seconds"
+        for writer in $writers; do
+                kill $writer || echo "PF-TEST: cycle FAIL writer $writer ended before"
+        done
+        wait
+        echo "PF-TEST: cycle ok $seconds s"
+}

@@ -28,6 +28,7 @@ class Emulator:
         self.line = None
         self.process = None
         self.started = time.monotonic()
+        self.tick = None  # called now and then while waiting
         self.position = 0  # where the next expect() begins to look
 
     def __enter__(self):
@@ -70,6 +71,9 @@ class Emulator:
 
     def pump(self, timeout):
         """Takes what the serial line has to say within `timeout` seconds; False once the line is closed."""
+        if self.tick:
+            self.tick()
+            timeout = min(timeout, 1)
         if self.line is None:
             return False
         if not select.select([self.line], [], [], max(0, timeout))[0]:

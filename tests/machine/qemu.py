@@ -4,7 +4,6 @@ import os
 import socket
 import time
 
-from tests.machine import memory as mem
 from tests.machine.emulator import Emulator, Failure, listen_unix
 
 OVMF = "/usr/share/ovmf/OVMF.fd"
@@ -48,7 +47,6 @@ class Qemu(Emulator):
                 raise Failure(f"{self.name}: {name}: {reply['error']['desc']}")
 
     def wait_end(self, timeout):
-        self.finish_events = True
         ending = super().wait_end(timeout)
         for line in self.replies:
             event = json.loads(line)
@@ -111,6 +109,3 @@ def launch(
 def identity(address):
     """Where a physical address below 2 GiB stands in QEMU's memory file."""
     return address
-
-
-__all__ = ["Qemu", "launch", "identity", "mem"]

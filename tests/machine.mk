@@ -1,0 +1,47 @@
+# Test machines: the packages, the Linux guest's kernel and initramfs, the ISO, run, and the end-to-end tests.
+
+CLI := python3 -B -m tests.machine.cli
+MACHINE ?= auto
+MODEL ?=
+GUEST_PROGRAMS := $(patsubst guest/linux/%.c,build/guest/%,$(wildcard guest/linux/pf_*.c))
+GUEST_SCRIPTS := guest/linux/init $(wildcard guest/linux/*.sh)
+
+.PHONY: deps run iso initramfs e2e soak clean-nvram
+deps:
+	@.ci/install
+
+build/linux/vmlinuz: tests/machine/kernel.py .ci/packages.txt | deps
+	$(Q)$(CLI) kernel build/linux
+
+GUEST_CFLAGS := -std=gnu11 -O2 -I. -Wall -Wextra -Wshadow -Wconversion -Werror
+
+build/guest/%: guest/linux/%.c guest/linux/util.c guest/linux/pf_util.h | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) $< guest/linux/util.c -o $@ $(LIBS)
+
+build/guest/pf_bank: LIBS := -lpmemobj
+
+build/keepmem.so: tests/machine/keepmem.c | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -Werror -shared -fPIC $< -o $@
+
+build/initrd.img: $(GUEST_SCRIPTS) $(GUEST_PROGRAMS) tests/machine/initramfs.py build/linux/vmlinuz
+	$(Q)$(CLI) initramfs $@ $(GUEST_PROGRAMS)
+
+build/initrd-bench.img: $(GUEST_SCRIPTS) tests/machine/initramfs.py build/linux/vmlinuz
+	$(Q)$(CLI) initramfs --minimal $@
+
+initramfs: build/initrd.img build/initrd-bench.img
+
+BOOT_FILES := build/permafrost.elf build/linux/vmlinuz build/initrd.img
+
+build/permafrost.iso: $(BOOT_FILES) tests/machine/iso.py tests/machine/lab.py
+	$(Q)$(CLI) iso $@
+
+iso: build/permafrost.iso
+
+run: deps $(BOOT_FILES) build/keepmem.so
+	$(Q)$(CLI) run --machine "$(MACHINE)" --model "$(MODEL)"
+
+clean-nvram:
+	$(Q)rm -f build/run/memory-*.img*

@@ -1,0 +1,91 @@
+"""Command line of the test machines, called by the Makefile: python3 -m tests.machine.cli COMMAND ..."""
+import argparse
+import os
+import sys
+
+from tests.machine import choose, initramfs, kernel
+from tests.machine.emulator import Failure
+from tests.machine.lab import BUILD, Lab, Setup, Vm, entry
+from tests.machine.progress import Progress
+
+RUN_LIMIT_S = 600
+
+
+def command_kernel(args):
+    print("kernel: downloading Debian's cloud kernel", file=sys.stderr)
+    kernel.fetch(args.folder)
+
+
+def command_initramfs(args):
+    initramfs.build(args.path, BUILD / "linux" / "modules", args.programs, not args.minimal)
+
+
+def command_iso(args):
+    Lab(BUILD / "iso").iso(entry(Vm()), name=os.path.abspath(args.path))
+
+
+def command_run(args):
+    kind, reason = choose.choose(args.machine)
+    interactive = sys.stdin.isatty()
+    print(f"run: on {kind}: {reason}", file=sys.stderr)
+    mode = "shell" if interactive else "demo"
+    lab = Lab(BUILD / "run")
+    path = lab.iso(entry(Vm(args=f"quiet pf.mode={mode}")))
+    setup = Setup(kind=kind, model=args.model, keep=True, memory=Setup().memory)
+    progress = Progress(setup.label)
+    progress.what = "waits for the firmware and GRUB to load the kernel"
+
+    def show(text):
+        progress.clear()
+        progress.what = "waits for the machine"
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    with lab.start(setup, path, watch=show) as machine:
+        machine.tick = progress.tick
+        if interactive:
+            print("run: Ctrl-] cuts the power; the NVRAM stays in build/ until make clean-nvram", file=sys.stderr)
+            ending = machine.interact()
+        else:
+            ending = machine.wait_end(RUN_LIMIT_S)
+        progress.clear()
+        print(f"run: the machine ended: {ending}", file=sys.stderr)
+        if interactive:
+            return 0
+        return 0 if ending == "poweroff" and "PF-TEST: demo ok" in machine.log else 1
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="tests.machine.cli", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    part = commands.add_parser("kernel", help="fetch the guest's kernel into a folder")
+    part.add_argument("folder")
+    part.set_defaults(call=command_kernel)
+    part = commands.add_parser("initramfs", help="write the guest's initramfs")
+    part.add_argument("--minimal", action="store_true", help="without file system and NVRAM tools")
+    part.add_argument("path")
+    part.add_argument("programs", nargs="*")
+    part.set_defaults(call=command_initramfs)
+    part = commands.add_parser("iso", help="write the bootable ISO")
+    part.add_argument("path")
+    part.set_defaults(call=command_iso)
+    part = commands.add_parser("run", help="boot: a shell with a terminal, else the demonstration")
+    part.add_argument("--machine", default="auto")
+    part.add_argument("--model", default="")
+    part.set_defaults(call=command_run)
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    try:
+        return args.call(args) or 0
+    except (Failure, ValueError, RuntimeError, kernel.Missing) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
