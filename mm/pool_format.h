@@ -1,0 +1,201 @@
+/*
+ * The NVRAM pool's media format, version 1, and the two-copy update that every object on it uses.
+ *
+ * A range is used from its first to its last 2 MiB boundary (by HPA), in granules of 2 MiB. The
+ * first granules hold metadata, all others data. Everything is little-endian.
+ *
+ *      0        +--------------------------------+  granule 0
+ *               | superblock, copy A             |
+ *      64 KiB   +--------------------------------+
+ *               | superblock, copy B             |
+ *      128 KiB  +--------------------------------+
+ *               | catalogue A: slot 0, 1, ...    |  2 KiB a slot
+ *               +--------------------------------+  half way to the end of the metadata
+ *               | catalogue B: slot 0, 1, ...    |
+ *               +--------------------------------+  granule M = metadata granules
+ *               | data granules                  |
+ *               +--------------------------------+  granule N = granules in use
+ *
+ * Between the superblocks and behind them is room for later tables; it is zero. A slot holds one
+ * region record: name, owner, size, extents. No free map is stored: a data granule is free when no
+ * record names it.
+ *
+ * Objects (superblock, record) exist twice, A and B, on different pages. An object starts with a
+ * word { sequence number, CRC-32C of the rest }; word 0 means that nothing was published there.
+ * The current copy is the intact one with the higher sequence number, A when they are equal.
+ *
+ *      update:  B's body, flush, fence;  B's word, flush, fence     (committed)
+ *               A's body, flush, fence;  A's word, flush, fence     (mirrored)
+ *
+ * While B's body is written both words are equal and A counts; while A's is, B's word is ahead. So
+ * a power cut is decided by words alone, each an 8-byte store; the CRC is there for damage. At rest
+ * both copies are the same and either mends the other.
+ *
+ * Formatting begins with one word, POOL_FORMATTING, in superblock A and ends when the superblock's
+ * own word replaces it. A range found with it has no contents and is formatted again.
+ *
+ * A pool of several ranges: each superblock tells its range's number (0, 1, ...) and how many there
+ * are. A range is added by formatting it with the next number and then raising the count in the
+ * others; until all superblocks agree, no region reaches across. The highest count found holds, and
+ * a pool with a number missing or twice is not mounted: its records could claim granules anywhere.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+#define POOL_VERSION          1u
+#define POOL_GRANULE_SHIFT    21u
+#define POOL_GRANULE          (1ull << POOL_GRANULE_SHIFT)
+#define POOL_SUPERBLOCK_MAGIC 0x4b4c424f52465250ull /* "PRFROBLK" */
+#define POOL_RECORD_MAGIC     0x4345524f52465250ull /* "PRFROREC" */
+#define POOL_FORMATTING       0x54414d524f465250ull /* "PRFORMAT" */
+#define POOL_SUPERBLOCK_B     (64 * KiB)
+#define POOL_CATALOGUE        (128 * KiB)
+#define POOL_NAME_SIZE        32 /* with the terminating zero */
+#define POOL_EXTENTS_MAX      112u
+
+/* One metadata granule for this many granules (32 GiB), 32 at most: 480 to 16,352 slots a range. */
+#define POOL_GRANULES_A_METADATA 16384u
+#define POOL_METADATA_MAX        32u
+
+struct pool_uuid {
+        uint8_t byte[16];
+};
+
+/* What both objects begin with. crc covers the bytes from magic to length. */
+struct pool_head {
+        uint32_t seq;
+        uint32_t crc;
+        uint64_t magic;
+        uint32_t version;
+        uint32_t length;      /* bytes of the object, head included; a multiple of 8 */
+        uint32_t seq_covered; /* seq again, under the CRC */
+        uint32_t index;       /* the superblock's range number, the record's slot */
+        struct pool_uuid pool;
+};
+
+struct pool_superblock {
+        struct pool_head head;
+        uint64_t granules; /* in use, metadata included */
+        uint32_t metadata; /* granules of metadata */
+        uint32_t slots;    /* in each catalogue */
+        uint32_t members;  /* ranges in the pool, as far as this one knows */
+        uint32_t granule_shift;
+        uint8_t reserved[56];
+};
+
+/* A run of data granules in one range of the pool. */
+struct pool_media_extent {
+        uint32_t range; /* its number in its superblock */
+        uint32_t start; /* granules from the range's first granule */
+        uint32_t count;
+        uint32_t reserved;
+};
+
+enum pool_record_state { POOL_RECORD_LIVE = 1 };
+
+struct pool_record {
+        struct pool_head head;
+        struct pool_uuid uuid;
+        char name[POOL_NAME_SIZE];
+        char owner[POOL_NAME_SIZE];
+        uint64_t size; /* bytes, the sum of the extents */
+        uint64_t generation;
+        uint32_t state;
+        uint32_t flags;
+        uint32_t extent_count;
+        uint8_t reserved[100];
+        struct pool_media_extent extent[POOL_EXTENTS_MAX];
+};
+
+#define POOL_SLOT_SIZE sizeof(struct pool_record)
+
+#define POOL_AT(type, field, offset)                                                               \
+        _Static_assert(offsetof(struct type, field) == (offset), "media format: " #type "." #field)
+
+POOL_AT(pool_head, seq, 0);
+POOL_AT(pool_head, crc, 4);
+POOL_AT(pool_head, magic, 8);
+POOL_AT(pool_head, version, 16);
+POOL_AT(pool_head, length, 20);
+POOL_AT(pool_head, seq_covered, 24);
+POOL_AT(pool_head, index, 28);
+POOL_AT(pool_head, pool, 32);
+_Static_assert(sizeof(struct pool_head) == 48, "media format: head");
+
+POOL_AT(pool_superblock, granules, 48);
+POOL_AT(pool_superblock, metadata, 56);
+POOL_AT(pool_superblock, slots, 60);
+POOL_AT(pool_superblock, members, 64);
+POOL_AT(pool_superblock, granule_shift, 68);
+POOL_AT(pool_superblock, reserved, 72);
+_Static_assert(sizeof(struct pool_superblock) == 128, "media format: superblock");
+
+POOL_AT(pool_media_extent, range, 0);
+POOL_AT(pool_media_extent, start, 4);
+POOL_AT(pool_media_extent, count, 8);
+POOL_AT(pool_media_extent, reserved, 12);
+_Static_assert(sizeof(struct pool_media_extent) == 16, "media format: extent");
+
+POOL_AT(pool_record, uuid, 48);
+POOL_AT(pool_record, name, 64);
+POOL_AT(pool_record, owner, 96);
+POOL_AT(pool_record, size, 128);
+POOL_AT(pool_record, generation, 136);
+POOL_AT(pool_record, state, 144);
+POOL_AT(pool_record, flags, 148);
+POOL_AT(pool_record, extent_count, 152);
+POOL_AT(pool_record, reserved, 156);
+POOL_AT(pool_record, extent, 256);
+_Static_assert(sizeof(struct pool_record) == 2048, "media format: record");
+
+/* The two copies of one object on media. */
+struct pool_pair {
+        struct pool_head *a;
+        struct pool_head *b;
+};
+
+/* What an object must say of itself to be believed. */
+struct pool_expect {
+        uint64_t magic;
+        uint32_t size;                /* room a copy has, at least the head's */
+        uint32_t index;               /* POOL_ANY_INDEX: not checked */
+        const struct pool_uuid *pool; /* NULL: not checked */
+};
+
+#define POOL_ANY_INDEX UINT32_MAX
+
+enum pool_pair_state {
+        PAIR_BLANK,   /* never published */
+        PAIR_GOOD,    /* both copies intact and the same version of the object */
+        PAIR_HALF,    /* one copy is current; the other is older, blank or damaged */
+        PAIR_DAMAGED, /* no copy can be believed */
+        PAIR_FOREIGN, /* intact, of a format version that this code does not know */
+};
+
+/*
+ * Judge a pair; reads only. *current is the copy that counts for PAIR_GOOD and PAIR_HALF, and NULL
+ * otherwise, but for a blank pair with a damaged word: PAIR_HALF with NULL.
+ */
+enum pool_pair_state pool_pair_load(struct pool_pair pair, const struct pool_expect *expect,
+                                    const struct pool_head **current);
+
+/* Make both copies equal to current, or unpublish both when it is NULL. Durable when it returns. */
+void pool_pair_mend(struct pool_pair pair, const struct pool_head *current);
+
+/*
+ * Replace a pair's contents, at rest (mended), by object: old or new after a power cut, new once
+ * this returns. The caller has filled everything but seq, crc and seq_covered, which are set here.
+ * What was stored non-temporally before the call is durable before the object is.
+ */
+void pool_pair_store(struct pool_pair pair, struct pool_head *object);
+
+/*
+ * Publish the first version of a superblock over POOL_FORMATTING in copy A. The rest of the
+ * metadata is zero, or zeroed non-temporally just before.
+ */
+void pool_pair_create(struct pool_pair pair, struct pool_head *object);
+
+/* Granules of metadata and slots a catalogue for a range of that many granules. */
+uint32_t pool_metadata_granules(uint64_t granules);
+uint32_t pool_slot_count(uint32_t metadata);
