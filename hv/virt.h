@@ -57,7 +57,8 @@ enum vm_exit_kind {
         VM_EXIT_TIMER,          /* the deadline of set_deadline has passed */
         VM_EXIT_IRQ_WINDOW,     /* the guest can take an interrupt now, as asked by want_irq_window */
         VM_EXIT_XSETBV,         /* XSETBV; skip after handling */
-        VM_EXIT_CR,             /* a control register write the backend does not allow: inject #GP */
+        VM_EXIT_CR8,            /* MOV to or from CR8, see cr8; skip after handling */
+        VM_EXIT_REFUSED,        /* a control register value the guest may not have: inject #GP */
         VM_EXIT_UNDEFINED,      /* an instruction the guest does not have: inject #UD */
         VM_EXIT_CACHE,          /* WBINVD or INVD; skip after handling */
         VM_EXIT_SHUTDOWN,       /* triple fault */
@@ -80,6 +81,11 @@ struct vm_exit_memory {
         bool fetch;
 };
 
+struct vm_exit_cr8 {
+        uint8_t reg; /* enum vcpu_reg */
+        bool write;
+};
+
 struct vm_exit {
         enum vm_exit_kind kind;
         uint32_t reason; /* the vendor's own exit reason, for statistics and reports */
@@ -87,19 +93,21 @@ struct vm_exit {
         union {
                 struct vm_exit_io io;
                 struct vm_exit_memory memory;
+                struct vm_exit_cr8 cr8;
         };
 };
 
 struct vcpu {
-        uint64_t regs[REG_COUNT]; /* must stay first: the backend's entry code saves here */
+        uint64_t regs[REG_COUNT]; /* first: the backend's exit code pushes the registers here */
+        uint64_t host_rsp;        /* second: the backend's, while the guest runs */
         void *arch;               /* the backend's own */
 };
 
 /* What the machine's extension offers beyond the required minimum; filled in by probe. */
 struct virt_caps {
-        bool page_1g;
-        bool page_2m;
-        bool deadline; /* exact guest timer (preemption timer) */
+        uint64_t page_max; /* largest second-level page, bytes: 2 MiB or 1 GiB */
+        bool rdtscp;       /* RDTSCP, RDPID's TSC_AUX and INVPCID can be given to guests */
+        bool invpcid;
 };
 
 struct virt_ops {
@@ -125,6 +133,9 @@ struct virt_ops {
 
         /* Run the guest until something needs the caller; exit is filled in on every return. */
         void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
+
+        /* Rest in HLT at the next run until an event; ends with any exit or injection. */
+        void (*halt)(struct vcpu *vcpu);
 
         /* Step over the instruction that caused the last exit, ending an STI or MOV SS shadow. */
         void (*skip)(struct vcpu *vcpu);

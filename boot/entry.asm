@@ -1,0 +1,142 @@
+; Multiboot2 header and the way from the loader's 32-bit protected mode to C in 64-bit mode.
+; Multiboot2 specification 3.1 (header) and 3.3 (machine state: EAX magic, EBX information structure).
+
+bits 32
+
+MB2_MAGIC       equ 0xe85250d6
+MB2_LOADED_BY   equ 0x36d76289
+CR0_PG          equ 1 << 31
+CR0_WP          equ 1 << 16
+CR4_PAE         equ 1 << 5
+MSR_EFER        equ 0xc0000080
+EFER_LME_NXE    equ (1 << 8) | (1 << 11)
+PTE_RW          equ 3                   ; present, writable
+PTE_RW_LARGE    equ 0x83                ; and a 2 MiB page
+EARLY_GIB       equ 4                   ; identity-mapped until boot/main.c builds the real tables
+
+section .multiboot2 align=8
+header:
+        dd MB2_MAGIC, 0, header_end - header, -(MB2_MAGIC + (header_end - header)) & 0xffffffff
+        align 8
+        dw 1, 0                         ; information request: command line and memory map
+        dd 16
+        dd 1, 6
+        align 8
+        dw 4, 1                         ; console flags: EGA text is supported (optional tag)
+        dd 12
+        dd 2
+        align 8
+        dw 5, 1                         ; framebuffer: any mode (optional tag)
+        dd 20
+        dd 0, 0, 0
+        align 8
+        dw 6, 0                         ; modules on page borders
+        dd 8
+        align 8
+        dw 0, 0
+        dd 8
+header_end:
+
+section .text.entry progbits alloc exec nowrite
+global boot_entry
+extern boot_main
+
+boot_entry:
+        cli
+        cld
+        mov esp, boot_stack_top
+        mov esi, ebx                    ; second argument of boot_main
+        mov edi, eax                    ; first argument
+        mov eax, 0x80000000             ; is there a long mode at all?
+        cpuid
+        cmp eax, 0x80000001
+        jb .no_long_mode
+        mov eax, 0x80000001
+        cpuid
+        bt edx, 29
+        jnc .no_long_mode
+        ; PML4[0] -> PDPT -> EARLY_GIB page directories of 2 MiB pages
+        mov eax, early_pdpt + PTE_RW
+        mov [early_pml4], eax
+        mov ecx, 0
+.pdpt:
+        mov eax, ecx
+        shl eax, 12
+        add eax, early_pd + PTE_RW
+        mov [early_pdpt + ecx * 8], eax
+        inc ecx
+        cmp ecx, EARLY_GIB
+        jb .pdpt
+        mov ecx, 0
+.pd:
+        mov eax, ecx
+        shl eax, 21
+        or eax, PTE_RW_LARGE
+        mov [early_pd + ecx * 8], eax
+        inc ecx
+        cmp ecx, EARLY_GIB * 512
+        jb .pd
+        mov eax, cr4
+        or eax, CR4_PAE
+        mov cr4, eax
+        mov eax, early_pml4
+        mov cr3, eax
+        mov ecx, MSR_EFER
+        rdmsr
+        or eax, EFER_LME_NXE
+        wrmsr
+        mov eax, cr0
+        or eax, CR0_PG | CR0_WP
+        mov cr0, eax
+        lgdt [early_gdt_pointer]
+        jmp 0x08:.long_mode
+.no_long_mode:
+        mov edi, 0xb8000                ; nothing else is known to be there yet
+        mov esi, no_long_mode_text
+        mov ah, 0x0f
+.text:
+        lodsb
+        test al, al
+        jz .stop
+        stosw
+        mov dx, 0x3f8
+        out dx, al
+        jmp .text
+.stop:
+        hlt
+        jmp .stop
+
+bits 64
+.long_mode:
+        mov eax, 0x10
+        mov ds, eax
+        mov es, eax
+        mov ss, eax
+        xor eax, eax
+        mov fs, eax
+        mov gs, eax
+        mov esp, boot_stack_top
+        xor ebp, ebp
+        call boot_main
+        ud2
+
+section .rodata
+no_long_mode_text:
+        db "permafrost: error: no 64-bit mode: CPUID.80000001:EDX bit 29 is 0", 0
+        align 8
+early_gdt:
+        dq 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+early_gdt_pointer:
+        dw early_gdt_pointer - early_gdt - 1
+        dd early_gdt
+
+section .bss
+        alignb 4096
+early_pml4:     resb 4096
+early_pdpt:     resb 4096
+early_pd:       resb 4096 * EARLY_GIB
+global boot_stack
+boot_stack:     resb 4096               ; guard page, left out of the real page tables
+                resb 32768
+global boot_stack_top
+boot_stack_top:

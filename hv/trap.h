@@ -1,0 +1,42 @@
+/*
+ * Descriptor tables of a CPU and the host's own traps. A fault in the hypervisor is a broken
+ * invariant: it prints the machine state and stops. Interrupts go to the handler registered for
+ * their vector.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+#define TRAP_SELECTOR_CODE 0x08
+#define TRAP_SELECTOR_DATA 0x10
+#define TRAP_SELECTOR_TSS  0x18
+
+#define TRAP_VECTOR_SPURIOUS 0xff
+
+struct trap_frame {
+        uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
+        uint64_t rdi, rsi, rbp, rbx, rdx, rcx, rax;
+        uint64_t vector, error;
+        uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/* Where this CPU's tables stand, for the VMCS host state. */
+struct trap_tables {
+        uint64_t gdt_base, idt_base, tss_base;
+};
+
+typedef void (*trap_irq_fn)(void);
+
+/* Load GDT, IDT and TSS on this CPU. Faults are reported from here on. */
+void trap_init(void);
+
+const struct trap_tables *trap_tables(void);
+
+/* Call fn with interrupts off whenever vector (32 to 254) arrives; fn acknowledges its source. */
+void trap_set_irq(uint8_t vector, trap_irq_fn fn);
+
+/* Run the handler of an interrupt that was taken from a VM exit (acknowledged by the CPU). */
+void trap_dispatch_irq(uint8_t vector);
+
+/* Called by the assembly stubs. */
+void trap_handle(struct trap_frame *frame);

@@ -1,0 +1,77 @@
+; VM entry and exit. The host's stack pointer during guest operation is the end of the vCPU's
+; register array (struct vcpu in hv/virt.h), so that pushes on exit store the guest's registers in
+; place. SDM vol. 3 26 and 27.
+
+bits 64
+%include "build/gen/offsets.inc"
+
+section .text
+
+; unsigned vmx_enter(struct vcpu *vcpu, unsigned launched)
+; Returns 0 after a VM exit; 1 when VMLAUNCH or VMRESUME itself failed (reason in RFLAGS, and in the
+; VMCS when there is a current one).
+global vmx_enter
+vmx_enter:
+        push rbx
+        push rbp
+        push r12
+        push r13
+        push r14
+        push r15
+        mov [rdi + VCPU_HOST_RSP], rsp
+        mov rsp, rdi
+        test esi, esi
+        pop rax
+        pop rcx
+        pop rdx
+        pop rbx
+        lea rsp, [rsp + 8]              ; RSP is in the VMCS; LEA keeps the flags of the TEST
+        pop rbp
+        pop rsi
+        pop rdi
+        pop r8
+        pop r9
+        pop r10
+        pop r11
+        pop r12
+        pop r13
+        pop r14
+        pop r15
+        jz .launch
+        vmresume
+        jmp .failed
+.launch:
+        vmlaunch
+.failed:
+        mov rsp, [rsp]                  ; vcpu->host_rsp stands right behind the registers
+        mov eax, 1
+        jmp restore_host
+
+global vmx_exit_entry
+vmx_exit_entry:
+        push r15
+        push r14
+        push r13
+        push r12
+        push r11
+        push r10
+        push r9
+        push r8
+        push rdi
+        push rsi
+        push rbp
+        push rax                        ; the slot of RSP, not used
+        push rbx
+        push rdx
+        push rcx
+        push rax
+        mov rsp, [rsp + VCPU_HOST_RSP]
+        xor eax, eax
+restore_host:
+        pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop rbp
+        pop rbx
+        ret
