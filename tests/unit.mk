@@ -3,7 +3,7 @@
 
 HOSTED_SRCS := $(filter-out hv/% boot/main.c mm/pm_native.c,\
 	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c \
-	hv/vmx/vmx_caps.c tests/unit/unit.c
+	hv/vmx/vmx_caps.c hv/vmx/vmx_check.c hv/vmx/vmx_check_guest.c tests/unit/unit.c
 HOSTED_CFLAGS := -std=gnu11 -g -O1 -I. -Wall -Wextra -Wshadow -Wundef -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 HOSTED_OBJS := $(HOSTED_SRCS:%.c=build/hosted/%.o)

@@ -8,22 +8,9 @@
 
 #define CPUID1_ECX_VMX (1u << 5)
 
-/* Bits of the capability MSRs themselves, SDM A.1, A.6 and A.10. */
-#define BASIC_TRUE_MSRS      (1ull << 55)
-#define MISC_TIMER_SHIFT     0x1full
-#define EPT_WALK_4           (1ull << 6)
-#define EPT_WRITE_BACK       (1ull << 14)
-#define EPT_2M               (1ull << 16)
-#define EPT_1G               (1ull << 17)
-#define EPT_INVEPT           (1ull << 20)
-#define EPT_AD               (1ull << 21)
-#define EPT_INVEPT_SINGLE    (1ull << 25)
-#define EPT_INVEPT_ALL       (1ull << 26)
-#define VPID_INVVPID         (1ull << 32)
-#define VPID_INVVPID_ADDRESS (1ull << 40)
-#define VPID_INVVPID_SINGLE  (1ull << 41)
-#define VPID_INVVPID_ALL     (1ull << 42)
-#define VPID_INVVPID_GLOBALS (1ull << 43)
+/* SDM A.1 and A.6. */
+#define BASIC_TRUE_MSRS  (1ull << 55)
+#define MISC_TIMER_SHIFT 0x1full
 
 /* A control's "may be 1" bit stands in the high half of its MSR, its "must be 1" bit in the low. */
 #define MAY(control) ((uint64_t)(control) << 32)
@@ -60,13 +47,15 @@ static const struct requirement requirements[] = {
     {"virtual-processor identifiers (VPID)", MAY(CPU2_VPID), VMX_CPU2, CONTROL},
     {"WBINVD exiting", MAY(CPU2_WBINVD), VMX_CPU2, CONTROL},
     {"unrestricted guest", MAY(CPU2_UNRESTRICTED), VMX_CPU2, CONTROL},
-    {"EPT page walk of 4 levels", EPT_WALK_4, VMX_EPT_VPID, HAVE},
-    {"EPT structures in write-back memory", EPT_WRITE_BACK, VMX_EPT_VPID, HAVE},
-    {"EPT pages of 2 MiB", EPT_2M, VMX_EPT_VPID, HAVE},
-    {"INVEPT", EPT_INVEPT, VMX_EPT_VPID, HAVE},
-    {"INVEPT of one or all contexts", EPT_INVEPT_SINGLE | EPT_INVEPT_ALL, VMX_EPT_VPID, HAVE},
-    {"INVVPID", VPID_INVVPID, VMX_EPT_VPID, HAVE},
-    {"INVVPID of one or all contexts", VPID_INVVPID_SINGLE | VPID_INVVPID_ALL, VMX_EPT_VPID, HAVE},
+    {"EPT page walk of 4 levels", EPT_CAP_WALK_4, VMX_EPT_VPID, HAVE},
+    {"EPT structures in write-back memory", EPT_CAP_WRITE_BACK, VMX_EPT_VPID, HAVE},
+    {"EPT pages of 2 MiB", EPT_CAP_2M, VMX_EPT_VPID, HAVE},
+    {"INVEPT", EPT_CAP_INVEPT, VMX_EPT_VPID, HAVE},
+    {"INVEPT of one or all contexts", EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL, VMX_EPT_VPID,
+     HAVE},
+    {"INVVPID", VPID_CAP_INVVPID, VMX_EPT_VPID, HAVE},
+    {"INVVPID of one or all contexts", VPID_CAP_INVVPID_SINGLE | VPID_CAP_INVVPID_ALL, VMX_EPT_VPID,
+     HAVE},
     {"saving debug controls on exit", MAY(EXIT_SAVE_DEBUG), VMX_EXIT, CONTROL},
     {"64-bit host", MAY(EXIT_HOST_64BIT), VMX_EXIT, CONTROL},
     {"acknowledging interrupts on exit", MAY(EXIT_ACK_INTERRUPT), VMX_EXIT, CONTROL},
@@ -217,15 +206,15 @@ static void fill_in_caps(const struct vmx_msrs *m, struct vmx_caps *out)
             .exit = control_word(m, VMX_EXIT, 0),
             .entry = control_word(m, VMX_ENTRY, 0),
             .true_controls = m->vmx[VMX_BASIC] & BASIC_TRUE_MSRS,
-            .ept_1g = ept_vpid & EPT_1G,
-            .ept_accessed_dirty = ept_vpid & EPT_AD,
+            .ept_1g = ept_vpid & EPT_CAP_1G,
+            .ept_accessed_dirty = ept_vpid & EPT_CAP_AD,
             .save_timer = control_value(m, VMX_EXIT) & MAY(EXIT_SAVE_TIMER),
-            .invept_single = ept_vpid & EPT_INVEPT_SINGLE,
-            .invept_all = ept_vpid & EPT_INVEPT_ALL,
-            .invvpid_address = ept_vpid & VPID_INVVPID_ADDRESS,
-            .invvpid_single = ept_vpid & VPID_INVVPID_SINGLE,
-            .invvpid_all = ept_vpid & VPID_INVVPID_ALL,
-            .invvpid_single_keep_global = ept_vpid & VPID_INVVPID_GLOBALS,
+            .invept_single = ept_vpid & EPT_CAP_INVEPT_SINGLE,
+            .invept_all = ept_vpid & EPT_CAP_INVEPT_ALL,
+            .invvpid_address = ept_vpid & VPID_CAP_INVVPID_ADDRESS,
+            .invvpid_single = ept_vpid & VPID_CAP_INVVPID_SINGLE,
+            .invvpid_all = ept_vpid & VPID_CAP_INVVPID_ALL,
+            .invvpid_single_keep_global = ept_vpid & VPID_CAP_INVVPID_GLOBALS,
             .timer_shift = (uint8_t)(m->vmx[VMX_MISC] & MISC_TIMER_SHIFT),
         };
         out->rdtscp = out->cpu2 & CPU2_RDTSCP;

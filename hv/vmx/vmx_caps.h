@@ -33,6 +33,22 @@ enum vmx_msr {
 #define FEATURE_CONTROL_LOCK (1ull << 0)
 #define FEATURE_CONTROL_VMX  (1ull << 2) /* VMX outside SMX operation */
 
+/* IA32_VMX_EPT_VPID_CAP, SDM A.10. */
+#define EPT_CAP_WALK_4           (1ull << 6)
+#define EPT_CAP_UNCACHED         (1ull << 8)
+#define EPT_CAP_WRITE_BACK       (1ull << 14)
+#define EPT_CAP_2M               (1ull << 16)
+#define EPT_CAP_1G               (1ull << 17)
+#define EPT_CAP_INVEPT           (1ull << 20)
+#define EPT_CAP_AD               (1ull << 21)
+#define EPT_CAP_INVEPT_SINGLE    (1ull << 25)
+#define EPT_CAP_INVEPT_ALL       (1ull << 26)
+#define VPID_CAP_INVVPID         (1ull << 32)
+#define VPID_CAP_INVVPID_ADDRESS (1ull << 40)
+#define VPID_CAP_INVVPID_SINGLE  (1ull << 41)
+#define VPID_CAP_INVVPID_ALL     (1ull << 42)
+#define VPID_CAP_INVVPID_GLOBALS (1ull << 43)
+
 /* Raw values as read; an MSR that this CPU does not have is 0. */
 struct vmx_msrs {
         uint32_t cpuid1_ecx;   /* CPUID.1:ECX */

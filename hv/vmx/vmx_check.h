@@ -28,5 +28,5 @@ unsigned vmx_check_entry(const struct vmx_check *check);
 /* VMCS_INSTRUCTION_ERROR in words (SDM 30.4). */
 const char *vmx_check_instruction_error(uint32_t number);
 
-/* What the exit qualification adds to an entry failure for invalid guest state (SDM 26.8). */
+/* What the exit qualification adds to an entry failure for invalid guest state (SDM 26.3). */
 const char *vmx_check_qualification(uint64_t qualification);

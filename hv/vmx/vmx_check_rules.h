@@ -1,0 +1,58 @@
+/* Shared by the halves of the VM-entry checks (vmx_check.c, vmx_check_guest.c): values and
+ * findings. */
+#pragma once
+
+#include "hv/vmx/vmx_check.h"
+
+struct entry_check {
+        const struct vmx_check *from;
+        unsigned failed;
+        uint32_t pin, cpu, cpu2, exit, entry; /* cpu2 is 0 while it is not activated */
+        uint32_t inject;                      /* entry interruption information, 0 unless valid */
+};
+
+uint64_t vmx_check_read(const struct entry_check *e, enum vmcs_field field);
+
+/* Whatever is wrong: a line of text. */
+void vmx_check_fail(struct entry_check *e, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Fails unless ok: "NAME 0xVALUE RULE". */
+void vmx_check_rule(struct entry_check *e, bool ok, const char *name, uint64_t value,
+                    const char *rule);
+
+/* Fails if any bit is wrong: "NAME 0xVALUE: bit N RULE". */
+void vmx_check_bits(struct entry_check *e, const char *name, uint64_t value, uint64_t wrong,
+                    const char *rule);
+
+/* CR0 (or CR4) against the fixed-bit MSRs; bits in ignored are not looked at. */
+void vmx_check_fixed(struct entry_check *e, const char *name, uint64_t value, enum vmx_msr fixed0,
+                     uint64_t ignored);
+
+struct vmx_check_field {
+        enum vmcs_field field;
+        const char *name;
+};
+
+/* Each field must hold a canonical address. */
+void vmx_check_canonical(struct entry_check *e, const struct vmx_check_field *fields, size_t n,
+                         const char *section);
+
+/* IA32_PAT and IA32_EFER fields: reserved values and bits. */
+void vmx_check_pat(struct entry_check *e, const char *name, uint64_t value);
+void vmx_check_efer_reserved(struct entry_check *e, const char *name, uint64_t value);
+
+/* Bits at and above the CPU's physical-address width. */
+uint64_t vmx_check_beyond_physical(const struct entry_check *e);
+
+/* Addresses have 48 bits: the hypervisor does not switch on 57-bit paging for itself or for guests.
+ */
+static inline bool vmx_check_is_canonical(uint64_t address)
+{
+        uint64_t top = address >> 47;
+
+        return top == 0 || top == 0x1ffff;
+}
+
+/* The guest-state half, SDM 26.3.1. */
+void vmx_check_guest(struct entry_check *e);
