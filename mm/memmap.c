@@ -1,0 +1,275 @@
+/* The physical memory map: merging, asking and printing; rules and contracts are in memmap.h. */
+#include "mm/memmap.h"
+
+#include "hv/lib/errno.h"
+#include "hv/lib/format.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+
+static const char *const kind_names[MEM_KINDS] = {
+    [MEM_HOLE] = "hole",
+    [MEM_RAM] = "RAM",
+    [MEM_LOADER] = "RAM: boot information",
+    [MEM_MODULE] = "RAM: boot module",
+    [MEM_HYPERVISOR] = "RAM: hypervisor",
+    [MEM_NVRAM_SIMULATED] = "NVRAM simulated (volatile)",
+    [MEM_NVRAM_VENDOR] = "NVRAM vendor",
+    [MEM_NVRAM_LEGACY] = "NVRAM legacy",
+    [MEM_NVRAM] = "NVRAM persistent",
+    [MEM_ACPI_RECLAIM] = "ACPI tables",
+    [MEM_ACPI_NVS] = "ACPI NVS",
+    [MEM_RESERVED] = "reserved",
+    [MEM_UNUSABLE] = "unusable",
+};
+
+static uint64_t max(uint64_t a, uint64_t b)
+{
+        return a > b ? a : b;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
+}
+
+static uint64_t end_of(const struct mem_range *r)
+{
+        return r->start + r->size;
+}
+
+const char *memmap_kind_name(enum mem_kind kind)
+{
+        return kind_names[kind];
+}
+
+bool memmap_is_nvram(enum mem_kind kind)
+{
+        return kind >= MEM_NVRAM_SIMULATED && kind <= MEM_NVRAM;
+}
+
+enum mem_kind memmap_kind_of_e820(uint32_t type)
+{
+        switch (type) {
+        case 1:
+                return MEM_RAM;
+        case 3:
+                return MEM_ACPI_RECLAIM;
+        case 4:
+                return MEM_ACPI_NVS;
+        case 5:
+                return MEM_UNUSABLE;
+        case 7:
+                return MEM_NVRAM;
+        case 12:
+                return MEM_NVRAM_LEGACY;
+        case 90:
+                return MEM_NVRAM_VENDOR;
+        default:
+                return MEM_RESERVED;
+        }
+}
+
+void memmap_init(struct memmap *map)
+{
+        map->count = 0;
+        map->lost = MEM_HOLE;
+}
+
+/* A table being written in order of addresses. */
+struct writer {
+        struct mem_range *range;
+        size_t count;
+};
+
+/* Append what of like lies in [start, end). */
+static void emit(struct writer *w, const struct mem_range *like, uint64_t start, uint64_t end)
+{
+        struct mem_range *last = w->count ? &w->range[w->count - 1] : NULL;
+
+        if (start >= end)
+                return;
+        if (last && end_of(last) == start && last->kind == like->kind &&
+            last->source.origin == like->source.origin && last->source.type == like->source.type) {
+                last->size += end - start;
+                return;
+        }
+        w->range[w->count] = *like;
+        w->range[w->count].start = start;
+        w->range[w->count].size = end - start;
+        w->count++;
+}
+
+/* Leave out one range of the weakest kind, the smallest, so that the others fit. */
+static void drop_weakest(struct memmap *map, struct writer *w)
+{
+        size_t victim = 0;
+
+        for (size_t i = 1; i < w->count; i++) {
+                const struct mem_range *r = &w->range[i], *v = &w->range[victim];
+
+                if (r->kind < v->kind || (r->kind == v->kind && r->size < v->size))
+                        victim = i;
+        }
+        map->lost = w->range[victim].kind > map->lost ? w->range[victim].kind : map->lost;
+        w->count--;
+        memmove(&w->range[victim], &w->range[victim + 1], (w->count - victim) * sizeof w->range[0]);
+}
+
+/* One pass over the old table, in order, with the new range laid over it. */
+static void merge(const struct memmap *map, const struct mem_range *new, struct writer *w)
+{
+        uint64_t at = new->start, end = end_of(new);
+
+        for (size_t i = 0; i < map->count; i++) {
+                const struct mem_range *old = &map->range[i];
+                uint64_t from = max(old->start, new->start);
+                uint64_t to = max(min(end_of(old), end), from);
+
+                emit(w, new, at, min(old->start, end));
+                if (from == to || old->kind >= new->kind) {
+                        emit(w, old, old->start, end_of(old));
+                } else {
+                        emit(w, old, old->start, from);
+                        emit(w, new, from, to);
+                        emit(w, old, to, end_of(old));
+                }
+                at = max(at, min(end_of(old), end));
+        }
+        emit(w, new, at, end);
+}
+
+int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind kind,
+               struct mem_source source)
+{
+        struct mem_range new = {.start = start, .size = size, .kind = kind, .source = source};
+        struct writer w = {.range = map->scratch};
+        int err = 0;
+
+        if (!size)
+                return 0;
+        if (start >= MEMMAP_LIMIT || size > MEMMAP_LIMIT - start) {
+                if (kind == MEM_RAM || memmap_is_nvram(kind))
+                        return -ERANGE;
+                if (start >= MEMMAP_LIMIT)
+                        return 0;
+                new.size = MEMMAP_LIMIT - start;
+        }
+        /* Something stronger may have been lost there: nothing weaker must take its place. */
+        if (kind < map->lost)
+                return -ENOSPC;
+        merge(map, &new, &w);
+        while (w.count > MEMMAP_ENTRIES_MAX) {
+                drop_weakest(map, &w);
+                err = -ENOSPC;
+        }
+        memcpy(map->range, w.range, w.count * sizeof w.range[0]);
+        map->count = w.count;
+        return err;
+}
+
+int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size, uint32_t type)
+{
+        struct mem_source source = {.origin = MEM_FROM_E820, .type = type};
+
+        return memmap_add(map, start, size, memmap_kind_of_e820(type), source);
+}
+
+/* How many of size bytes from start lie in entries of the kinds from weakest to strongest. */
+static uint64_t bytes_of(const struct memmap *map, uint64_t start, uint64_t size,
+                         enum mem_kind weakest, enum mem_kind strongest)
+{
+        uint64_t end = size > UINT64_MAX - start ? UINT64_MAX : start + size;
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < map->count; i++) {
+                const struct mem_range *r = &map->range[i];
+                uint64_t from = max(r->start, start), to = min(end_of(r), end);
+
+                if (from < to && r->kind >= weakest && r->kind <= strongest)
+                        sum += to - from;
+        }
+        return sum;
+}
+
+int memmap_carve(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind kind)
+{
+        struct mem_source source = {.origin = MEM_FROM_LOADER};
+        bool in_ram = bytes_of(map, start, size, MEM_RAM, MEM_HYPERVISOR) == size;
+        int err = memmap_add(map, start, size, kind, source);
+
+        return err ? err : in_ram ? 0 : -EBUSY;
+}
+
+int memmap_add_simulated(struct memmap *map, uint64_t start, uint64_t size)
+{
+        struct mem_source source = {.origin = MEM_FROM_CMDLINE};
+
+        if (!size || bytes_of(map, start, size, MEM_RAM, MEM_HYPERVISOR) != size)
+                return -EINVAL;
+        if (bytes_of(map, start, size, MEM_RAM, MEM_RAM) != size)
+                return -EBUSY;
+        return memmap_add(map, start, size, MEM_NVRAM_SIMULATED, source);
+}
+
+const struct mem_range *memmap_find(const struct memmap *map, uint64_t addr)
+{
+        for (size_t i = 0; i < map->count; i++)
+                if (addr >= map->range[i].start && addr < end_of(&map->range[i]))
+                        return &map->range[i];
+        return NULL;
+}
+
+uint64_t memmap_total(const struct memmap *map, enum mem_kind kind)
+{
+        return bytes_of(map, 0, UINT64_MAX, kind, kind);
+}
+
+int memmap_format_source(char *buf, size_t size, const struct mem_source *source)
+{
+        switch (source->origin) {
+        case MEM_FROM_E820:
+                return format_text(buf, size, "E820 type %u", source->type);
+        case MEM_FROM_CMDLINE:
+                return format_text(buf, size, "nvram=");
+        default:
+                return format_text(buf, size, "boot loader");
+        }
+}
+
+int memmap_format_size(char *buf, size_t size, uint64_t bytes)
+{
+        static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+        uint64_t whole = bytes, rest = 0;
+        size_t unit = 0;
+
+        for (; whole >= 1024; unit++) {
+                /* Keep what lower units had, so that 1.5 GiB + 1 byte is not shown as exact. */
+                rest = whole % 1024;
+                whole /= 1024;
+        }
+        if (bytes == whole << (10 * unit))
+                return format_text(buf, size, "%lu %s", whole, units[unit]);
+        return format_text(buf, size, "%lu.%lu %s", whole, rest * 10 / 1024, units[unit]);
+}
+
+void memmap_print(const struct memmap *map)
+{
+        char size[24], source[24];
+        uint64_t nvram = bytes_of(map, 0, UINT64_MAX, MEM_NVRAM_SIMULATED, MEM_NVRAM);
+
+        printk(LOG_INFO, "memory map: %zu ranges", map->count);
+        for (size_t i = 0; i < map->count; i++) {
+                const struct mem_range *r = &map->range[i];
+
+                memmap_format_size(size, sizeof size, r->size);
+                memmap_format_source(source, sizeof source, &r->source);
+                printk(LOG_INFO, "0x%011lx-0x%011lx %10s  %-26s %s", r->start, end_of(r) - 1, size,
+                       kind_names[r->kind], source);
+        }
+        if (map->lost != MEM_HOLE)
+                printk(LOG_WARN, "memory map: too many ranges, some of kind %s were left out",
+                       kind_names[map->lost]);
+        memmap_format_size(size, sizeof size, memmap_total(map, MEM_RAM));
+        memmap_format_size(source, sizeof source, nvram);
+        printk(LOG_INFO, "memory map: %s of DRAM, %s of NVRAM", size, source);
+}
