@@ -13,13 +13,18 @@
 #define IOAPIC_PINS 24
 #define IOAPIC_SIZE 0x1000ull /* bytes of MMIO */
 
+/* Registers in it. */
+#define IOAPIC_INDEX 0x00
+#define IOAPIC_DATA  0x10
+#define IOAPIC_EOI   0x40
+
 struct ioapic_ops {
         void *ctx;
         void (*deliver)(void *ctx, const struct apic_message *message);
 };
 
 struct ioapic {
-        uint64_t rte[IOAPIC_PINS]; /* redirection entries, remote IRR included */
+        uint64_t rte[IOAPIC_PINS]; /* redirection entries as written */
         uint32_t line;             /* bit n: pin n is asserted */
         uint32_t remote_irr;       /* bit n: pin n waits for an EOI */
         uint8_t id, index;
