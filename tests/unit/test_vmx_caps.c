@@ -254,6 +254,33 @@ static void test_each_missing_feature_alone(void)
         }
 }
 
+/* What a missing feature takes along is not told again. */
+static void test_one_line_for_a_whole_group(void)
+{
+        struct vmx_msrs m = haswell();
+        struct vmx_caps c;
+
+        m.vmx[VMX_TRUE_CPU] &= ~(1ull << 63);
+        m.vmx[VMX_CPU2] = m.vmx[VMX_EPT_VPID] = 0;
+        CHECK_EQ(check_caps(&m, &c), -ENODEV);
+        CHECK_EQ(line_count, 1);
+        CHECK(reported("secondary controls (for EPT, VPID, unrestricted guest)"));
+
+        m = haswell();
+        m.vmx[VMX_CPU2] &= ~(1ull << 33);
+        m.vmx[VMX_EPT_VPID] &= ~0xffffffffull;
+        CHECK_EQ(check_caps(&m, &c), -ENODEV);
+        CHECK_EQ(line_count, 1);
+        CHECK(reported("(EPT)"));
+
+        m = haswell();
+        m.vmx[VMX_CPU2] &= ~(1ull << 37);
+        m.vmx[VMX_EPT_VPID] &= 0xffffffffull;
+        CHECK_EQ(check_caps(&m, &c), -ENODEV);
+        CHECK_EQ(line_count, 1);
+        CHECK(reported("(VPID)"));
+}
+
 /* Turning any other bit of the control MSRs must not refuse the machine: the table has no row more.
  */
 static void test_other_bits_do_not_matter(void)
@@ -353,6 +380,7 @@ int main(void)
         RUN(test_without_vmx_is_one_line);
         RUN(test_feature_control);
         RUN(test_each_missing_feature_alone);
+        RUN(test_one_line_for_a_whole_group);
         RUN(test_other_bits_do_not_matter);
         RUN(test_reading_stops_at_each_stage);
         return unit_done();
