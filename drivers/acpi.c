@@ -1,0 +1,358 @@
+/* ACPI tables of the machine. Fields are read by offset, so no layout or alignment is assumed. */
+#include "drivers/acpi.h"
+
+#include "hv/lib/errno.h"
+#include "hv/lib/string.h"
+
+#define RSDP_V1_BYTES 20
+#define RSDP_V2_BYTES 36
+
+#define FADT_FLAG_TIMER_32BIT (1u << 8)
+#define FADT_FLAG_RESET       (1u << 10)
+
+#define MADT_ENTRIES 44
+
+enum madt_type {
+        MADT_LAPIC = 0,
+        MADT_IOAPIC = 1,
+        MADT_OVERRIDE = 2,
+        MADT_LAPIC_ADDRESS = 5,
+        MADT_X2APIC = 9,
+};
+
+static uint64_t read_le(const uint8_t *p, unsigned bytes)
+{
+        uint64_t v = 0;
+
+        while (bytes-- != 0)
+                v = v << 8 | p[bytes];
+        return v;
+}
+
+static bool sum_is_zero(const uint8_t *p, size_t n)
+{
+        uint8_t sum = 0;
+
+        while (n-- != 0)
+                sum = (uint8_t)(sum + *p++);
+        return sum == 0;
+}
+
+static const void *map(const struct acpi_tables *t, uint64_t addr, size_t len)
+{
+        if (addr == 0 || addr + len < addr)
+                return NULL;
+        return t->memory.map(t->memory.ctx, HPA(addr), len);
+}
+
+static bool has_signature(const struct acpi_header *h, const char *signature)
+{
+        return memcmp(h->signature, signature, sizeof(h->signature)) == 0;
+}
+
+/* Map and check a whole table of the wanted signature; -ENOENT when it has another one. */
+static int load_table(const struct acpi_tables *t, uint64_t addr, const char *signature,
+                      const struct acpi_header **table)
+{
+        const struct acpi_header *h = map(t, addr, sizeof(*h));
+        uint32_t length;
+
+        if (h == NULL)
+                return -EFAULT;
+        if (!has_signature(h, signature))
+                return -ENOENT;
+        length = h->length;
+        if (length < sizeof(*h) || length > ACPI_TABLE_MAX)
+                return -EBADMSG;
+        h = map(t, addr, length);
+        if (h == NULL)
+                return -EFAULT;
+        if (!sum_is_zero((const uint8_t *)h, length))
+                return -EBADMSG;
+        *table = h;
+        return 0;
+}
+
+static int open_root(struct acpi_tables *t, uint64_t addr, const char *signature, unsigned entry)
+{
+        const struct acpi_header *root;
+        int err = load_table(t, addr, signature, &root);
+
+        /* a pointer to something else is a broken root, not an absent table */
+        if (err != 0)
+                return err == -ENOENT ? -EBADMSG : err;
+        t->entries = (const uint8_t *)(root + 1);
+        t->entry_bytes = entry;
+        t->count = (root->length - (uint32_t)sizeof(*root)) / entry;
+        return 0;
+}
+
+int acpi_open(struct acpi_tables *t, const struct acpi_memory *memory, const void *rsdp, size_t len)
+{
+        const uint8_t *r = rsdp;
+        uint64_t xsdt = 0, rsdt;
+        int err;
+
+        *t = (struct acpi_tables){.memory = *memory};
+        if (len < RSDP_V1_BYTES || memcmp(r, "RSD PTR ", 8) != 0 || !sum_is_zero(r, RSDP_V1_BYTES))
+                return -EINVAL;
+        rsdt = read_le(r + 16, 4);
+        /* revision 2 and later adds the XSDT, under a checksum of its own (5.2.5.3) */
+        if (r[15] >= 2 && len >= RSDP_V2_BYTES && sum_is_zero(r, RSDP_V2_BYTES))
+                xsdt = read_le(r + 24, 8);
+        if (xsdt != 0) {
+                err = open_root(t, xsdt, "XSDT", 8);
+                if (err == 0 || rsdt == 0)
+                        return err;
+        }
+        return open_root(t, rsdt, "RSDT", 4);
+}
+
+int acpi_find_table(const struct acpi_tables *t, const char *signature, unsigned nth,
+                    const struct acpi_header **table)
+{
+        for (unsigned i = 0; i < t->count; i++) {
+                uint64_t addr = read_le(t->entries + (size_t)i * t->entry_bytes, t->entry_bytes);
+                const struct acpi_header *h = map(t, addr, sizeof(*h));
+
+                if (h == NULL || !has_signature(h, signature))
+                        continue;
+                if (nth-- == 0)
+                        return load_table(t, addr, signature, table);
+        }
+        return -ENOENT;
+}
+
+/* A field of a table; 0 when the table is too short to have it, as older revisions are. */
+static uint64_t field(const struct acpi_header *h, unsigned offset, unsigned bytes)
+{
+        if (offset + bytes > h->length)
+                return 0;
+        return read_le((const uint8_t *)h + offset, bytes);
+}
+
+/* A register told twice: as a Generic Address Structure (wins when usable) and as a port. */
+static struct acpi_register read_register(const struct acpi_header *h, unsigned gas, unsigned port,
+                                          uint8_t port_bits)
+{
+        struct acpi_register r = {
+            .space = (uint8_t)field(h, gas, 1),
+            .bits = (uint8_t)field(h, gas + 1, 1),
+            .address = field(h, gas + 4, 8),
+        };
+
+        if (r.address != 0 && r.space <= ACPI_SPACE_IO)
+                return r;
+        return (struct acpi_register){
+            .space = ACPI_SPACE_IO, .bits = port_bits, .address = field(h, port, 4)};
+}
+
+/* One integer of a package: constant or prefixed (AML, 20.2.3). Returns its bytes, 0 for others. */
+static size_t read_integer(const uint8_t *p, size_t n, uint8_t *value)
+{
+        if (n >= 1 && p[0] <= 1) { /* ZeroOp, OneOp */
+                *value = p[0];
+                return 1;
+        }
+        for (unsigned prefix = 0x0a, bytes = 1; prefix <= 0x0c; prefix++, bytes *= 2) {
+                if (n >= 1 + bytes && p[0] == prefix) {
+                        *value = p[1];
+                        return 1 + bytes;
+                }
+        }
+        return 0;
+}
+
+/* The package after the name _S5_: PackageOp PkgLength NumElements SLP_TYPa SLP_TYPb (7.4.2.6). */
+static bool read_s5_package(const uint8_t *p, size_t n, struct acpi_fadt *fadt)
+{
+        size_t skip, used;
+
+        if (n < 2 || p[0] != 0x12)
+                return false;
+        /* PkgLength's top two bits tell how many more bytes it has */
+        skip = 2 + (size_t)(p[1] >> 6);
+        if (n < skip + 1 || p[skip] < 1)
+                return false;
+        n -= skip + 1;
+        p += skip;
+        used = read_integer(p + 1, n, &fadt->s5_type_a);
+        if (used == 0)
+                return false;
+        fadt->s5_type_b = 0;
+        if (*p > 1 && read_integer(p + 1 + used, n - used, &fadt->s5_type_b) == 0)
+                return false;
+        return fadt->s5_type_a <= 7 && fadt->s5_type_b <= 7;
+}
+
+/*
+ * Look for Name (_S5_, Package ...) as bytes: without an AML interpreter this is the field's way,
+ * and right for every table that does not compute it.
+ */
+static bool find_s5(const struct acpi_header *aml, struct acpi_fadt *fadt)
+{
+        const uint8_t *p = (const uint8_t *)aml;
+        size_t n = aml->length;
+
+        for (size_t i = sizeof(*aml) + 1; i + 4 <= n; i++) {
+                bool named = p[i - 1] == 0x08 || (p[i - 1] == '\\' && p[i - 2] == 0x08);
+
+                if (named && memcmp(p + i, "_S5_", 4) == 0 &&
+                    read_s5_package(p + i + 4, n - i - 4, fadt))
+                        return true;
+        }
+        return false;
+}
+
+static void read_s5(const struct acpi_tables *t, struct acpi_fadt *fadt)
+{
+        const struct acpi_header *aml;
+
+        if (load_table(t, fadt->dsdt.v, "DSDT", &aml) == 0)
+                fadt->s5_valid = find_s5(aml, fadt);
+        for (unsigned i = 0; !fadt->s5_valid; i++) {
+                int err = acpi_find_table(t, "SSDT", i, &aml);
+
+                if (err == -ENOENT)
+                        return;
+                if (err == 0)
+                        fadt->s5_valid = find_s5(aml, fadt);
+        }
+}
+
+int acpi_read_fadt(const struct acpi_tables *t, struct acpi_fadt *fadt)
+{
+        const struct acpi_header *h;
+        uint32_t flags;
+        int err = acpi_find_table(t, "FACP", 0, &h);
+
+        *fadt = (struct acpi_fadt){0};
+        if (err != 0)
+                return err;
+        flags = (uint32_t)field(h, 112, 4);
+        fadt->sci_irq = (uint16_t)field(h, 46, 2);
+        fadt->smi_command = (uint16_t)field(h, 48, 4);
+        fadt->acpi_enable = (uint8_t)field(h, 52, 1);
+        fadt->pm1a_control = read_register(h, 172, 64, 16);
+        fadt->pm1b_control = read_register(h, 184, 68, 16);
+        fadt->pm_timer = read_register(h, 208, 76, 32);
+        fadt->pm_timer_32bit = (flags & FADT_FLAG_TIMER_32BIT) != 0;
+        fadt->rtc_century = (uint8_t)field(h, 108, 1);
+        if (flags & FADT_FLAG_RESET) {
+                fadt->reset.space = (uint8_t)field(h, 116, 1);
+                fadt->reset.bits = (uint8_t)field(h, 117, 1);
+                fadt->reset.address = field(h, 120, 8);
+                fadt->reset_value = (uint8_t)field(h, 128, 1);
+        }
+        fadt->dsdt = HPA(field(h, 140, 8));
+        if (fadt->dsdt.v == 0)
+                fadt->dsdt = HPA(field(h, 40, 4));
+        read_s5(t, fadt);
+        return 0;
+}
+
+static void add_cpu(struct acpi_madt *m, uint32_t apic_id, uint32_t uid, uint32_t flags)
+{
+        if (!(flags & 1))
+                return;
+        /* firmware may tell a CPU twice, as local APIC and as local x2APIC */
+        for (unsigned i = 0; i < m->cpu_count; i++)
+                if (m->cpus[i].apic_id == apic_id)
+                        return;
+        if (m->cpu_count == ACPI_CPUS_MAX)
+                m->dropped++;
+        else
+                m->cpus[m->cpu_count++] = (struct acpi_cpu){.apic_id = apic_id, .uid = uid};
+}
+
+static void add_ioapic(struct acpi_madt *m, const uint8_t *e)
+{
+        struct acpi_ioapic io = {
+            .id = e[2], .base = HPA(read_le(e + 4, 4)), .gsi_base = (uint32_t)read_le(e + 8, 4)};
+
+        if (m->ioapic_count == ACPI_IOAPICS_MAX)
+                m->dropped++;
+        else
+                m->ioapics[m->ioapic_count++] = io;
+}
+
+static void add_override(struct acpi_madt *m, const uint8_t *e)
+{
+        unsigned flags = (unsigned)read_le(e + 8, 2);
+        struct acpi_override o = {.isa_irq = e[3],
+                                  .gsi = (uint32_t)read_le(e + 4, 4),
+                                  .active_low = (flags & 3) == 3,
+                                  .level = (flags >> 2 & 3) == 3};
+
+        /* bus 0 is ISA, the only one defined */
+        if (e[2] != 0 || o.isa_irq > 15)
+                return;
+        if (m->override_count == ACPI_OVERRIDES_MAX)
+                m->dropped++;
+        else
+                m->overrides[m->override_count++] = o;
+}
+
+/* The bytes an entry of a type has at least; 2 (any) for types that are not used here. */
+static unsigned madt_entry_min(uint8_t type)
+{
+        switch (type) {
+        case MADT_LAPIC:
+                return 8;
+        case MADT_IOAPIC:
+        case MADT_LAPIC_ADDRESS:
+                return 12;
+        case MADT_OVERRIDE:
+                return 10;
+        case MADT_X2APIC:
+                return 16;
+        default:
+                return 2;
+        }
+}
+
+static void add_entry(struct acpi_madt *m, const uint8_t *e)
+{
+        switch (e[0]) {
+        case MADT_LAPIC:
+                add_cpu(m, e[3], e[2], (uint32_t)read_le(e + 4, 4));
+                break;
+        case MADT_X2APIC:
+                add_cpu(m, (uint32_t)read_le(e + 4, 4), (uint32_t)read_le(e + 12, 4),
+                        (uint32_t)read_le(e + 8, 4));
+                break;
+        case MADT_IOAPIC:
+                add_ioapic(m, e);
+                break;
+        case MADT_OVERRIDE:
+                add_override(m, e);
+                break;
+        case MADT_LAPIC_ADDRESS:
+                m->lapic_base = HPA(read_le(e + 4, 8));
+                break;
+        }
+}
+
+int acpi_read_madt(const struct acpi_tables *t, struct acpi_madt *madt)
+{
+        const struct acpi_header *h;
+        int err = acpi_find_table(t, "APIC", 0, &h);
+
+        *madt = (struct acpi_madt){0};
+        if (err != 0)
+                return err;
+        if (h->length < MADT_ENTRIES)
+                return -EBADMSG;
+        madt->lapic_base = HPA(field(h, 36, 4));
+        madt->has_8259 = (field(h, 40, 4) & 1) != 0;
+        for (uint32_t at = MADT_ENTRIES; at < h->length;) {
+                const uint8_t *e = (const uint8_t *)h + at;
+                uint32_t left = h->length - at;
+
+                if (left < 2 || e[1] > left || e[1] < madt_entry_min(e[0]))
+                        return -EBADMSG;
+                add_entry(madt, e);
+                at += e[1];
+        }
+        return 0;
+}

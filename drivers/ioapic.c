@@ -1,0 +1,118 @@
+/* The machine's I/O APICs. Registers: Intel 82093AA data sheet, section 3. */
+#include "drivers/ioapic.h"
+
+#include "hv/lib/errno.h"
+
+/* The two MMIO registers, as indices of 32-bit words, that reach all others. */
+#define WORD_SELECT 0
+#define WORD_WINDOW 4
+
+#define REG_VERSION     0x01
+#define REG_REDIRECTION 0x10 /* two registers a pin */
+
+#define ENTRY_DELIVERY_SHIFT 8
+#define ENTRY_ACTIVE_LOW     (1u << 13)
+#define ENTRY_LEVEL          (1u << 15)
+#define ENTRY_MASKED         (1u << 16)
+#define ENTRY_DEST_SHIFT     24 /* in the high half */
+
+struct unit {
+        volatile uint32_t *mmio;
+        uint32_t gsi_base;
+        unsigned pins;
+};
+
+static struct unit units[ACPI_IOAPICS_MAX];
+static unsigned unit_count;
+static struct acpi_override overrides[ACPI_OVERRIDES_MAX];
+static unsigned override_count;
+
+static uint32_t reg_read(const struct unit *u, unsigned reg)
+{
+        u->mmio[WORD_SELECT] = reg;
+        return u->mmio[WORD_WINDOW];
+}
+
+static void reg_write(const struct unit *u, unsigned reg, uint32_t value)
+{
+        u->mmio[WORD_SELECT] = reg;
+        u->mmio[WORD_WINDOW] = value;
+}
+
+static const struct unit *find_unit(uint32_t gsi)
+{
+        for (unsigned i = 0; i < unit_count; i++)
+                if (gsi >= units[i].gsi_base && gsi - units[i].gsi_base < units[i].pins)
+                        return &units[i];
+        return NULL;
+}
+
+int host_ioapic_init(const struct acpi_madt *madt)
+{
+        unit_count = 0;
+        for (unsigned i = 0; i < madt->ioapic_count; i++) {
+                struct unit *u = &units[unit_count];
+
+                if (madt->ioapics[i].base.v == 0)
+                        continue;
+                u->mmio = (volatile uint32_t *)(uintptr_t)madt->ioapics[i].base.v;
+                u->gsi_base = madt->ioapics[i].gsi_base;
+                u->pins = (reg_read(u, REG_VERSION) >> 16 & 0xff) + 1;
+                for (unsigned pin = 0; pin < u->pins; pin++)
+                        reg_write(u, REG_REDIRECTION + 2 * pin, ENTRY_MASKED);
+                unit_count++;
+        }
+        override_count = madt->override_count;
+        for (unsigned i = 0; i < override_count; i++)
+                overrides[i] = madt->overrides[i];
+        return unit_count == 0 ? -ENODEV : (int)unit_count;
+}
+
+int host_ioapic_route(uint32_t gsi, const struct host_ioapic_route *route)
+{
+        const struct unit *u = find_unit(gsi);
+        uint32_t low = (uint32_t)route->delivery << ENTRY_DELIVERY_SHIFT;
+        unsigned reg;
+
+        if (u == NULL)
+                return -ENOENT;
+        if (route->delivery == HOST_IOAPIC_FIXED)
+                low |= route->vector;
+        if (route->active_low)
+                low |= ENTRY_ACTIVE_LOW;
+        /* an NMI is always edge-triggered, whatever the line's kind */
+        if (route->level && route->delivery != HOST_IOAPIC_NMI)
+                low |= ENTRY_LEVEL;
+        reg = REG_REDIRECTION + 2 * (gsi - u->gsi_base);
+        reg_write(u, reg, low | ENTRY_MASKED);
+        reg_write(u, reg + 1, (uint32_t)route->apic_id << ENTRY_DEST_SHIFT);
+        reg_write(u, reg, low);
+        return 0;
+}
+
+int host_ioapic_route_isa(uint8_t irq, enum host_ioapic_delivery delivery, uint8_t vector,
+                          uint8_t apic_id)
+{
+        struct host_ioapic_route route = {
+            .vector = vector, .delivery = delivery, .apic_id = apic_id};
+        uint32_t gsi = irq;
+
+        for (unsigned i = 0; i < override_count; i++) {
+                if (overrides[i].isa_irq != irq)
+                        continue;
+                gsi = overrides[i].gsi;
+                route.level = overrides[i].level;
+                route.active_low = overrides[i].active_low;
+        }
+        return host_ioapic_route(gsi, &route);
+}
+
+int host_ioapic_mask(uint32_t gsi)
+{
+        const struct unit *u = find_unit(gsi);
+
+        if (u == NULL)
+                return -ENOENT;
+        reg_write(u, REG_REDIRECTION + 2 * (gsi - u->gsi_base), ENTRY_MASKED);
+        return 0;
+}

@@ -1,0 +1,119 @@
+/* This CPU's own local APIC. */
+#include "drivers/lapic.h"
+
+#include "hv/cpu.h"
+
+/* xAPIC registers are at base + 16 * number, x2APIC registers are MSR 800h + number. */
+enum lapic_register {
+        REG_ID = 0x02,
+        REG_VERSION = 0x03,
+        REG_TPR = 0x08,
+        REG_EOI = 0x0b,
+        REG_SPURIOUS = 0x0f,
+        REG_ESR = 0x28,
+        REG_LVT_CMCI = 0x2f,
+        REG_ICR = 0x30,
+        REG_LVT_TIMER = 0x32,
+        REG_LVT_THERMAL = 0x33,
+        REG_LVT_PERF = 0x34,
+        REG_LVT_LINT0 = 0x35,
+        REG_LVT_LINT1 = 0x36,
+        REG_LVT_ERROR = 0x37,
+        REG_SELF_IPI = 0x3f, /* x2APIC only */
+};
+
+#define X2APIC_MSR        0x800
+#define CPUID_ECX_X2APIC  (1u << 21)
+#define LVT_MASKED        (1u << 16)
+#define SPURIOUS_ENABLE   (1u << 8)
+#define ICR_SELF          (1u << 18)
+#define ICR_ASSERT        (1u << 14)
+#define ICR_PENDING       (1u << 12)
+#define BASE_ADDRESS_MASK 0x000ffffffffff000ull
+
+/* The same on every CPU, so one copy; xapic is NULL in x2APIC mode. */
+static volatile uint32_t *xapic;
+
+static uint32_t reg_read(enum lapic_register reg)
+{
+        if (xapic == NULL)
+                return (uint32_t)cpu_rdmsr(X2APIC_MSR + reg);
+        return xapic[4 * reg];
+}
+
+static void reg_write(enum lapic_register reg, uint32_t value)
+{
+        if (xapic == NULL)
+                cpu_wrmsr(X2APIC_MSR + reg, value);
+        else
+                xapic[4 * reg] = value;
+}
+
+static unsigned highest_lvt(void)
+{
+        return reg_read(REG_VERSION) >> 16 & 0xff;
+}
+
+void host_lapic_mask_all(void)
+{
+        /* the entries a local APIC has follow from how many it has (SDM vol. 3 10.4.8) */
+        static const enum lapic_register by_count[] = {REG_LVT_LINT0,   REG_LVT_LINT1,
+                                                       REG_LVT_ERROR,   REG_LVT_PERF,
+                                                       REG_LVT_THERMAL, REG_LVT_CMCI};
+        unsigned highest = highest_lvt();
+
+        reg_write(REG_LVT_TIMER, LVT_MASKED);
+        for (unsigned i = 0; i < ARRAY_LEN(by_count) && i < highest; i++)
+                reg_write(by_count[i], LVT_MASKED);
+}
+
+void host_lapic_init(uint8_t vector)
+{
+        uint64_t base = cpu_rdmsr(MSR_APIC_BASE);
+
+        /* x2APIC can only be entered from the enabled xAPIC state (SDM vol. 3 10.12.5) */
+        if (!(base & APIC_BASE_ENABLE)) {
+                base |= APIC_BASE_ENABLE;
+                cpu_wrmsr(MSR_APIC_BASE, base);
+        }
+        if (cpu_cpuid(1, 0).ecx & CPUID_ECX_X2APIC) {
+                xapic = NULL;
+                if (!(base & APIC_BASE_X2APIC))
+                        cpu_wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
+        } else {
+                xapic = (volatile uint32_t *)(uintptr_t)(base & BASE_ADDRESS_MASK);
+        }
+        reg_write(REG_SPURIOUS, vector | SPURIOUS_ENABLE);
+        host_lapic_mask_all();
+        reg_write(REG_TPR, 0);
+        reg_write(REG_ESR, 0);
+}
+
+uint32_t host_lapic_id(void)
+{
+        uint32_t id = reg_read(REG_ID);
+
+        return xapic == NULL ? id : id >> 24;
+}
+
+void host_lapic_eoi(void)
+{
+        reg_write(REG_EOI, 0);
+}
+
+void host_lapic_send_self(uint8_t vector)
+{
+        if (xapic == NULL) {
+                cpu_wrmsr(X2APIC_MSR + REG_SELF_IPI, vector);
+                return;
+        }
+        /* the xAPIC loses a command written while the last one is on its way */
+        while (xapic[4 * REG_ICR] & ICR_PENDING)
+                cpu_pause();
+        xapic[4 * REG_ICR] = ICR_SELF | ICR_ASSERT | vector;
+}
+
+bool host_lapic_is_x2apic(void)
+{
+        return xapic == NULL;
+}
