@@ -117,8 +117,7 @@ static void check_control_words(struct entry_check *e)
 {
         check_control_word(e, "pin-based controls", e->pin, VMX_PIN);
         check_control_word(e, "primary controls", e->cpu, VMX_CPU);
-        if (e->cpu & CPU_SECONDARY)
-                check_control_word(e, "secondary controls", e->cpu2, VMX_CPU2);
+        check_control_word(e, "secondary controls", e->cpu2, VMX_CPU2);
         check_control_word(e, "exit controls", e->exit, VMX_EXIT);
         check_control_word(e, "entry controls", e->entry, VMX_ENTRY);
 

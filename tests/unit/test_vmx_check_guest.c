@@ -175,6 +175,10 @@ static void test_non_register_state(void)
         set(VMCS_GUEST_PENDING_DEBUG, 0x4000);
         set(VMCS_GUEST_ACTIVITY, 1);
         CHECK_EQ(check_entry(), 0);
+        /* Stepping by branches (DEBUGCTL.BTF) is no single step. */
+        set(VMCS_GUEST_DEBUGCTL, 2);
+        CHECK_EQ(check_entry(), 1);
+        CHECK(strstr(lines[0], "has BS (bit 14) without"));
 }
 
 /* What looks odd and is allowed. */
