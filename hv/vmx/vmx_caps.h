@@ -59,9 +59,10 @@ struct vmx_msrs {
 
 /* What the backend works with once every requirement is met. */
 struct vmx_caps {
-        bool
-            set_feature_control; /* the firmware left it open: write feature_control before VMXON */
+        /* The firmware left IA32_FEATURE_CONTROL open: write this value to it before VMXON. */
+        bool set_feature_control;
         uint64_t feature_control;
+
         uint32_t revision; /* first word of the VMXON region and of every VMCS */
 
         /* Control words to start a vCPU with. The run loop adds what changes from entry to entry:
