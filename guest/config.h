@@ -65,7 +65,7 @@ struct vm_config {
         struct config_region region[CONFIG_REGIONS_MAX];
         size_t region_count;
         char cmdline[CONFIG_CMDLINE_SIZE]; /* of the guest's kernel */
-        unsigned keys;                     /* private: bit n: key n was seen */
+        unsigned mistakes;                 /* recorded ones that concern this VM */
 };
 
 /* A mistake in words. */
