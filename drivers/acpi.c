@@ -84,6 +84,8 @@ static int open_root(struct acpi_tables *t, uint64_t addr, const char *signature
         t->entries = (const uint8_t *)(root + 1);
         t->entry_bytes = entry;
         t->count = (root->length - (uint32_t)sizeof(*root)) / entry;
+        if (t->count > ACPI_TABLES_MAX)
+                t->count = ACPI_TABLES_MAX;
         return 0;
 }
 

@@ -10,6 +10,9 @@
 /* No table is believed to be longer. */
 #define ACPI_TABLE_MAX (16 * MiB)
 
+/* Tables beyond this many are not looked at: machines have some dozens. */
+#define ACPI_TABLES_MAX 256
+
 /*
  * How the parsers reach memory: map returns a pointer to len readable bytes at addr, valid while
  * the tables are in use, or NULL when they cannot be reached.

@@ -1,0 +1,487 @@
+/* ACPI tables made by hand: what is read from good ones, and that bad ones are refused. */
+#include "drivers/acpi.h"
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The machine's memory: tables at fixed places above BASE. */
+#define BASE 0x7ff0000ull
+#define SIZE 0x4000u
+#define ROOT 0x0000u
+#define FADT 0x0200u
+#define DSDT 0x0400u
+#define SSDT 0x0800u
+#define MADT 0x1000u
+#define MAPS 4096
+
+static uint8_t memory[SIZE];
+static uint8_t rsdp[36];
+static void *maps[MAPS];
+static unsigned map_count;
+
+/*
+ * Every mapping is a heap block of exactly the length asked for, so that the sanitizer sees each
+ * byte read beyond what was mapped.
+ */
+static const void *map(void *ctx, hpa_t addr, size_t len)
+{
+        void *copy;
+
+        (void)ctx;
+        if (addr.v < BASE || addr.v - BASE > SIZE || len > SIZE - (addr.v - BASE) ||
+            map_count == MAPS)
+                return NULL;
+        copy = malloc(len);
+        memcpy(copy, memory + (addr.v - BASE), len);
+        maps[map_count++] = copy;
+        return copy;
+}
+
+static const struct acpi_memory reach = {.map = map};
+
+static void unmap_all(void)
+{
+        while (map_count != 0)
+                free(maps[--map_count]);
+}
+
+static void put(uint8_t *p, uint64_t v, unsigned bytes)
+{
+        for (unsigned i = 0; i < bytes; i++)
+                p[i] = (uint8_t)(v >> 8 * i);
+}
+
+static void fix_sum(uint8_t *p, size_t n, uint8_t *checksum)
+{
+        uint8_t sum = 0;
+
+        *checksum = 0;
+        for (size_t i = 0; i < n; i++)
+                sum = (uint8_t)(sum + p[i]);
+        *checksum = (uint8_t)-sum;
+}
+
+static void seal(unsigned at, const char *signature, uint32_t length)
+{
+        memcpy(memory + at, signature, 4);
+        put(memory + at + 4, length, 4);
+        fix_sum(memory + at, length, memory + at + 9);
+}
+
+static void seal_rsdp(void)
+{
+        fix_sum(rsdp, 20, rsdp + 8);
+        fix_sum(rsdp, 36, rsdp + 32);
+}
+
+static void make_rsdp(uint8_t revision)
+{
+        memset(rsdp, 0, sizeof(rsdp));
+        memcpy(rsdp, "RSD PTR ", 8);
+        rsdp[15] = revision;
+        put(rsdp + (revision >= 2 ? 24 : 16), BASE + ROOT, revision >= 2 ? 8 : 4);
+        put(rsdp + 20, 36, 4);
+        seal_rsdp();
+}
+
+/* Root table over FADT, MADT and SSDT, with entries of 4 or 8 bytes. */
+static void make_root(unsigned entry)
+{
+        static const unsigned at[] = {FADT, MADT, SSDT};
+
+        for (unsigned i = 0; i < 3; i++)
+                put(memory + ROOT + 36 + i * entry, BASE + at[i], entry);
+        seal(ROOT, entry == 8 ? "XSDT" : "RSDT", 36 + 3 * entry);
+}
+
+/* An ACPI 1.0 FADT: 116 bytes, ports only. */
+static void make_fadt(void)
+{
+        uint8_t *f = memory + FADT;
+
+        put(f + 40, BASE + DSDT, 4);
+        put(f + 46, 9, 2);
+        put(f + 48, 0xb2, 4);
+        f[52] = 0xf1;
+        put(f + 64, 0xb004, 4);
+        put(f + 76, 0xb008, 4);
+        f[108] = 0x32;
+        seal(FADT, "FACP", 116);
+}
+
+static void make_aml(unsigned at, const char *signature, const void *aml, uint32_t n)
+{
+        memset(memory + at + 36, 0xa5, 64);
+        memcpy(memory + at + 36 + 7, aml, n);
+        seal(at, signature, 36 + 7 + n);
+}
+
+#define S5_QEMU "\x08_S5_\x12\x06\x04\x00\x00\x00\x00"
+
+static const uint8_t madt_entries[] = {
+    0,    8,  1, 0,  1,  0, 0,    0,                                /* CPU, APIC ID 0 */
+    0,    8,  2, 4,  1,  0, 0,    0,                                /* CPU, APIC ID 4 */
+    0,    8,  3, 5,  0,  0, 0,    0,                                /* not enabled */
+    9,    16, 0, 0,  4,  0, 0,    0,    1,    0, 0, 0, 2,  0, 0, 0, /* APIC ID 4 again */
+    9,    16, 0, 0,  0,  1, 0,    0,    1,    0, 0, 0, 77, 0, 0, 0, /* APIC ID 256 */
+    1,    12, 3, 0,  0,  0, 0xc0, 0xfe, 0,    0, 0, 0,              /* I/O APIC */
+    2,    10, 0, 0,  2,  0, 0,    0,    0,    0,                    /* ISA 0 is GSI 2 */
+    2,    10, 0, 4,  20, 0, 0,    0,    0x0f, 0,       /* ISA 4 is GSI 20, level, low */
+    2,    10, 1, 5,  20, 0, 0,    0,    0x0f, 0,       /* a bus that does not exist */
+    2,    10, 0, 16, 20, 0, 0,    0,    0x0f, 0,       /* no ISA interrupt */
+    0x80, 3,  0,                                       /* somebody's own */
+    5,    12, 0, 0,  0,  0, 0xe0, 0xfe, 1,    0, 0, 0, /* local APICs are elsewhere */
+};
+
+static void make_madt(void)
+{
+        put(memory + MADT + 36, 0xfee00000, 4);
+        put(memory + MADT + 40, 1, 4);
+        memcpy(memory + MADT + 44, madt_entries, sizeof(madt_entries));
+        seal(MADT, "APIC", 44 + sizeof(madt_entries));
+}
+
+static void make_machine(void)
+{
+        memset(memory, 0, sizeof(memory));
+        make_rsdp(2);
+        make_root(8);
+        make_fadt();
+        make_aml(DSDT, "DSDT", S5_QEMU, sizeof(S5_QEMU) - 1);
+        make_aml(SSDT, "SSDT", "nothing", 7);
+        make_madt();
+}
+
+static struct acpi_tables open_machine(void)
+{
+        struct acpi_tables t;
+
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, sizeof(rsdp)), 0);
+        return t;
+}
+
+static void test_rsdp_and_roots(void)
+{
+        struct acpi_tables t;
+        const struct acpi_header *h;
+
+        make_machine();
+        t = open_machine();
+        CHECK_EQ(t.count, 3);
+        CHECK_EQ(acpi_find_table(&t, "SSDT", 0, &h), 0);
+        CHECK_EQ(h->length, 50);
+        CHECK_EQ(acpi_find_table(&t, "SSDT", 1, &h), -ENOENT);
+        CHECK_EQ(acpi_find_table(&t, "NFIT", 0, &h), -ENOENT);
+        /* ACPI 1.0: 20 bytes and an RSDT */
+        make_rsdp(0);
+        make_root(4);
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 20), 0);
+        CHECK_EQ(acpi_find_table(&t, "APIC", 0, &h), 0);
+        /* an XSDT that cannot be read: the RSDT serves */
+        make_rsdp(0);
+        rsdp[15] = 2;
+        put(rsdp + 24, BASE + SIZE, 8);
+        seal_rsdp();
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), 0);
+        CHECK_EQ(t.entry_bytes, 4);
+        unmap_all();
+}
+
+static void test_bad_rsdp_and_roots(void)
+{
+        struct acpi_tables t;
+
+        make_machine();
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 19), -EINVAL);
+        rsdp[9]++;
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EINVAL);
+        rsdp[9]--;
+        rsdp[0] = 'r';
+        seal_rsdp();
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EINVAL);
+        make_rsdp(2);
+        memory[ROOT + 10]++;
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EBADMSG);
+        seal(ROOT, "XXXX", 60);
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EBADMSG);
+        seal(ROOT, "XSDT", 36);
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), 0);
+        CHECK_EQ(t.count, 0);
+        /* a root full of nothing: only so many entries are believed */
+        seal(ROOT, "XSDT", 36 + 8 * 400);
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), 0);
+        CHECK_EQ(t.count, ACPI_TABLES_MAX);
+        put(memory + ROOT + 4, 35, 4);
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EBADMSG);
+        put(memory + ROOT + 4, 0xffffffff, 4);
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EBADMSG);
+        put(memory + ROOT + 4, SIZE + 1, 4);
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EFAULT);
+        put(rsdp + 24, UINT64_MAX - 8, 8);
+        seal_rsdp();
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EFAULT);
+        make_rsdp(0);
+        put(rsdp + 16, 0, 4);
+        seal_rsdp();
+        CHECK_EQ(acpi_open(&t, &reach, rsdp, 20), -EFAULT);
+        unmap_all();
+}
+
+static void test_fadt_of_acpi1(void)
+{
+        struct acpi_tables t;
+        struct acpi_fadt f;
+
+        make_machine();
+        t = open_machine();
+        CHECK_EQ(acpi_read_fadt(&t, &f), 0);
+        CHECK_EQ(f.pm1a_control.address, 0xb004);
+        CHECK_EQ(f.pm1a_control.space, ACPI_SPACE_IO);
+        CHECK_EQ(f.pm1b_control.address, 0);
+        CHECK_EQ(f.pm_timer.address, 0xb008);
+        CHECK(!f.pm_timer_32bit);
+        CHECK_EQ(f.reset.address, 0);
+        CHECK_EQ(f.smi_command, 0xb2);
+        CHECK_EQ(f.acpi_enable, 0xf1);
+        CHECK_EQ(f.sci_irq, 9);
+        CHECK_EQ(f.rtc_century, 0x32);
+        CHECK_EQ(f.dsdt.v, BASE + DSDT);
+        CHECK(f.s5_valid);
+        unmap_all();
+}
+
+static void test_fadt_of_acpi6(void)
+{
+        struct acpi_tables t;
+        struct acpi_fadt f;
+        uint8_t *p = memory + FADT;
+
+        make_machine();
+        put(p + 112, 1u << 8 | 1u << 10, 4);
+        put(p + 116, 0x0801, 2); /* I/O, 8 bits */
+        put(p + 120, 0xcf9, 8);
+        p[128] = 0x0f;
+        put(p + 40, 0x1234, 4);
+        put(p + 140, BASE + DSDT, 8);
+        put(p + 172, 0x1000, 2); /* memory */
+        put(p + 176, 0xfed80804ull << 4, 8);
+        put(p + 208, 0x2002, 2); /* PCI space cannot be used: the port is */
+        put(p + 212, 0x608, 8);
+        seal(FADT, "FACP", 244);
+        t = open_machine();
+        CHECK_EQ(acpi_read_fadt(&t, &f), 0);
+        CHECK(f.pm_timer_32bit);
+        CHECK_EQ(f.reset.space, ACPI_SPACE_IO);
+        CHECK_EQ(f.reset.address, 0xcf9);
+        CHECK_EQ(f.reset_value, 0x0f);
+        CHECK_EQ(f.pm1a_control.space, ACPI_SPACE_MEMORY);
+        CHECK_EQ(f.pm1a_control.address, 0xfed80804ull << 4);
+        CHECK_EQ(f.pm_timer.space, ACPI_SPACE_IO);
+        CHECK_EQ(f.pm_timer.address, 0xb008);
+        CHECK_EQ(f.dsdt.v, BASE + DSDT);
+        CHECK(f.s5_valid);
+        unmap_all();
+}
+
+static struct acpi_fadt read_with_aml(const char *aml, unsigned n)
+{
+        struct acpi_tables t;
+        struct acpi_fadt f;
+
+        make_machine();
+        make_aml(DSDT, "DSDT", aml, n);
+        t = open_machine();
+        CHECK_EQ(acpi_read_fadt(&t, &f), 0);
+        unmap_all();
+        return f;
+}
+
+#define READ_AML(aml) read_with_aml(aml, sizeof(aml) - 1)
+
+static void test_s5_forms(void)
+{
+        struct acpi_fadt f = READ_AML("\x08_S5_\x12\x06\x04\x0a\x05\x0a\x06\x00\x00");
+
+        CHECK(f.s5_valid);
+        CHECK_EQ(f.s5_type_a, 5);
+        CHECK_EQ(f.s5_type_b, 6);
+        f = READ_AML("\x08\\_S5_\x12\x4a\x00\x02\x0b\x07\x00\x01"); /* long length, word, one */
+        CHECK(f.s5_valid);
+        CHECK_EQ(f.s5_type_a, 7);
+        CHECK_EQ(f.s5_type_b, 1);
+        f = READ_AML("\x08_S5_\x12\x06\x01\x0c\x03\x00\x00\x00"); /* one element, double word */
+        CHECK(f.s5_valid);
+        CHECK_EQ(f.s5_type_a, 3);
+        CHECK_EQ(f.s5_type_b, 0);
+        /* a mention of the name before the definition */
+        f = READ_AML("x_S5_\x08_S5_\x12\x04\x02\x01\x01");
+        CHECK(f.s5_valid);
+        CHECK_EQ(f.s5_type_a, 1);
+}
+
+static void test_s5_bad_forms(void)
+{
+        CHECK(!READ_AML("no name").s5_valid);
+        CHECK(!READ_AML("x_S5_\x12\x06\x04\x00\x00").s5_valid);
+        CHECK(!READ_AML("\x08_S5_\x11\x06\x04\x00\x00").s5_valid);
+        CHECK(!READ_AML("\x08_S5_\x12\x06\x00\x00\x00").s5_valid);
+        CHECK(!READ_AML("\x08_S5_\x12\x06\x02\x0a\x08\x00").s5_valid);
+        CHECK(!READ_AML("\x08_S5_\x12\x06\x02\x0d\x08\x00").s5_valid);
+        /* cut at every byte: with three bytes missing there is no second value */
+        for (unsigned n = 0; n < 11; n++)
+                CHECK(!read_with_aml("\x08_S5_\x12\x06\x02\x0a\x05\x0a\x06", n).s5_valid);
+}
+
+static void test_s5_in_other_places(void)
+{
+        struct acpi_tables t;
+        struct acpi_fadt f;
+
+        make_machine();
+        make_aml(DSDT, "DSDT", "none", 4);
+        make_aml(SSDT, "SSDT", S5_QEMU, sizeof(S5_QEMU) - 1);
+        t = open_machine();
+        CHECK_EQ(acpi_read_fadt(&t, &f), 0);
+        CHECK(f.s5_valid);
+        /* without DSDT and SSDT the rest of the FADT still counts */
+        memory[DSDT]++;
+        memory[SSDT + 40]++;
+        CHECK_EQ(acpi_read_fadt(&t, &f), 0);
+        CHECK(!f.s5_valid);
+        CHECK_EQ(f.pm1a_control.address, 0xb004);
+        memory[FADT + 64]++;
+        CHECK_EQ(acpi_read_fadt(&t, &f), -EBADMSG);
+        unmap_all();
+}
+
+static void test_madt(void)
+{
+        struct acpi_tables t;
+        struct acpi_madt m;
+
+        make_machine();
+        t = open_machine();
+        CHECK_EQ(acpi_read_madt(&t, &m), 0);
+        CHECK_EQ(m.cpu_count, 3);
+        CHECK_EQ(m.cpus[1].apic_id, 4);
+        CHECK_EQ(m.cpus[1].uid, 2);
+        CHECK_EQ(m.cpus[2].apic_id, 256);
+        CHECK_EQ(m.cpus[2].uid, 77);
+        CHECK_EQ(m.ioapic_count, 1);
+        CHECK_EQ(m.ioapics[0].base.v, 0xfec00000);
+        CHECK_EQ(m.ioapics[0].id, 3);
+        CHECK_EQ(m.override_count, 2);
+        CHECK_EQ(m.overrides[0].gsi, 2);
+        CHECK(!m.overrides[0].level && !m.overrides[0].active_low);
+        CHECK_EQ(m.overrides[1].isa_irq, 4);
+        CHECK(m.overrides[1].level && m.overrides[1].active_low);
+        CHECK_EQ(m.lapic_base.v, 0x1fee00000);
+        CHECK(m.has_8259);
+        CHECK_EQ(m.dropped, 0);
+        unmap_all();
+}
+
+static void check_madt_entries(const void *entries, uint32_t n, int want)
+{
+        struct acpi_tables t;
+        struct acpi_madt m;
+
+        make_machine();
+        memcpy(memory + MADT + 44, entries, n);
+        seal(MADT, "APIC", 44 + n);
+        t = open_machine();
+        CHECK_EQ(acpi_read_madt(&t, &m), want);
+        unmap_all();
+}
+
+static void test_madt_bad_entries(void)
+{
+        uint8_t many[8 * (ACPI_CPUS_MAX + 3)] = {0};
+        struct acpi_tables t;
+        struct acpi_madt m;
+
+        check_madt_entries("", 0, 0);
+        check_madt_entries("\x80\x00", 2, -EBADMSG); /* would loop for ever */
+        check_madt_entries("\x80\x01", 2, -EBADMSG);
+        check_madt_entries("\x80\x02\x80", 3, -EBADMSG);
+        check_madt_entries("\x80\x04\x00", 3, -EBADMSG);
+        for (unsigned type = 0; type <= 9; type++) {
+                uint8_t entry[16] = {(uint8_t)type};
+                unsigned min = type == 0 ? 8 : type == 2 ? 10 : type == 9 ? 16 : 12;
+
+                if (type > 2 && type != 5 && type != 9)
+                        continue;
+                entry[1] = (uint8_t)min;
+                check_madt_entries(entry, min, 0);
+                entry[1]--;
+                check_madt_entries(entry, min - 1, -EBADMSG);
+        }
+        make_machine();
+        for (unsigned i = 0; i < ACPI_CPUS_MAX + 3; i++) {
+                many[8 * i + 1] = 8;
+                many[8 * i + 3] = (uint8_t)i;
+                many[8 * i + 4] = 1;
+        }
+        memcpy(memory + MADT + 44, many, sizeof(many));
+        seal(MADT, "APIC", 44 + sizeof(many));
+        t = open_machine();
+        CHECK_EQ(acpi_read_madt(&t, &m), 0);
+        CHECK_EQ(m.cpu_count, ACPI_CPUS_MAX);
+        CHECK_EQ(m.dropped, 3);
+        seal(MADT, "APIC", 40);
+        CHECK_EQ(acpi_read_madt(&t, &m), -EBADMSG);
+        unmap_all();
+}
+
+/* Random damage under right checksums: nothing may be read out of bounds, and every call returns.
+ */
+static void test_random_damage(void)
+{
+        static const unsigned at[] = {ROOT, FADT, DSDT, SSDT, MADT};
+        uint64_t state = unit_seed();
+
+        for (int round = 0; round < 4000; round++) {
+                struct acpi_tables t;
+                struct acpi_fadt f;
+                struct acpi_madt m;
+                int err;
+
+                make_machine();
+                for (unsigned i = 0; i < ARRAY_LEN(at); i++) {
+                        uint8_t *table = memory + at[i];
+                        uint32_t length = table[4];
+
+                        for (uint64_t k = unit_random(&state) % 4; k != 0; k--)
+                                table[4 + unit_random(&state) % (length - 4)] =
+                                    (uint8_t)unit_random(&state);
+                        length = table[4] | (uint32_t)table[5] << 8;
+                        if (length >= 36 && length < SIZE - at[i])
+                                fix_sum(table, length, table + 9);
+                }
+                if (acpi_open(&t, &reach, rsdp, sizeof(rsdp)) == 0) {
+                        err = acpi_read_fadt(&t, &f);
+                        CHECK(err <= 0);
+                        CHECK(err == 0 || !f.s5_valid);
+                        err = acpi_read_madt(&t, &m);
+                        CHECK(err <= 0);
+                        CHECK(m.cpu_count <= ACPI_CPUS_MAX);
+                }
+                unmap_all();
+        }
+}
+
+int main(void)
+{
+        RUN(test_rsdp_and_roots);
+        RUN(test_bad_rsdp_and_roots);
+        RUN(test_fadt_of_acpi1);
+        RUN(test_fadt_of_acpi6);
+        RUN(test_s5_forms);
+        RUN(test_s5_bad_forms);
+        RUN(test_s5_in_other_places);
+        RUN(test_madt);
+        RUN(test_madt_bad_entries);
+        RUN(test_random_damage);
+        return unit_done();
+}
