@@ -6,7 +6,7 @@ MODEL ?=
 GUEST_PROGRAMS := $(patsubst guest/linux/%.c,build/guest/%,$(wildcard guest/linux/pf_*.c))
 GUEST_SCRIPTS := guest/linux/init $(wildcard guest/linux/*.sh)
 
-.PHONY: deps run iso initramfs e2e soak clean-nvram
+.PHONY: deps run iso initramfs clean-nvram
 deps:
 	@.ci/install
 
@@ -45,3 +45,27 @@ run: deps $(BOOT_FILES) build/keepmem.so
 
 clean-nvram:
 	$(Q)rm -f build/run/memory-*.img*
+
+TEST_GUESTS := $(patsubst tests/guests/%.asm,build/guests/%.bin,$(wildcard tests/guests/*.asm)) build/guests/text.bin
+
+build/guests/%.bin: tests/guests/%.asm tests/guests/bzimage.inc | deps
+	@mkdir -p $(@D)
+	$(Q)nasm -f bin -i tests/guests/ $< -o $@
+
+build/guests/text.bin: README.md
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+E2E_FILES := $(BOOT_FILES) build/keepmem.so $(TEST_GUESTS)
+TESTS_RUN := python3 -B -m tests.e2e.run
+
+# All tests; ONLY=PATTERN picks end-to-end tests by name, SEED=N repeats a run.
+.PHONY: test e2e soak
+test: deps $(UNIT_TESTS) $(E2E_FILES)
+	$(Q)$(TESTS_RUN) $(UNIT_TESTS)
+
+e2e: deps $(E2E_FILES)
+	$(Q)$(TESTS_RUN) --skip-unit --only "$(ONLY)"
+
+soak: deps $(UNIT_TESTS) $(E2E_FILES)
+	$(Q)$(TESTS_RUN) --soak $(UNIT_TESTS)

@@ -1,5 +1,5 @@
 /*
- * Files on ext4-DAX written through MAP_SYNC mappings: pf_log cycle|verify FOLDER SEED
+ * Files on ext4-DAX written through MAP_SYNC mappings: pf_log cycle|append|verify FOLDER SEED
  *
  * The folder holds files "log.N", each a row of 64-byte records; a record has its number, the bytes
  * that the seed and the number determine, and last the checksum that makes it valid. cycle appends
@@ -24,6 +24,7 @@
 #define FILE_RECORDS (FILE_BYTES / sizeof(struct record))
 #define KEPT_FILES   8
 #define ACK_RECORDS  256
+#define APPENDED     20000 /* by append: more than one file */
 
 struct record {
         uint64_t number; /* from 1; 0 in the holes of a fresh file */
@@ -151,12 +152,13 @@ static void unlink_old(uint64_t current)
                 pf_fail(name, "unlink %s: %s", path, strerror(errno));
 }
 
-static void append_for_ever(uint64_t number)
+/* Appends from number on up to last. */
+static void append(uint64_t number, uint64_t last)
 {
         struct record *map = NULL;
         uint64_t mapped = 0;
 
-        for (;; number++) {
+        for (; number <= last; number++) {
                 struct record *r;
 
                 if (!map || file_of(number) != mapped) {
@@ -179,12 +181,16 @@ int main(int argc, char **argv)
         uint64_t newest;
 
         if (argc != 4)
-                pf_fail(name, "usage: pf_log cycle|verify FOLDER SEED");
+                pf_fail(name, "usage: pf_log cycle|append|verify FOLDER SEED");
         folder = argv[2];
         seed = strtoull(argv[3], NULL, 0);
         newest = find_newest();
-        if (strcmp(argv[1], "cycle") == 0)
-                append_for_ever(newest + 1);
+        if (!strcmp(argv[1], "cycle"))
+                append(newest + 1, UINT64_MAX);
+        if (!strcmp(argv[1], "append")) {
+                append(newest + 1, newest + APPENDED);
+                return 0;
+        }
         printf("PF-TEST: log-verify ok newest=%" PRIu64 "\n", newest);
         return 0;
 }

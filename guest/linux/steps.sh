@@ -85,6 +85,13 @@ step_raw_write()
         pf_raw write /dev/pmem0 "$seed"
 }
 
+step_raw_start() # fills the region only when it is blank
+{
+        if [ "$(dd if=/dev/pmem0 bs=4k count=1 2>/dev/null | tr -d '\0' | wc -c)" = 0 ]; then
+                step_raw_write
+        fi
+}
+
 step_raw_verify()
 {
         pf_raw verify /dev/pmem0 "$seed"
@@ -100,25 +107,36 @@ step_bank_verify()
         pf_bank verify /obj/bank "$seed"
 }
 
-# All three write at once: for pf.cycle seconds, or without it until the power is cut.
+step_sync() # the promises of DAX on the first region: file system, mount option, synchronous mapping
+{
+        mount_dax /dev/pmem0 /pmem || return 1
+        grep -q ' /pmem ext4 .*dax=always' /proc/mounts || return 1
+        pf_log append /pmem "$seed" && echo "PF-TEST: map-sync ok" && pf_log verify /pmem "$seed"
+}
+
+# All three write at once. pf.ends lists how each boot ends, the first boot first; where it says cut or nothing they
+# write until the power is cut, else for a few seconds. The count of boots is kept on the second region.
 step_cycle()
 {
+        n=$(($(cat /pmem/ends 2>/dev/null | wc -l) + 1))
+        ending=$(argument ends "" | cut -d, -f$n)
+        echo "${ending:-cut}" >>/pmem/ends
+        sync
         pf_raw cycle /dev/pmem0 "$seed" &
         writers=$!
         pf_log cycle /pmem "$seed" &
         writers="$writers $!"
         pf_bank cycle /obj/bank "$seed" &
         writers="$writers $!"
-        seconds=$(argument cycle "")
-        if [ -z "$seconds" ]; then
+        if [ "${ending:-cut}" = cut ]; then
                 wait
-                echo "PF-TEST: cycle FAIL a writer ended"
+                echo "PF-TEST: cycle FAIL the writers ended"
                 return
         fi
-        sleep "$seconds"
+        sleep 3
         for writer in $writers; do
                 kill $writer || echo "PF-TEST: cycle FAIL writer $writer ended before"
         done
         wait
-        echo "PF-TEST: cycle ok $seconds s"
+        echo "PF-TEST: cycle ok then $ending"
 }

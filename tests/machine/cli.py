@@ -29,9 +29,9 @@ def command_run(args):
     interactive = sys.stdin.isatty()
     print(f"run: on {kind}: {reason}", file=sys.stderr)
     mode = "shell" if interactive else "demo"
-    lab = Lab(BUILD / "run")
+    lab = Lab(args.folder)
     path = lab.iso(entry(Vm(args=f"quiet pf.mode={mode}")))
-    setup = Setup(kind=kind, model=args.model, keep=True, memory=Setup().memory)
+    setup = Setup(kind=kind, model=args.model, keep=True)
     progress = Progress(setup.label)
     progress.what = "waits for the firmware and GRUB to load the kernel"
 
@@ -71,7 +71,8 @@ def parse():
     part.set_defaults(call=command_iso)
     part = commands.add_parser("run", help="boot: a shell with a terminal, else the demonstration")
     part.add_argument("--machine", default="auto")
-    part.add_argument("--model", default="")
+    part.add_argument("--model", default="", help="a Bochs model or a QEMU -cpu value")
+    part.add_argument("--folder", default=BUILD / "run", help="where its memory and its logs are kept")
     part.set_defaults(call=command_run)
     return parser.parse_args()
 

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-META = "linux-image-cloud-amd64"
+PACKAGES = Path(__file__).parent.parent.parent / ".ci" / "packages.txt"
 
 
 class Missing(Exception):
@@ -15,9 +15,14 @@ def run(command, **options):
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
+def meta_package():
+    """The package to fetch, by the project's one list."""
+    return re.search(r"^fetch\s+(linux-image\S+)", PACKAGES.read_text(), re.M).group(1)
+
+
 def package_name():
     """The image package that the meta package depends on, by the newest version known here."""
-    shown = run(["apt-cache", "depends", META]).stdout
+    shown = run(["apt-cache", "depends", meta_package()]).stdout
     match = re.search(r"Depends: (linux-image-\S+)", shown)
     return match.group(1) if match else None
 
@@ -41,7 +46,7 @@ def fetch(folder):
         done = run(update if run(["id", "-u"]).stdout.strip() == "0" else ["sudo", *update])
         deb = None if done.returncode else download(folder)
     if deb is None:
-        raise Missing(f"cannot download {META}: is the network there, and Debian in the package sources?")
+        raise Missing(f"cannot download {meta_package()}: is the network there, and Debian in the package sources?")
     run(["dpkg-deb", "-x", str(deb), str(folder / "tree")], check=True)
     kernel = next((folder / "tree" / "boot").glob("vmlinuz-*"))
     for module in (folder / "tree").rglob("*.ko"):

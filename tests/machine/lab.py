@@ -1,4 +1,5 @@
 """Puts a boot together: the ISO with Permafrost and its VMs, the firmware's ROM, the memory that outlives the machine."""
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,6 +123,17 @@ class Lab:
             reboots=setup.reboots,
             watch=watch,
         )
+
+    def nvram_digest(self, setup):
+        """A hash of all NVRAM in the memory file, while the machine is off."""
+        offset = mem.bochs_offset if setup.kind == "bochs" else qemu.identity
+        digest = hashlib.sha256()
+        with open(self.image(setup), "rb") as image:
+            for part in setup.memory.nvram:
+                image.seek(offset(part.base))
+                for _ in range(part.size // mem.MIB):
+                    digest.update(image.read(mem.MIB))
+        return digest.hexdigest()
 
     def forget(self):
         for path in self.folder.glob("memory-*.img*"):

@@ -1,0 +1,179 @@
+"""Boots to user space on every CPU model, refuses CPUs that cannot do it, and reads the memory map as it is."""
+import re
+
+from tests.e2e.harness import BOOT_LIMIT_S, bochs, check, equal, no_failures, test
+from tests.machine.lab import Setup, Vm
+from tests.machine.memory import LEGACY_PERSISTENT, MIB, PERSISTENT, RAM, RESERVED, THESIS, Memory, Range
+
+ROW = r"0x([0-9a-f]+)-0x([0-9a-f]+) +[\d.]+ [KMGT]?i?B +(\S.*?) {2,}(E820 type \d+|nvram=|boot loader)"
+
+
+def map_rows(log):
+    """The hypervisor's table: [(first, last, kind, source)]."""
+    return [(int(a, 16), int(b, 16), kind, source) for a, b, kind, source in re.findall(ROW, log)]
+
+
+def covering(rows, address):
+    """The one row that holds an address."""
+    holds = [row for row in rows if row[0] <= address <= row[1]]
+    check(len(holds) == 1, f"{len(holds)} rows hold {address:#x}: {rows}")
+    return holds[0]
+
+
+def boot_to_user_space(t, model):
+    vm = Vm(args="quiet pf.mode=steps pf.steps=info")
+    with t.boot(bochs(model=model), vm) as machine:
+        machine.expect(r"^PF-INIT: ", BOOT_LIMIT_S)
+        size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
+        equal(int(size[1]), 64 * MIB, "size of /dev/pmem0")
+        clock = machine.expect(r"^PF-STATE: clock source=(\S+)", BOOT_LIMIT_S)
+        equal(clock[1], "kvm-clock", "clock source")
+        machine.expect(r"^PF-END: poweroff", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+        no_failures(machine.log)
+
+
+@test()
+def test_boot_arrandale(t):
+    boot_to_user_space(t, "corei5_arrandale_m520")
+
+
+@test()
+def test_boot_haswell(t):
+    boot_to_user_space(t, "corei7_haswell_4770")
+
+
+@test()
+def test_boot_broadwell(t):
+    boot_to_user_space(t, "broadwell_ult")
+
+
+@test()
+def test_boot_skylake(t):
+    boot_to_user_space(t, "corei7_skylake_x")
+
+
+@test()
+def test_memory_map(t):
+    """Types 7, 12 and 90 as the firmware tells them are NVRAM in the log, byte for byte."""
+    setup = bochs()
+    with t.boot(setup) as machine:
+        machine.expect(r"memory map: \S+ \S+ of DRAM, (\S+ \S+) of NVRAM", BOOT_LIMIT_S)
+        rows = map_rows(machine.log)
+    nvram = [row for row in rows if "NVRAM" in row[2]]
+    kinds = {PERSISTENT: "NVRAM persistent", LEGACY_PERSISTENT: "NVRAM legacy", THESIS: "NVRAM vendor"}
+    expected = [
+        (r.base, r.base + r.size - 1, kinds[r.kind], f"E820 type {r.kind}") for r in setup.memory.nvram
+    ]
+    equal(nvram, sorted(expected), "NVRAM in the table")
+
+
+@test()
+def test_memory_map_broken(t):
+    """Entries out of order, overlapping, empty, and one that wraps: reserved wins over NVRAM, NVRAM over RAM."""
+    top = 1023 * MIB
+    rows = (
+        Range(0x30000000, 32 * MIB, PERSISTENT),
+        Range(0, 0x9FC00, RAM),
+        Range(0x10000000, 0, PERSISTENT),
+        Range(0x20000000, 64 * MIB, LEGACY_PERSISTENT),
+        Range(MIB, top - MIB, RAM),
+        Range(0x9FC00, 0x400, RESERVED),
+        Range(0x22000000, 16 * MIB, RESERVED),
+        Range(0x31000000, 32 * MIB, THESIS),
+        Range(0xFFFFFFFFFFFF0000, 0x20000, RAM),
+        Range(top, MIB, RESERVED),
+        Range(0xE0000, 0x20000, RESERVED),
+    )
+    with t.boot(bochs(memory=Memory(rows=rows))) as machine:
+        machine.expect(r"memory map: \S+ \S+ of DRAM, (\S+ \S+) of NVRAM", BOOT_LIMIT_S)
+        found = map_rows(machine.log)
+    equal(found, sorted(found), "order of the table")
+    for before, after in zip(found, found[1:]):
+        check(before[1] < after[0], f"{before} overlaps {after}")
+    nvram = [(first, last, kind) for first, last, kind, _ in found if "NVRAM" in kind]
+    expected = [
+        (0x20000000, 0x21FFFFFF, "NVRAM legacy"),
+        (0x23000000, 0x23FFFFFF, "NVRAM legacy"),
+        (0x30000000, 0x31FFFFFF, "NVRAM persistent"),
+        (0x32000000, 0x32FFFFFF, "NVRAM vendor"),
+    ]
+    equal(nvram, expected, "NVRAM in the table")
+    equal(covering(found, 0x22800000)[2], "reserved", "the reserved range inside NVRAM")
+    equal(covering(found, 0x10000000)[2], "RAM", "the address of the empty entry")
+    check(found[-1][1] < 1 << 52, f"the entry that wraps is in the table: {found[-1]}")
+
+
+@test()
+def test_simulated_nvram(t):
+    """nvram=SIZE@ADDR on a machine without NVRAM, told to be volatile."""
+    options = "console=com1 exit=poweroff nvram=128M@0x20000000"
+    vm = Vm(args="quiet pf.mode=steps pf.steps=info")
+    with t.boot(bochs(rom=False, memory=Memory(nvram=())), vm, options=options) as machine:
+        machine.expect(r"0x0*20000000-0x0*27ffffff +128 MiB +NVRAM simulated \(volatile\) +nvram=", BOOT_LIMIT_S)
+        size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
+        equal(int(size[1]), 64 * MIB, "size of /dev/pmem0")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+
+
+MISSING = r"VT-x: missing: .*"
+
+
+@test()
+def test_refuses_no_vmx_bios(t):
+    """QEMU's TCG has no VMX: one line that names the bit, on the serial line and on the VGA text screen."""
+    with t.boot(Setup(kind="qemu", reboots=False), options="console=com1 exit=halt") as machine:
+        line = machine.expect(MISSING, BOOT_LIMIT_S)[0].strip()
+        equal(line, "VT-x: missing: VMX: CPUID.1:ECX bit 5 is 0", "the refusal")
+        machine.run_for(1)
+        equal(len(re.findall(MISSING, machine.log)), 1, "lines of refusal")
+        screen = machine.screen()
+        check(any("VMX: CPUID.1:ECX bit 5 is 0" in row for row in screen), f"the screen shows {screen}")
+
+
+@test()
+def test_refuses_no_vmx_uefi(t):
+    """The same on OVMF, where the screen is a framebuffer: the line is in its pixels."""
+    setup = Setup(kind="qemu", uefi=True, reboots=False)
+    with t.boot(setup, options="console=com1 exit=halt", payload="keep") as machine:
+        line = machine.expect(MISSING, BOOT_LIMIT_S)[0].strip()
+        equal(line, "VT-x: missing: VMX: CPUID.1:ECX bit 5 is 0", "the refusal")
+        machine.run_for(1)
+        text = read_pixels(*machine.picture())
+        check("VMX: CPUID.1:ECX bit 5 is 0" in text, f"the screen shows {text!r}")
+
+
+@test()
+def test_refuses_no_ept(t):
+    """Penryn has VMX without EPT: one line for each missing feature, on both outputs."""
+    setup = bochs(model="core2_penryn_t9600")
+    with t.boot(setup, options="console=com1 exit=halt") as machine:
+        machine.expect(r"VT-x: missing: .*EPT", BOOT_LIMIT_S)
+        machine.run_for(2)
+        lines = re.findall(MISSING, machine.log)
+        for feature in ("EPT", "unrestricted guest", "VPID"):
+            check(any(feature.lower() in line.lower() for line in lines), f"no line names {feature}: {lines}")
+        equal(len(set(lines)), len(lines), "lines that say something new")
+        for line in lines:
+            check(re.search(r"bits? \d+", line), f"no bit is named: {line}")
+        screen = machine.screen()
+        check(any("EPT" in row for row in screen), f"the screen shows {screen}")
+
+
+def read_pixels(width, height, pixels):
+    """The text on a framebuffer of 8x16 cells, by the glyphs of the font that the build embeds."""
+    from tests.e2e.font import glyphs
+
+    known = glyphs()
+    lines = []
+    for top in range(0, height - 15, 16):
+        cells = []
+        for left in range(0, width - 7, 8):
+            rows = []
+            for y in range(top, top + 16):
+                at = 3 * (y * width + left)
+                lit = [any(c > 64 for c in pixels[at + 3 * x : at + 3 * x + 3]) for x in range(8)]
+                rows.append(sum(bit << (7 - x) for x, bit in enumerate(lit)))
+            cells.append(known.get(bytes(rows), "?"))
+        lines.append("".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""A guest cannot take the machine down, and a mistake in the module lines concerns its own VM only."""
+import re
+
+from tests.e2e.harness import BOOT_LIMIT_S, bochs, check, equal, test
+from tests.machine.lab import BUILD, Vm
+
+SMALL = "mem=64M"
+
+
+def guest(name):
+    return BUILD / "guests" / f"{name}.bin"
+
+
+def tiny(kernel, keys=f"vm=tiny {SMALL}"):
+    """A VM whose kernel is one of tests/guests; root= says that no initrd is wanted."""
+    return Vm(keys=keys, kernel=f"{kernel}.bin", initrd="", args="root=none")
+
+
+def run_guest(t, kernel, says, ends, options="console=com1 exit=poweroff"):
+    """Boots one test guest: it must say `says`, and the hypervisor must tell its end with the pattern `ends`, print its
+    state and come to its defined end."""
+    with t.boot(bochs(), tiny(kernel), options=options, files={f"{kernel}.bin": guest(kernel)}) as machine:
+        machine.expect(re.escape(says), BOOT_LIMIT_S)
+        machine.expect(ends, BOOT_LIMIT_S)
+        machine.expect(r"(?i)rip\W+[0-9a-fx]+", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+        check("panic:" not in machine.log, "the hypervisor panicked")
+        return machine.log
+
+
+@test()
+def test_guest_triple_fault(t):
+    run_guest(t, "triple_fault", "guest: triple fault follows", r"(?i)triple fault(?! follows)")
+
+
+@test()
+def test_guest_halts_for_ever(t):
+    log = run_guest(t, "halt_forever", "guest: halts for ever", r"(?i)VM tiny.*halt")
+    check("guest: woke up" not in log, "the guest woke up")
+
+
+@test()
+def test_guest_outside_memory(t):
+    log = run_guest(t, "outside_memory", "guest: writes outside its memory", r"(?i)0x0*7f00000000")
+    check("guest: wrote outside" not in log, "the write went somewhere")
+
+
+@test()
+def test_guest_port_storm(t):
+    run_guest(t, "port_storm", "guest: survived the port storm", r"(?i)triple fault")
+
+
+@test()
+def test_exit_reboot(t):
+    """exit=reboot: the machine starts again from its firmware."""
+    files = {"triple_fault.bin": guest("triple_fault")}
+    with t.boot(bochs(), tiny("triple_fault"), options="console=com1 exit=reboot", files=files) as machine:
+        machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
+        machine.expect("memory map: [0-9]+ ranges", BOOT_LIMIT_S)
+        machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
+
+
+@test()
+def test_exit_halt(t):
+    """exit=halt: the machine stays on, and says so."""
+    files = {"triple_fault.bin": guest("triple_fault")}
+    with t.boot(bochs(), tiny("triple_fault"), options="console=com1 exit=halt", files=files) as machine:
+        machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
+        machine.expect(r"(?i)exit=halt|halted", BOOT_LIMIT_S)
+        machine.run_for(2)
+        check(machine.process.poll() is None, "the machine ended")
+
+
+BAD = (  # the keys of a VM, and what the log must say of it; the module's number is put in front
+    (f"vm=colour {SMALL} colour=red", "colour=red: unknown key"),
+    (f"vm=twice {SMALL} mem=32M", "mem=32M: mem= is given twice"),
+    ("vm=nomem", "mem= is missing"),
+    ("vm=odd mem=33M", "mem=33M: the size must be a multiple of 2 MiB"),
+    (f"vm=many {SMALL} vcpus=2", "vcpus=2: at most 1 virtual CPU is supported"),
+    (f"vm=pair {SMALL} nvram=one:2M,one:4M", r"nvram=.*region one is named"),
+    (f"vm=twice {SMALL}", r"vm=twice: the VM of module \d+ has this name already"),
+    ("vm=greedy mem=64G", r".*(mem=|memory)"),
+    (f"vm=vast {SMALL} nvram=vast:100G", r".*(nvram=|vast)"),
+)
+
+
+@test()
+def test_bad_modules(t):
+    """Every mistake is told with module and key, its VM does not start, the good VM does, the pool stays as it is."""
+    files = {"triple_fault.bin": guest("triple_fault"), "text.bin": BUILD / "guests" / "text.bin"}
+    setup = bochs(keep=True)
+    good = tiny("triple_fault", f"vm=good {SMALL} nvram=keep:4M")
+    with t.boot(setup, good, files=files) as machine:
+        machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+    before = t.lab.nvram_digest(setup)
+    vms = [tiny("triple_fault", keys) for keys, _ in BAD]
+    vms.append(Vm(keys=f"vm=text {SMALL}", kernel="text.bin", initrd="", args="root=none"))
+    vms.append(Vm(keys=f"vm=bare {SMALL}", kernel="triple_fault.bin", initrd="", args=""))
+    with t.boot(setup, *vms, good, files=files) as machine:
+        machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+        log = machine.log
+    for number, (keys, says) in enumerate(BAD, 1):
+        check(re.search(rf"module {number}\b.*{says}", log), f"no word on module {number} ({keys})")
+    check(re.search(r"text.*not a Linux bzImage", log), "no word on the kernel that is none")
+    check(re.search(rf"module {len(BAD) + 2}\b.*no initrd module", log), "no word on the missing initrd")
+    equal(log.count("guest: triple fault follows"), 1, "guests that ran")
+    equal(t.lab.nvram_digest(setup), before, "the NVRAM's contents")
+
+
+@test()
+def test_no_vm(t):
+    """No module at all: a clear line and the defined end."""
+    with t.boot(bochs()) as machine:
+        machine.expect(r"(?i)no VM", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
