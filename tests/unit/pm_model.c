@@ -45,11 +45,20 @@ static size_t undo_count, undo_room;
 static bool in_image;
 static uint64_t orders, skipped;
 
+/* A longer array; tests have no use for going on without memory. */
+static void *grow(void *array, size_t bytes)
+{
+        void *longer = realloc(array, bytes);
+
+        assert(longer);
+        return longer;
+}
+
 static void keep_old(uint8_t *at, uint64_t len)
 {
         if (undo_count == undo_room) {
                 undo_room = undo_room * 2 + 64;
-                undo = realloc(undo, undo_room * sizeof *undo);
+                undo = grow(undo, undo_room * sizeof *undo);
         }
         undo[undo_count] = (struct undo){at, len, malloc(len)};
         memcpy(undo[undo_count++].old, at, len);
@@ -97,7 +106,7 @@ static void add_doubt(struct pm_recording *r, const uint8_t *at, uint64_t len, u
 {
         if (r->count == r->room) {
                 r->room = r->room * 2 + 64;
-                r->doubt = realloc(r->doubt, r->room * sizeof *r->doubt);
+                r->doubt = grow(r->doubt, r->room * sizeof *r->doubt);
         }
         r->doubt[r->count++] = (struct doubt){(uint64_t)(at - r->base), len, value, flushed};
 }
@@ -173,7 +182,8 @@ struct pm_recording *pm_record(void *base, uint64_t size, unsigned int power, ui
                                    .crash = crash,
                                    .ctx = ctx};
         memcpy(r->media, base, size);
-        return recordings[depth++] = r;
+        recordings[depth++] = r;
+        return r;
 }
 
 uint64_t pm_record_end(struct pm_recording *r)

@@ -130,6 +130,31 @@ static void test_pages(void)
         free(world.memory);
 }
 
+/* Records that changed places are not believed; their second copies are, and mend them for good. */
+static void test_swapped_records(void)
+{
+        struct world world = make_used();
+        uint8_t *one = world.memory + POOL_CATALOGUE;
+        uint8_t *two = one + POOL_SLOT_SIZE;
+        uint8_t keep[POOL_SLOT_SIZE];
+        struct mounted m;
+
+        memcpy(keep, one, sizeof keep);
+        memcpy(one, two, sizeof keep);
+        memcpy(two, keep, sizeof keep);
+        world_mount(&world, world.memory, false, &m);
+        CHECK_EQ(m.err, 0);
+        CHECK_EQ(m.pool.mended, 2);
+        CHECK(is_as_made(&m.pool));
+        CHECK(!strcmp(pool_region_name(pool_next(&m.pool, NULL)), "one"));
+        world_unmount(&m);
+        world_mount(&world, world.memory, false, &m);
+        CHECK_EQ(m.err, 0);
+        CHECK_EQ(m.pool.mended, 0);
+        world_unmount(&m);
+        free(world.memory);
+}
+
 static void test_foreign(void)
 {
         struct world world = world_make(2, two_ranges, 0, 0);
@@ -242,6 +267,7 @@ int main(void)
 {
         RUN(test_bit_flips);
         RUN(test_pages);
+        RUN(test_swapped_records);
         RUN(test_foreign);
         RUN(test_both_superblocks);
         RUN(test_newer);
