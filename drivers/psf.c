@@ -47,7 +47,7 @@ int psf_parse(const void *file, size_t len, struct psf_font *font)
             font->height > HEIGHT_MAX || font->count == 0 || font->count > GLYPHS_MAX ||
             font->glyph_bytes != row_bytes(font) * font->height)
                 return -EINVAL;
-        if (header > len || (uint64_t)font->count * font->glyph_bytes > len - header)
+        if (header > len || font->count * font->glyph_bytes > len - header)
                 return -EINVAL;
         font->glyphs = p + header;
         return 0;

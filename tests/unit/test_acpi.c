@@ -119,20 +119,22 @@ static void make_aml(unsigned at, const char *signature, const void *aml, uint32
 
 #define S5_QEMU "\x08_S5_\x12\x06\x04\x00\x00\x00\x00"
 
+/* clang-format off */
 static const uint8_t madt_entries[] = {
-    0,    8,  1, 0,  1,  0, 0,    0,                                /* CPU, APIC ID 0 */
-    0,    8,  2, 4,  1,  0, 0,    0,                                /* CPU, APIC ID 4 */
-    0,    8,  3, 5,  0,  0, 0,    0,                                /* not enabled */
-    9,    16, 0, 0,  4,  0, 0,    0,    1,    0, 0, 0, 2,  0, 0, 0, /* APIC ID 4 again */
-    9,    16, 0, 0,  0,  1, 0,    0,    1,    0, 0, 0, 77, 0, 0, 0, /* APIC ID 256 */
-    1,    12, 3, 0,  0,  0, 0xc0, 0xfe, 0,    0, 0, 0,              /* I/O APIC */
-    2,    10, 0, 0,  2,  0, 0,    0,    0,    0,                    /* ISA 0 is GSI 2 */
-    2,    10, 0, 4,  20, 0, 0,    0,    0x0f, 0,       /* ISA 4 is GSI 20, level, low */
-    2,    10, 1, 5,  20, 0, 0,    0,    0x0f, 0,       /* a bus that does not exist */
-    2,    10, 0, 16, 20, 0, 0,    0,    0x0f, 0,       /* no ISA interrupt */
-    0x80, 3,  0,                                       /* somebody's own */
-    5,    12, 0, 0,  0,  0, 0xe0, 0xfe, 1,    0, 0, 0, /* local APICs are elsewhere */
+        0, 8, 1, 0, 1, 0, 0, 0,                           /* CPU, APIC ID 0 */
+        0, 8, 2, 4, 1, 0, 0, 0,                           /* CPU, APIC ID 4 */
+        0, 8, 3, 5, 0, 0, 0, 0,                           /* not enabled */
+        9, 16, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0,  /* APIC ID 4 again */
+        9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 77, 0, 0, 0, /* APIC ID 256 */
+        1, 12, 3, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,        /* I/O APIC */
+        2, 10, 0, 0, 2, 0, 0, 0, 5, 0,                    /* ISA 0 is GSI 2, edge, high */
+        2, 10, 0, 4, 20, 0, 0, 0, 15, 0,                  /* ISA 4 is GSI 20, level, low */
+        2, 10, 1, 5, 20, 0, 0, 0, 15, 0,                  /* a bus that does not exist */
+        2, 10, 0, 16, 20, 0, 0, 0, 15, 0,                 /* no ISA interrupt */
+        0x80, 3, 0,                                       /* somebody's own */
+        5, 12, 0, 0, 0, 0, 0xe0, 0xfe, 1, 0, 0, 0,        /* local APICs are elsewhere */
 };
+/* clang-format on */
 
 static void make_madt(void)
 {
@@ -328,6 +330,7 @@ static void test_s5_bad_forms(void)
         CHECK(!READ_AML("\x08_S5_\x12\x06\x00\x00\x00").s5_valid);
         CHECK(!READ_AML("\x08_S5_\x12\x06\x02\x0a\x08\x00").s5_valid);
         CHECK(!READ_AML("\x08_S5_\x12\x06\x02\x0d\x08\x00").s5_valid);
+        CHECK(!READ_AML("\x08_S5_\x12\x06\x01\x0d\x08").s5_valid);
         /* cut at every byte: with three bytes missing there is no second value */
         for (unsigned n = 0; n < 11; n++)
                 CHECK(!read_with_aml("\x08_S5_\x12\x06\x02\x0a\x05\x0a\x06", n).s5_valid);

@@ -114,6 +114,7 @@ static void test_khz(void)
         /* 864 s on a 5 GHz machine do not overflow, a nonsense number does not wrap */
         CHECK_EQ(timer_khz(4320000000000ull, 3092726880ull, TIMER_PM_HZ), 5000000);
         CHECK_EQ(timer_khz(UINT64_MAX, 1, TIMER_PM_HZ), 0);
+        CHECK_EQ(timer_khz(UINT64_MAX / TIMER_PM_HZ + 2, 1, TIMER_PM_HZ), 0);
         CHECK_EQ(timer_khz(1ull << 40, 1, TIMER_PM_HZ), 0);
         CHECK_EQ(timer_khz(1000, 0, TIMER_PM_HZ), 0);
 }
