@@ -31,7 +31,7 @@ struct dram_span {
 /* All fields are private to dram.c. */
 struct dram {
         void *(*to_ptr)(hpa_t hpa);
-        struct dram_range range[DRAM_RANGES_MAX];
+        struct dram_range range[DRAM_RANGES_MAX + 1]; /* the metadata may split one */
         struct dram_span span[DRAM_RANGES_MAX];
         size_t ranges, spans;
         uint32_t areas;

@@ -243,7 +243,6 @@ int memmap_format_size(char *buf, size_t size, uint64_t bytes)
         size_t unit = 0;
 
         for (; whole >= 1024; unit++) {
-                /* Keep what lower units had, so that 1.5 GiB + 1 byte is not shown as exact. */
                 rest = whole % 1024;
                 whole /= 1024;
         }

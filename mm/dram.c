@@ -1,0 +1,410 @@
+/*
+ * The DRAM page-frame allocator.
+ *
+ * Memory is described in two like levels of 512: a chunk is 2 MiB of 512 frames, an area is 1 GiB
+ * of 512 chunks. Each level is a bitmap of 8 words, and a block of up to 512 units is found in
+ * either by the same search. On top, three bitmaps with a bit an area say where to look.
+ *
+ *      frames    64 bytes a chunk   bit set: the frame is free
+ *      chunk      2 bytes a chunk   free frames, flags
+ *      area     132 bytes an area   bitmaps of free and of partly used chunks, their numbers
+ *
+ * That is 33.2 KiB a GiB. The frame bits of a chunk say something only while it is partly used (or
+ * holds frames that are not managed): a chunk that is wholly free or part of a larger block needs
+ * none. So starting writes 1.2 KiB a GiB, and blocks of 2 MiB and more never touch the frame bits.
+ *
+ * Frames and small blocks come from partly used chunks as long as one has room, 2 MiB blocks from
+ * areas that are already broken: large blocks stay whole.
+ */
+#include "mm/dram.h"
+
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+#include "mm/dram_internal.h"
+
+static bool bit_get(const uint64_t *map, size_t i)
+{
+        return map[i / 64] >> (i % 64) & 1;
+}
+
+/* ---- Blocks of 2^order units in a node of 512. ---- */
+
+/* The bits of a word from which 2^order set bits start, aligned; order < 6. */
+static uint64_t aligned_runs(uint64_t word, unsigned order)
+{
+        static const uint64_t starts[] = {
+            ~0ull,
+            0x5555555555555555ull,
+            0x1111111111111111ull,
+            0x0101010101010101ull,
+            0x0001000100010001ull,
+            0x0000000100000001ull,
+        };
+
+        for (unsigned i = 0; i < order; i++)
+                word &= word >> (1u << i);
+        return word & starts[order];
+}
+
+/* The first aligned block of set bits, or -1. */
+static int node_find(const uint64_t *node, unsigned order)
+{
+        unsigned step = order > 6 ? 1u << (order - 6) : 1;
+
+        for (unsigned w = 0; w < WORDS; w += step) {
+                uint64_t runs = order < 6 ? aligned_runs(node[w], order) : node[w];
+
+                for (unsigned i = 1; i < step; i++)
+                        runs &= node[w + i];
+                if (order < 6 ? runs != 0 : runs == ~0ull)
+                        return (int)(w * 64 + (order < 6 ? (unsigned)__builtin_ctzll(runs) : 0));
+        }
+        return -1;
+}
+
+static uint64_t run_mask(unsigned at, unsigned order)
+{
+        return order < 6 ? ((1ull << (1u << order)) - 1) << (at % 64) : ~0ull;
+}
+
+/* Whether all bits of an aligned block have this value. */
+static bool node_all(const uint64_t *node, unsigned at, unsigned order, bool set)
+{
+        uint64_t mask = run_mask(at, order);
+        unsigned words = order > 6 ? 1u << (order - 6) : 1;
+
+        for (unsigned w = at / 64; words--; w++)
+                if ((node[w] & mask) != (set ? mask : 0))
+                        return false;
+        return true;
+}
+
+/* Turn all bits of an aligned block. */
+static void node_flip(uint64_t *node, unsigned at, unsigned order)
+{
+        uint64_t mask = run_mask(at, order);
+        unsigned words = order > 6 ? 1u << (order - 6) : 1;
+
+        for (unsigned w = at / 64; words--; w++)
+                node[w] ^= mask;
+}
+
+/* ---- Keeping the upper levels right. ---- */
+
+static void area_publish(struct dram *d, uint32_t area)
+{
+        const struct dram_area *a = &d->area[area];
+
+        (a->partial_count ? bit_set : bit_clear)(d->areas_partial, area);
+        (a->free_count ? bit_set : bit_clear)(d->areas_free, area);
+        (a->free_count == FANOUT ? bit_set : bit_clear)(d->areas_whole, area);
+}
+
+void dram_chunk_moved(struct dram *d, uint32_t chunk, unsigned was, unsigned now)
+{
+        struct dram_area *a = &d->area[chunk / FANOUT];
+        uint32_t at = chunk % FANOUT;
+
+        if (was == FANOUT) {
+                bit_clear(a->free, at);
+                a->free_count--;
+        } else if (was) {
+                bit_clear(a->partial, at);
+                a->partial_count--;
+        }
+        if (now == FANOUT) {
+                bit_set(a->free, at);
+                a->free_count++;
+        } else if (now) {
+                bit_set(a->partial, at);
+                a->partial_count++;
+        }
+        area_publish(d, chunk / FANOUT);
+}
+
+/* Take a small block out of a chunk that has room for it. */
+static void chunk_take(struct dram *d, uint32_t chunk, unsigned at, unsigned order)
+{
+        unsigned was = d->chunk[chunk] & CHUNK_FREE;
+        unsigned now = was - (1u << order);
+
+        node_flip(frames_of(d, chunk), at, order);
+        d->chunk[chunk] = (uint16_t)(d->chunk[chunk] - (1u << order));
+        if (was == FANOUT || !now)
+                dram_chunk_moved(d, chunk, was, now);
+}
+
+/* ---- Addresses. ---- */
+
+static hpa_t chunk_hpa(const struct dram *d, uint32_t chunk)
+{
+        const struct dram_span *s = d->span;
+        uint32_t area = chunk / FANOUT;
+
+        while (area - s->area >= s->count)
+                s++;
+        return HPA((s->first + area - s->area) * PAGE_1G + chunk % FANOUT * PAGE_2M);
+}
+
+/* Whether all frames [first, end) are managed, that is inside one range. */
+static bool managed(const struct dram *d, uint64_t first, uint64_t end)
+{
+        for (size_t i = 0; i < d->ranges; i++)
+                if (first >= d->range[i].first && end <= d->range[i].end)
+                        return true;
+        return false;
+}
+
+/* ---- Allocating. ---- */
+
+/* The first set bit at or after from, else the first of all, else -1. */
+static int64_t find_from(const uint64_t *map, size_t bits, size_t from)
+{
+        size_t words = (bits + 63) / 64, w = from < bits ? from / 64 : 0;
+        uint64_t word = map[w] & ~0ull << (from < bits ? from % 64 : 0);
+
+        for (size_t i = 0; i <= words; i++) {
+                if (word)
+                        return (int64_t)(w * 64) + __builtin_ctzll(word);
+                w = w + 1 < words ? w + 1 : 0;
+                word = map[w];
+        }
+        return -1;
+}
+
+/* The first free run of 2^(order - 9) chunks: in areas that are broken already, else in any. */
+static int64_t find_large(const struct dram *d, unsigned order)
+{
+        size_t words = (d->areas + 63u) / 64;
+
+        for (size_t i = 0; i < 2 * words; i++) {
+                size_t w = i % words;
+                uint64_t areas = d->areas_free[w];
+
+                if (order == DRAM_ORDER_1G)
+                        areas = d->areas_whole[w];
+                else
+                        areas &= i < words ? ~d->areas_whole[w] : d->areas_whole[w];
+                for (; areas; areas &= areas - 1) {
+                        size_t area = w * 64 + (size_t)__builtin_ctzll(areas);
+                        int at = node_find(d->area[area].free, order - DRAM_ORDER_2M);
+
+                        if (at >= 0)
+                                return (int64_t)(area * FANOUT) + at;
+                }
+        }
+        return -1;
+}
+
+/* Turn the use of a large block's chunks and of their bits in the area. */
+static void large_mark(struct dram *d, uint32_t chunk, unsigned order, bool take)
+{
+        struct dram_area *a = &d->area[chunk / FANOUT];
+        unsigned n = 1u << (order - DRAM_ORDER_2M);
+
+        for (unsigned i = 0; i < n; i++)
+                d->chunk[chunk + i] = take ? (uint16_t)USE_INSIDE : (uint16_t)(USE_FRAMES | FANOUT);
+        if (take)
+                d->chunk[chunk] = (uint16_t)USE_LARGE(order);
+        node_flip(a->free, chunk % FANOUT, order - DRAM_ORDER_2M);
+        a->free_count = (uint16_t)(take ? a->free_count - n : a->free_count + n);
+        area_publish(d, chunk / FANOUT);
+}
+
+/* Make a wholly free chunk ready to give small blocks. -1: there is none. */
+static int64_t open_chunk(struct dram *d)
+{
+        int64_t chunk = find_large(d, DRAM_ORDER_2M);
+
+        if (chunk >= 0)
+                memset(frames_of(d, (uint32_t)chunk), 0xff, WORDS * sizeof(uint64_t));
+        return chunk;
+}
+
+/* A chunk for single frames: the next partly used one, else a free one. -1: no memory. */
+static int64_t next_chunk(struct dram *d)
+{
+        uint32_t area = d->current / FANOUT;
+        int64_t next = find_from(d->areas_partial, d->areas, area);
+
+        if (next < 0)
+                return open_chunk(d);
+        return next * FANOUT + find_from(d->area[next].partial, FANOUT, d->current % FANOUT);
+}
+
+static int take_frame(struct dram *d, hpa_t *out)
+{
+        unsigned free = d->chunk[d->current] & CHUNK_FREE;
+        const uint64_t *node;
+        unsigned w = 0, at;
+
+        if (!free || free == FANOUT) {
+                int64_t next = next_chunk(d);
+
+                if (next < 0)
+                        return -ENOMEM;
+                d->current = (uint32_t)next;
+        }
+        node = frames_of(d, d->current);
+        while (!node[w])
+                w++;
+        at = w * 64 + (unsigned)__builtin_ctzll(node[w]);
+        chunk_take(d, d->current, at, 0);
+        *out = HPA(chunk_hpa(d, d->current).v + at * PAGE_4K);
+        return 0;
+}
+
+/* A partly used chunk with room for a small block, looking at no more than limit; -1: none. */
+static int64_t find_small(const struct dram *d, unsigned order, uint64_t limit, int *at)
+{
+        for (uint32_t area = 0; area < d->areas; area++) {
+                if (!bit_get(d->areas_partial, area))
+                        continue;
+                for (unsigned w = 0; w < WORDS; w++) {
+                        uint64_t chunks = d->area[area].partial[w];
+
+                        for (; chunks; chunks &= chunks - 1) {
+                                uint32_t chunk = area * FANOUT + w * 64;
+
+                                chunk += (unsigned)__builtin_ctzll(chunks);
+                                *at = node_find(frames_of(d, chunk), order);
+                                if (*at >= 0)
+                                        return chunk;
+                                if (!--limit)
+                                        return -1;
+                        }
+                }
+        }
+        return -1;
+}
+
+#define SMALL_LOOKS 64 /* partly used chunks to look at before a free one is broken */
+
+static int take_small(struct dram *d, unsigned order, hpa_t *out)
+{
+        int at = 0;
+        int64_t chunk = find_small(d, order, SMALL_LOOKS, &at);
+
+        if (chunk < 0) {
+                at = 0;
+                chunk = open_chunk(d);
+        }
+        if (chunk < 0)
+                chunk = find_small(d, order, UINT64_MAX, &at);
+        if (chunk < 0)
+                return -ENOMEM;
+        chunk_take(d, (uint32_t)chunk, (unsigned)at, order);
+        *out = HPA(chunk_hpa(d, (uint32_t)chunk).v + (unsigned)at * PAGE_4K);
+        return 0;
+}
+
+static int take_large(struct dram *d, unsigned order, hpa_t *out)
+{
+        int64_t chunk = find_large(d, order);
+
+        if (chunk < 0)
+                return -ENOMEM;
+        large_mark(d, (uint32_t)chunk, order, true);
+        *out = chunk_hpa(d, (uint32_t)chunk);
+        return 0;
+}
+
+int dram_alloc(struct dram *dram, unsigned order, hpa_t *out)
+{
+        int err;
+
+        if (order > DRAM_ORDER_1G || !dram->started)
+                return -EINVAL;
+        if (!order)
+                err = take_frame(dram, out);
+        else
+                err = (order < DRAM_ORDER_2M ? take_small : take_large)(dram, order, out);
+        if (err)
+                return err;
+        dram->free_frames -= 1ull << order;
+        dram->used[order]++;
+        return 0;
+}
+
+int dram_alloc_zeroed(struct dram *dram, unsigned order, hpa_t *out)
+{
+        int err = dram_alloc(dram, order, out);
+
+        if (!err)
+                memset(dram->to_ptr(*out), 0, PAGE_4K << order);
+        return err;
+}
+
+/* ---- Freeing. ---- */
+
+static bool give_small(struct dram *d, uint32_t chunk, uint64_t frame, unsigned order)
+{
+        unsigned word = d->chunk[chunk], at = frame % FANOUT;
+        unsigned was = word & CHUNK_FREE, now = was + (1u << order);
+        uint64_t *node = frames_of(d, chunk);
+
+        if ((word & CHUNK_USE) != USE_FRAMES || was == FANOUT)
+                return false;
+        if ((word & CHUNK_MIXED) && !managed(d, frame, frame + (1ull << order)))
+                return false;
+        if (!node_all(node, at, order, false))
+                return false;
+        node_flip(node, at, order);
+        d->chunk[chunk] = (uint16_t)(word + (1u << order));
+        if (!was || now == FANOUT)
+                dram_chunk_moved(d, chunk, was, now);
+        return true;
+}
+
+static bool give_large(struct dram *d, uint32_t chunk, unsigned order)
+{
+        if ((d->chunk[chunk] & CHUNK_USE) != USE_LARGE(order))
+                return false;
+        large_mark(d, chunk, order, false);
+        return true;
+}
+
+int dram_free(struct dram *dram, hpa_t block, unsigned order)
+{
+        uint64_t frame = block.v / PAGE_4K;
+        const struct dram_span *s = dram->started ? span_of(dram, frame) : NULL;
+        bool ok = false;
+
+        if (s && order <= DRAM_ORDER_1G && dram->used[order] &&
+            is_aligned(block.v, PAGE_4K << order)) {
+                uint32_t chunk = chunk_of(s, frame);
+
+                ok = order < DRAM_ORDER_2M ? give_small(dram, chunk, frame, order)
+                                           : give_large(dram, chunk, order);
+        }
+        if (!ok) {
+                printk(LOG_ERROR, "dram: free of 0x%lx, order %u: no such block is allocated",
+                       block.v, order);
+                return -EINVAL;
+        }
+        dram->free_frames += 1ull << order;
+        dram->used[order]--;
+        return 0;
+}
+
+/* ---- Counters. ---- */
+
+uint64_t dram_free_bytes(const struct dram *dram)
+{
+        return dram->free_frames * PAGE_4K;
+}
+
+void dram_get_stats(const struct dram *dram, struct dram_stats *stats)
+{
+        *stats = (struct dram_stats){
+            .total_bytes = dram->total_frames * PAGE_4K,
+            .free_bytes = dram_free_bytes(dram),
+            .metadata_bytes = dram->metadata_bytes,
+        };
+        memcpy(stats->used_blocks, dram->used, sizeof dram->used);
+        for (uint32_t i = 0; i < dram->areas; i++) {
+                stats->free_2m += dram->area[i].free_count;
+                stats->free_1g += dram->area[i].free_count == FANOUT;
+        }
+}

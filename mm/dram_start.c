@@ -1,0 +1,236 @@
+/*
+ * The DRAM allocator until it starts: the list of RAM ranges, and from it the tables in memory that
+ * is cut out of one of the ranges. The structure is told at the head of dram.c.
+ */
+#include "mm/dram.h"
+
+#include "hv/lib/errno.h"
+#include "hv/lib/string.h"
+#include "mm/dram_internal.h"
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
+}
+
+void dram_init(struct dram *dram, void *(*to_ptr)(hpa_t hpa))
+{
+        *dram = (struct dram){.to_ptr = to_ptr};
+}
+
+static void range_remove(struct dram *d, size_t i)
+{
+        d->ranges--;
+        memmove(&d->range[i], &d->range[i + 1], (d->ranges - i) * sizeof d->range[0]);
+}
+
+static void range_insert(struct dram *d, size_t i, uint64_t first, uint64_t end)
+{
+        memmove(&d->range[i + 1], &d->range[i], (d->ranges - i) * sizeof d->range[0]);
+        d->range[i] = (struct dram_range){.first = first, .end = end};
+        d->ranges++;
+}
+
+int dram_add_range(struct dram *dram, hpa_t start, uint64_t size)
+{
+        uint64_t first = start.v / PAGE_4K + (start.v % PAGE_4K != 0);
+        uint64_t end = (start.v + size) / PAGE_4K;
+        size_t i = 0;
+
+        if (dram->started)
+                return -EBUSY;
+        if (size > UINT64_MAX - start.v)
+                return -EINVAL;
+        if (!first)
+                first = 1;
+        if (first >= end)
+                return 0;
+        while (i < dram->ranges && dram->range[i].end < first)
+                i++;
+        for (size_t j = i; j < dram->ranges && dram->range[j].first < end; j++)
+                if (dram->range[j].end > first)
+                        return -EINVAL;
+        /* Join with the neighbours, so that blocks may cross the border. */
+        if (i < dram->ranges && dram->range[i].end == first) {
+                first = dram->range[i].first;
+                range_remove(dram, i);
+        }
+        if (i < dram->ranges && dram->range[i].first == end) {
+                end = dram->range[i].end;
+                range_remove(dram, i);
+        }
+        if (dram->ranges == DRAM_RANGES_MAX)
+                return -ENOSPC;
+        range_insert(dram, i, first, end);
+        return 0;
+}
+
+/* Cut frames [first, end) out of the list, which may then hold max ranges. */
+static int ranges_cut(struct dram *d, uint64_t first, uint64_t end, size_t max)
+{
+        size_t i = 0;
+
+        while (i < d->ranges) {
+                struct dram_range r = d->range[i];
+
+                if (r.end <= first || r.first >= end) {
+                        i++;
+                        continue;
+                }
+                if (r.first < first && r.end > end && d->ranges == max)
+                        return -ENOSPC;
+                range_remove(d, i);
+                if (r.first < first)
+                        range_insert(d, i++, r.first, first);
+                if (r.end > end)
+                        range_insert(d, i++, end, r.end);
+        }
+        return 0;
+}
+
+int dram_reserve(struct dram *dram, hpa_t start, uint64_t size)
+{
+        uint64_t end = start.v + size;
+
+        if (dram->started)
+                return -EBUSY;
+        if (size > UINT64_MAX - start.v)
+                return -EINVAL;
+        if (!size)
+                return 0;
+        return ranges_cut(dram, start.v / PAGE_4K, end / PAGE_4K + (end % PAGE_4K != 0),
+                          DRAM_RANGES_MAX);
+}
+
+/* Runs of 1 GiB windows that hold managed frames. */
+static void find_spans(struct dram *d)
+{
+        uint64_t next = 0; /* the first window not covered yet */
+
+        for (size_t i = 0; i < d->ranges; i++) {
+                uint64_t first = d->range[i].first / AREA_FRAMES;
+                uint64_t end = (d->range[i].end + AREA_FRAMES - 1) / AREA_FRAMES;
+
+                first = first < next ? next : first;
+                if (first >= end)
+                        continue;
+                if (!d->spans || first != next)
+                        d->span[d->spans++] = (struct dram_span){.first = first, .area = d->areas};
+                d->span[d->spans - 1].count += (uint32_t)(end - first);
+                d->areas += (uint32_t)(end - first);
+                next = end;
+        }
+}
+
+/*
+ * Where the metadata goes: the lowest range with room above 1 MiB, else one below; 0: none. At the
+ * range's end when it begins with a whole 1 GiB block, which stays one.
+ */
+static uint64_t find_room(const struct dram *d, uint64_t frames)
+{
+        uint64_t low = 0;
+
+        for (size_t i = 0; i < d->ranges; i++) {
+                const struct dram_range *r = &d->range[i];
+                uint64_t first = r->first < MiB / PAGE_4K ? MiB / PAGE_4K : r->first;
+
+                if (r->end >= first && r->end - first >= frames)
+                        return first % AREA_FRAMES ? first : r->end - frames;
+                if (r->end - r->first >= frames)
+                        low = r->end - frames;
+        }
+        return low;
+}
+
+static void *carve(uintptr_t *at, size_t bytes)
+{
+        uintptr_t p = *at;
+
+        *at += align_up(bytes, 64);
+        return (void *)p;
+}
+
+/* Lay the tables out from base and give their size; every one but the frame bits starts as zeros.
+ */
+static size_t lay_out(struct dram *d, uintptr_t base)
+{
+        size_t words = (d->areas + 63u) / 64 * sizeof(uint64_t);
+        size_t chunks = (size_t)d->areas * FANOUT;
+        uintptr_t at = base;
+
+        d->chunk = carve(&at, chunks * sizeof *d->chunk);
+        d->area = carve(&at, d->areas * sizeof *d->area);
+        d->areas_partial = carve(&at, words);
+        d->areas_free = carve(&at, words);
+        d->areas_whole = carve(&at, words);
+        d->frames = (uint64_t *)at;
+        return at - base + chunks * WORDS * sizeof(uint64_t);
+}
+
+/* Enter the managed frames [first, end), all in one chunk. */
+static void fill_chunk(struct dram *d, uint32_t chunk, uint64_t first, uint64_t end)
+{
+        unsigned was = d->chunk[chunk] & CHUNK_FREE;
+        unsigned now = was + (unsigned)(end - first);
+
+        if (now < FANOUT)
+                for (; first < end; first++)
+                        bit_set(frames_of(d, chunk), first % FANOUT);
+        d->chunk[chunk] = (uint16_t)((d->chunk[chunk] & CHUNK_MIXED) | USE_FRAMES | now);
+        dram_chunk_moved(d, chunk, was, now);
+}
+
+/* Before a range is entered: a chunk it shares with something else gets frame bits. */
+static void mark_edge(struct dram *d, uint64_t frame)
+{
+        const struct dram_span *s = span_of(d, frame);
+        uint32_t chunk;
+
+        if (!s || frame % FANOUT == 0)
+                return;
+        chunk = chunk_of(s, frame);
+        d->chunk[chunk] = CHUNK_MIXED;
+        memset(frames_of(d, chunk), 0, WORDS * sizeof(uint64_t));
+}
+
+static void fill_range(struct dram *d, const struct dram_range *r)
+{
+        const struct dram_span *s = span_of(d, r->first);
+
+        for (uint64_t at = r->first, next; at < r->end; at = next) {
+                next = min(align_down(at, FANOUT) + FANOUT, r->end);
+                fill_chunk(d, chunk_of(s, at), at, next);
+        }
+}
+
+int dram_start(struct dram *dram)
+{
+        uint64_t size, frames, at;
+        uintptr_t base;
+
+        if (dram->started)
+                return -EBUSY;
+        dram->spans = 0;
+        dram->areas = 0;
+        find_spans(dram);
+        size = lay_out(dram, 0);
+        frames = (size + PAGE_4K - 1) / PAGE_4K;
+        at = find_room(dram, frames);
+        if (!at || ranges_cut(dram, at, at + frames, ARRAY_LEN(dram->range)))
+                return -ENOMEM;
+        dram->started = true;
+        dram->metadata_bytes = frames * PAGE_4K;
+        base = (uintptr_t)dram->to_ptr(HPA(at * PAGE_4K));
+        lay_out(dram, base);
+        memset((void *)base, 0, (uintptr_t)dram->frames - base);
+        for (size_t i = 0; i < dram->ranges; i++) {
+                mark_edge(dram, dram->range[i].first);
+                mark_edge(dram, dram->range[i].end);
+        }
+        for (size_t i = 0; i < dram->ranges; i++) {
+                fill_range(dram, &dram->range[i]);
+                dram->total_frames += dram->range[i].end - dram->range[i].first;
+        }
+        dram->free_frames = dram->total_frames;
+        return 0;
+}
