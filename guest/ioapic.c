@@ -49,18 +49,13 @@ static void service_level(struct ioapic *io, unsigned pin)
 
 void ioapic_set_irq(struct ioapic *io, unsigned pin, bool level)
 {
-        bool before;
-
-        if (pin >= IOAPIC_PINS)
-                return;
-        before = (io->line >> pin) & 1;
-        if (level == before)
+        if (pin >= IOAPIC_PINS || level == ((io->line >> pin) & 1))
                 return;
         io->line ^= 1u << pin;
+        /* An edge on a masked pin is lost, as the datasheet says. */
         if (io->rte[pin] & RTE_LEVEL)
                 service_level(io, pin);
-        else if (level &&
-                 !(io->rte[pin] & RTE_MASKED)) /* a masked edge is lost, as in the datasheet */
+        else if (level && !(io->rte[pin] & RTE_MASKED))
                 deliver(io, pin);
 }
 

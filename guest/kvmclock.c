@@ -76,10 +76,10 @@ static int write_system_time(struct kvmclock *k, const struct gmem *mem, uint64_
                                 .tsc_to_system_mul = k->mul,
                                 .tsc_shift = k->shift,
                                 .flags = TSC_STABLE};
-        void *guest;
 
         if (value & SYSTEM_TIME_ENABLE) {
-                guest = gmem_ptr(mem, GPA(value & ~SYSTEM_TIME_ENABLE), sizeof(t));
+                void *guest = gmem_ptr(mem, GPA(value & ~SYSTEM_TIME_ENABLE), sizeof(t));
+
                 if ((value & 2) || guest == NULL)
                         return -EINVAL;
                 publish(guest, &t.pad0, sizeof(t) - sizeof(t.version));

@@ -63,7 +63,8 @@ void lapic_reset(struct lapic *l)
                               .svr = 0xff,
                               .timer_deadline = NEVER};
 
-        fresh.base = APIC_BASE_ADDR | APIC_BASE_EN | APIC_BASE_EXTD | (l->base & APIC_BASE_BSP);
+        fresh.base =
+            APIC_BASE_ADDR | APIC_BASE_ENABLE | APIC_BASE_X2APIC | (l->base & APIC_BASE_BSP);
         for (unsigned i = 0; i < LAPIC_LVTS; i++)
                 fresh.lvt[i] = LVT_MASKED;
         *l = fresh;
@@ -81,7 +82,7 @@ void lapic_init(struct lapic *l, uint32_t id, bool bsp, uint32_t tsc_per_tick,
 
 static bool hard_enabled(const struct lapic *l)
 {
-        return (l->base & APIC_BASE_EN) != 0;
+        return (l->base & APIC_BASE_ENABLE) != 0;
 }
 
 static bool soft_enabled(const struct lapic *l)
@@ -95,6 +96,15 @@ static void signal_event(struct lapic *l, enum apic_mode mode, uint8_t vector)
                 l->ops.signal(l->ops.ctx, mode, vector);
 }
 
+static void request(struct lapic *l, uint8_t vector, bool level)
+{
+        vectors_set(&l->irr, vector);
+        if (level)
+                l->tmr[vector / 32] |= 1u << (vector % 32);
+        else
+                l->tmr[vector / 32] &= ~(1u << (vector % 32));
+}
+
 /* Note an error; its own interrupt with an illegal vector only adds to the note. */
 static void raise_error(struct lapic *l, uint32_t bit)
 {
@@ -106,7 +116,7 @@ static void raise_error(struct lapic *l, uint32_t bit)
         if ((lvt & LVT_VECTOR) < 16)
                 l->esr_pending |= ESR_RECEIVE_ILLEGAL;
         else
-                lapic_raise(l, (uint8_t)(lvt & LVT_VECTOR), false);
+                request(l, (uint8_t)(lvt & LVT_VECTOR), false);
 }
 
 void lapic_raise(struct lapic *l, uint8_t vector, bool level)
@@ -118,13 +128,8 @@ void lapic_raise(struct lapic *l, uint8_t vector, bool level)
                 return;
         }
         /* SDM 10.4.7.2: switched off by software, it takes no fixed interrupts. */
-        if (!soft_enabled(l))
-                return;
-        vectors_set(&l->irr, vector);
-        if (level)
-                l->tmr[vector / 32] |= 1u << (vector % 32);
-        else
-                l->tmr[vector / 32] &= ~(1u << (vector % 32));
+        if (soft_enabled(l))
+                request(l, vector, level);
 }
 
 int lapic_highest_irq(const struct lapic *l)
@@ -262,12 +267,11 @@ uint64_t lapic_deadline(const struct lapic *l)
 void lapic_timer_expired(struct lapic *l, uint64_t now)
 {
         uint32_t lvt = l->lvt[LAPIC_LVT_TIMER];
-        uint64_t period;
 
         if (l->timer_deadline == NEVER || now < l->timer_deadline)
                 return;
         if (TIMER_MODE(lvt) == TIMER_PERIODIC) {
-                period = l->timer_initial * timer_cycles(l);
+                uint64_t period = l->timer_initial * timer_cycles(l);
                 /* Periods nobody could be interrupted in are lost, as IRR holds one interrupt. */
                 l->timer_deadline += ((now - l->timer_deadline) / period + 1) * period;
         } else {
@@ -497,7 +501,7 @@ static int write_register(struct lapic *l, uint32_t reg, uint64_t value, uint64_
 
 static int write_base(struct lapic *l, uint64_t value)
 {
-        uint64_t mode = APIC_BASE_EN | APIC_BASE_EXTD;
+        uint64_t mode = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
 
         if (value == l->base)
                 return 0;

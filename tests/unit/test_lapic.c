@@ -68,15 +68,15 @@ static void test_reset_state(void)
         struct lapic l;
         uint64_t v;
 
-        lapic_init(&l, 0x25, true, TICK, NULL);
+        lapic_init(&l, 0x2c, true, TICK, NULL);
         CHECK_EQ(lapic_msr_read(&l, 0x1b, &v, 0), 0);
         CHECK_EQ(v, 0xfee00d00);
         CHECK_EQ(lapic_msr_read(&l, 0x802, &v, 0), 0);
-        CHECK_EQ(v, 0x25);
+        CHECK_EQ(v, 0x2c);
         CHECK_EQ(lapic_msr_read(&l, 0x803, &v, 0), 0);
         CHECK_EQ(v, 0x50014);
         CHECK_EQ(lapic_msr_read(&l, 0x80d, &v, 0), 0);
-        CHECK_EQ(v, 0x20020);
+        CHECK_EQ(v, 0x21000);
         CHECK_EQ(lapic_msr_read(&l, 0x80f, &v, 0), 0);
         CHECK_EQ(v, 0xff);
         for (uint32_t msr = 0x832; msr <= 0x837; msr++) {
@@ -305,6 +305,13 @@ static void test_timer_count(void)
         wr(&w, 0x83e, 10, 4 * TICK); /* a new divider goes on from the count */
         CHECK_EQ(rd(&w, TMCCT, 4 * TICK), 0xfffffffb);
         CHECK_EQ(lapic_deadline(&w.l), 4 * TICK + 0xfffffffbull * 128 * TICK);
+        lapic_accept(&w.l, 0xec);
+        lapic_eoi(&w.l);
+        wr(&w, TMICT, 1, 0); /* expired before the divider changes: it is not counted again */
+        wr(&w, 0x83e, 11, 128 * TICK + 1);
+        CHECK_EQ(lapic_next_irq(&w.l), 0xec);
+        CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+        wr(&w, TMICT, 9, 0);
         wr(&w, TMICT, 0, 0);
         CHECK(lapic_deadline(&w.l) == UINT64_MAX);
         wr(&w, TMICT, 5, UINT64_MAX - 3); /* no wrap */
