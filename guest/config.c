@@ -177,7 +177,7 @@ static bool read_mapped_size(struct line *line, struct word value, uint64_t min,
         if (!read_size(line, value, &size))
                 return false;
         if (size < min || size > CONFIG_SIZE_MAX) {
-                complain(line, "the size must be from %llu MiB to %llu MiB", min / MiB,
+                complain(line, "the size must be from %lu MiB to %lu MiB", min / MiB,
                          CONFIG_SIZE_MAX / MiB);
                 return false;
         }

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "hv/cpu.h"
 #include "hv/lib/types.h"
 
 #define MSR_IA32_APIC_BASE    0x01bu
@@ -17,9 +18,6 @@
 #define MSR_X2APIC_EOI        0x80bu
 #define MSR_X2APIC_ICR        0x830u
 
-#define APIC_BASE_BSP  0x100ull
-#define APIC_BASE_EXTD 0x400ull
-#define APIC_BASE_EN   0x800ull
 #define APIC_BASE_ADDR 0xfee00000ull
 
 /* Delivery modes, SDM 10.6.1. */

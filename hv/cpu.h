@@ -32,23 +32,24 @@
 #define RFLAGS_DF    (1ull << 10)
 
 /* Model-specific registers, SDM vol. 4. */
-#define MSR_APIC_BASE          0x1b
-#define MSR_FEATURE_CONTROL    0x3a
-#define MSR_TSC_ADJUST         0x3b
-#define MSR_SYSENTER_CS        0x174
-#define MSR_SYSENTER_ESP       0x175
-#define MSR_SYSENTER_EIP       0x176
-#define MSR_PAT                0x277
-#define MSR_TSC_DEADLINE       0x6e0
-#define MSR_EFER               0xc0000080
-#define MSR_STAR               0xc0000081
-#define MSR_LSTAR              0xc0000082
-#define MSR_CSTAR              0xc0000083
-#define MSR_FMASK              0xc0000084
-#define MSR_FS_BASE            0xc0000100
-#define MSR_GS_BASE            0xc0000101
-#define MSR_KERNEL_GS_BASE     0xc0000102
-#define MSR_TSC_AUX            0xc0000103
+#define MSR_APIC_BASE       0x1b
+#define MSR_FEATURE_CONTROL 0x3a
+#define MSR_TSC             0x10
+#define MSR_TSC_ADJUST      0x3b
+#define MSR_SYSENTER_CS     0x174
+#define MSR_SYSENTER_ESP    0x175
+#define MSR_SYSENTER_EIP    0x176
+#define MSR_PAT             0x277
+#define MSR_TSC_DEADLINE    0x6e0
+#define MSR_EFER            0xc0000080
+#define MSR_STAR            0xc0000081
+#define MSR_LSTAR           0xc0000082
+#define MSR_CSTAR           0xc0000083
+#define MSR_FMASK           0xc0000084
+#define MSR_FS_BASE         0xc0000100
+#define MSR_GS_BASE         0xc0000101
+#define MSR_KERNEL_GS_BASE  0xc0000102
+#define MSR_TSC_AUX         0xc0000103
 
 #define APIC_BASE_BSP    (1ull << 8)
 #define APIC_BASE_X2APIC (1ull << 10)
@@ -91,7 +92,10 @@ static inline uint64_t cpu_rdmsr(uint32_t msr)
 
 static inline void cpu_wrmsr(uint32_t msr, uint64_t v)
 {
-        __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+        __asm__ volatile("wrmsr"
+                         :
+                         : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+                         : "memory");
 }
 
 static inline uint64_t cpu_rdtsc(void)
@@ -160,7 +164,10 @@ CPU_DEFINE_CR(4)
 
 static inline void cpu_xsetbv(uint32_t index, uint64_t v)
 {
-        __asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+        __asm__ volatile("xsetbv"
+                         :
+                         : "c"(index), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+                         : "memory");
 }
 
 static inline void cpu_pause(void)

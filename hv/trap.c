@@ -39,14 +39,28 @@ static struct trap_tables tables;
 static trap_irq_fn irq_handlers[256];
 
 static const char *const exception_names[32] = {
-        "divide error",          "debug exception",       "NMI",
-        "breakpoint",            "overflow",              "BOUND range exceeded",
-        "invalid opcode",        "device not available",  "double fault",
-        "coprocessor overrun",   "invalid TSS",           "segment not present",
-        "stack fault",           "general protection",    "page fault",
-        "reserved",              "x87 error",             "alignment check",
-        "machine check",         "SIMD error",            "virtualization exception",
-        "control protection",
+    "divide error",
+    "debug exception",
+    "NMI",
+    "breakpoint",
+    "overflow",
+    "BOUND range exceeded",
+    "invalid opcode",
+    "device not available",
+    "double fault",
+    "coprocessor overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection",
+    "page fault",
+    "reserved",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD error",
+    "virtualization exception",
+    "control protection",
 };
 
 static void build_gdt(void)
@@ -55,8 +69,8 @@ static void build_gdt(void)
 
         gdt[TRAP_SELECTOR_CODE / 8] = 0x00af9b000000ffffull;
         gdt[TRAP_SELECTOR_DATA / 8] = 0x00cf93000000ffffull;
-        gdt[TRAP_SELECTOR_TSS / 8] = (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
-                                     (base >> 24 & 0xff) << 56;
+        gdt[TRAP_SELECTOR_TSS / 8] =
+            (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
         gdt[TRAP_SELECTOR_TSS / 8 + 1] = base >> 32;
 }
 
@@ -67,12 +81,12 @@ static void build_idt(void)
                 bool critical = v == VECTOR_NMI || v == VECTOR_DF || v == VECTOR_MC;
 
                 idt[v] = (struct gate){
-                        .offset_low = (uint16_t)stub,
-                        .selector = TRAP_SELECTOR_CODE,
-                        .ist = critical ? IST_CRITICAL : 0,
-                        .type = 0x8e,
-                        .offset_mid = (uint16_t)(stub >> 16),
-                        .offset_high = (uint32_t)(stub >> 32),
+                    .offset_low = (uint16_t)stub,
+                    .selector = TRAP_SELECTOR_CODE,
+                    .ist = critical ? IST_CRITICAL : 0,
+                    .type = 0x8e,
+                    .offset_mid = (uint16_t)(stub >> 16),
+                    .offset_high = (uint32_t)(stub >> 32),
                 };
         }
 }

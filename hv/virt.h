@@ -9,7 +9,7 @@
 
 #include "hv/lib/types.h"
 
-struct paging;
+struct dram;
 
 /* General registers in the order of their x86 encoding; RSP stands in struct vcpu_state instead. */
 enum vcpu_reg {
@@ -26,14 +26,24 @@ enum vcpu_reg {
         REG_COUNT
 };
 
-enum vcpu_segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
+enum vcpu_segment_name {
+        SEG_ES,
+        SEG_CS,
+        SEG_SS,
+        SEG_DS,
+        SEG_FS,
+        SEG_GS,
+        SEG_LDTR,
+        SEG_TR,
+        SEG_COUNT
+};
 
 struct vcpu_segment {
         uint64_t base;
         uint32_t limit;
         uint16_t selector;
-        uint16_t access; /* descriptor bits 40-47 and 52-55 as the SDM's access rights, 24.4.1; bit 16 of
-                            them (unusable) is told by access == 0 */
+        uint16_t access; /* descriptor bits 40-47 and 52-55 as the SDM's access rights, 24.4.1; bit
+                            16 of them (unusable) is told by access == 0 */
 };
 
 /* The register state outside the general registers; used at reset, for decoding and for reports. */
@@ -46,24 +56,24 @@ struct vcpu_state {
 };
 
 enum vm_exit_kind {
-        VM_EXIT_HOST,           /* the host's own event (an interrupt), handled: just run again */
-        VM_EXIT_CPUID,          /* skip after handling */
-        VM_EXIT_HYPERCALL,      /* VMCALL/VMMCALL; skip after handling */
-        VM_EXIT_IO,             /* port access, see io; skip after handling */
-        VM_EXIT_MSR_READ,       /* RDMSR of regs[RCX]; skip after handling */
-        VM_EXIT_MSR_WRITE,      /* WRMSR of regs[RCX]; skip after handling */
-        VM_EXIT_MEMORY,         /* access that the second-level tables do not allow, see memory */
-        VM_EXIT_HALT,           /* HLT; skip after handling */
-        VM_EXIT_TIMER,          /* the deadline of set_deadline has passed */
-        VM_EXIT_IRQ_WINDOW,     /* the guest can take an interrupt now, as asked by want_irq_window */
-        VM_EXIT_XSETBV,         /* XSETBV; skip after handling */
-        VM_EXIT_CR8,            /* MOV to or from CR8, see cr8; skip after handling */
-        VM_EXIT_REFUSED,        /* a control register value the guest may not have: inject #GP */
-        VM_EXIT_UNDEFINED,      /* an instruction the guest does not have: inject #UD */
-        VM_EXIT_CACHE,          /* WBINVD or INVD; skip after handling */
-        VM_EXIT_SHUTDOWN,       /* triple fault */
-        VM_EXIT_ENTRY_FAILED,   /* the CPU refused the guest state; the backend has printed why */
-        VM_EXIT_UNEXPECTED,     /* anything else; reason is the vendor's number */
+        VM_EXIT_HOST,         /* the host's own event (an interrupt), handled: just run again */
+        VM_EXIT_CPUID,        /* skip after handling */
+        VM_EXIT_HYPERCALL,    /* VMCALL/VMMCALL; skip after handling */
+        VM_EXIT_IO,           /* port access, see io; skip after handling */
+        VM_EXIT_MSR_READ,     /* RDMSR of regs[RCX]; skip after handling */
+        VM_EXIT_MSR_WRITE,    /* WRMSR of regs[RCX]; skip after handling */
+        VM_EXIT_MEMORY,       /* access that the second-level tables do not allow, see memory */
+        VM_EXIT_HALT,         /* HLT; skip after handling */
+        VM_EXIT_TIMER,        /* the deadline of set_deadline has passed */
+        VM_EXIT_IRQ_WINDOW,   /* the guest can take an interrupt now, as asked by want_irq_window */
+        VM_EXIT_XSETBV,       /* XSETBV; skip after handling */
+        VM_EXIT_CR8,          /* MOV to or from CR8, see cr8; skip after handling */
+        VM_EXIT_REFUSED,      /* a control register value the guest may not have: inject #GP */
+        VM_EXIT_UNDEFINED,    /* an instruction the guest does not have: inject #UD */
+        VM_EXIT_CACHE,        /* WBINVD or INVD; skip after handling */
+        VM_EXIT_SHUTDOWN,     /* triple fault */
+        VM_EXIT_ENTRY_FAILED, /* the CPU refused the guest state; the backend has printed why */
+        VM_EXIT_UNEXPECTED,   /* anything else; reason is the vendor's number */
         VM_EXIT_KINDS
 };
 
@@ -97,6 +107,7 @@ struct vm_exit {
         };
 };
 
+/* What the guest does not run with, such as the vCPU's state between runs, stands in arch. */
 struct vcpu {
         uint64_t regs[REG_COUNT]; /* first: the backend's exit code pushes the registers here */
         uint64_t host_rsp;        /* second: the backend's, while the guest runs */
@@ -106,7 +117,7 @@ struct vcpu {
 /* What the machine's extension offers beyond the required minimum; filled in by probe. */
 struct virt_caps {
         uint64_t page_max; /* largest second-level page, bytes: 2 MiB or 1 GiB */
-        bool rdtscp;       /* RDTSCP, RDPID's TSC_AUX and INVPCID can be given to guests */
+        bool rdtscp;       /* instructions that guests can have if the CPU does */
         bool invpcid;
 };
 
@@ -115,17 +126,18 @@ struct virt_ops {
         const struct paging_format *second_level;
 
         /*
-         * Check every required capability of this CPU. Prints one line for each that is missing with
-         * the bit that says so, and returns -ENODEV if any is. Fills in caps.
+         * Check every required capability of this CPU. Prints one line for each that is missing
+         * with the bit that says so, and returns -ENODEV if any is. Fills in caps.
          */
         must_check int (*probe)(struct virt_caps *caps);
 
         /* Switch the extension on or off on this CPU; vCPUs run only while it is on. */
-        must_check int (*cpu_enable)(void);
+        must_check int (*cpu_enable)(struct dram *dram);
         void (*cpu_disable)(void);
 
-        /* Allocate (from DRAM) and free the backend's part of a vCPU that translates through root. */
-        must_check int (*vcpu_create)(struct vcpu *vcpu, hpa_t root);
+        /* Allocate (from DRAM) and free the backend's part of a vCPU that translates through root.
+         */
+        must_check int (*vcpu_create)(struct vcpu *vcpu, hpa_t root, struct dram *dram);
         void (*vcpu_destroy)(struct vcpu *vcpu);
 
         void (*get_state)(struct vcpu *vcpu, struct vcpu_state *state);
@@ -137,10 +149,15 @@ struct virt_ops {
         /* Rest in HLT at the next run until an event; ends with any exit or injection. */
         void (*halt)(struct vcpu *vcpu);
 
-        /* Step over the instruction that caused the last exit, ending an STI or MOV SS shadow. */
+        /*
+         * Step over the instruction that caused the last exit, ending an STI or MOV SS shadow: skip
+         * by the length that the CPU tells, advance by bytes (after VM_EXIT_MEMORY it tells none).
+         */
         void (*skip)(struct vcpu *vcpu);
+        void (*advance)(struct vcpu *vcpu, unsigned bytes);
 
-        /* Inject at the next run: an exception (error code where the vector has one), an interrupt. */
+        /* Inject at the next run: an exception (error code where the vector has one), an interrupt.
+         */
         void (*inject_exception)(struct vcpu *vcpu, uint8_t vector, uint32_t error);
         void (*inject_irq)(struct vcpu *vcpu, uint8_t vector);
         /* Whether inject_irq may be called now: IF set, no shadow, nothing else to be injected. */
@@ -159,4 +176,4 @@ extern const struct virt_ops *virt;
 extern struct virt_caps virt_caps;
 
 /* Probe this CPU, bind the backend and switch it on. -ENODEV: the reasons have been printed. */
-must_check int virt_init(void);
+must_check int virt_init(struct dram *dram);

@@ -1,4 +1,5 @@
-/* Error numbers: functions return 0 or a negative errno value. Hosted, the C library's own are used. */
+/* Error numbers: functions return 0 or a negative errno value. Hosted, the C library's own are
+ * used. */
 #pragma once
 
 #if __STDC_HOSTED__

@@ -1,4 +1,5 @@
-/* Text formatting without a C library; the contract and the supported conversions are in format.h. */
+/* Text formatting without a C library; the contract and the supported conversions are in format.h.
+ */
 #include "hv/lib/format.h"
 
 #include <stdbool.h>
@@ -45,8 +46,8 @@ static void put_padded(struct out *o, const struct spec *s, const char *text, si
                 put(o, ' ');
 }
 
-static void put_number(struct out *o, const struct spec *s, uint64_t v, unsigned base, bool negative,
-                       bool upper)
+static void put_number(struct out *o, const struct spec *s, uint64_t v, unsigned base,
+                       bool negative, bool upper)
 {
         const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
         char text[24];

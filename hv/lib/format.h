@@ -13,7 +13,6 @@
  * Format into buf, always terminated when size > 0. Returns the length the whole text has, which is
  * >= size when it was cut, as C's vsnprintf does.
  */
-int format_text(char *buf, size_t size, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
+int format_text(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int format_text_v(char *buf, size_t size, const char *fmt, va_list ap)
-        __attribute__((format(printf, 3, 0)));
+    __attribute__((format(printf, 3, 0)));

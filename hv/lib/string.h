@@ -1,4 +1,5 @@
-/* The C library's memory and string calls that the hypervisor uses, with the C standard's contracts. */
+/* The C library's memory and string calls that the hypervisor uses, with the C standard's
+ * contracts. */
 #pragma once
 
 #include <stddef.h>

@@ -18,13 +18,13 @@ typedef struct {
 #define HPA(x) ((hpa_t){(x)})
 #define GPA(x) ((gpa_t){(x)})
 
-#define KiB       1024ull
-#define MiB       (1024ull * KiB)
-#define GiB       (1024ull * MiB)
-#define TiB       (1024ull * GiB)
-#define PAGE_4K   (4ull * KiB)
-#define PAGE_2M   (2ull * MiB)
-#define PAGE_1G   (1ull * GiB)
+#define KiB     1024ul
+#define MiB     (1024ul * KiB)
+#define GiB     (1024ul * MiB)
+#define TiB     (1024ul * GiB)
+#define PAGE_4K (4ul * KiB)
+#define PAGE_2M (2ul * MiB)
+#define PAGE_1G (1ul * GiB)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 

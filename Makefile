@@ -1,0 +1,50 @@
+# Permafrost: `make run` and `make test` are the two commands; README.md tells the rest.
+
+Q := $(if $(V),,@)
+CC := gcc
+NASM := nasm
+
+.DEFAULT_GOAL := all
+.PHONY: all unit check clean
+.DELETE_ON_ERROR:
+
+CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
+	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fomit-frame-pointer -fno-strict-aliasing -fno-delete-null-pointer-checks \
+	-fcf-protection=none -I. -Wall -Wextra -Wshadow -Wconversion -Wundef -Werror
+LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,-z,max-page-size=4096 \
+	-Wl,--build-id=none -Wl,--no-warn-rwx-segments
+
+include drivers/font.mk
+include guest/dsdt.mk
+
+HV_SRCS := $(wildcard boot/*.c guest/*.c mm/*.c drivers/*.c hv/*.c hv/lib/*.c hv/vmx/*.c)
+HV_SRCS := $(filter-out hv/offsets.c,$(HV_SRCS))
+HV_OBJS := $(HV_SRCS:%.c=build/hv/%.o) build/hv/boot/entry.o build/hv/hv/trap_entry.o \
+	build/hv/hv/vmx/vmx_entry.o $(FONT_OBJ) $(DSDT_OBJ)
+
+all: build/permafrost.elf
+
+build/permafrost.elf: $(HV_OBJS) linker.ld
+	$(Q)$(CC) $(LDFLAGS) $(HV_OBJS) -o $@
+	@echo "built $@: $$(size -A $@ | awk '/^\.(text|rodata|data)/ {n += $$2} END {print n}') bytes"
+
+build/hv/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -MMD -c $< -o $@
+
+build/hv/%.o: %.asm build/gen/offsets.inc
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf64 -Werror $< -o $@
+
+build/gen/offsets.inc: hv/offsets.c hv/virt.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -S $< -o - | sed -n 's/.*"@\([A-Z_]*\) \([0-9]*\)@".*/%define \1 \2/p' > $@
+
+include tests/unit.mk
+include tests/machine.mk
+
+clean:
+	$(Q)rm -rf build/hv build/hosted build/unit build/gen build/guest build/drivers build/*.elf build/*.iso
+
+-include $(wildcard $(HV_OBJS:.o=.d))

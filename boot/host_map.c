@@ -1,0 +1,98 @@
+/* The hypervisor's page tables; contract in host_map.h. SDM vol. 3 4.5. */
+#include "boot/host_map.h"
+
+#include "drivers/acpi.h"
+#include "hv/cpu.h"
+#include "hv/lib/printk.h"
+#include "mm/paging.h"
+
+#define CPUID_X1_EDX_1G (1u << 26)
+#define LAPIC_PAGE      0xfee00000ull
+#define VGA_BASE        0xa0000ull
+#define VGA_SIZE        0x20000ull
+#define GUARD_SIZE      PAGE_4K
+
+extern const uint8_t image_start[], image_text_end[], image_rodata_end[], image_end[];
+extern const uint8_t boot_stack[];
+
+static struct paging host;
+
+static int map(uint64_t start, uint64_t end, unsigned prot, enum paging_memtype type)
+{
+        struct paging_leaf leaf;
+
+        start = align_down(start, PAGE_4K);
+        end = align_up(end, PAGE_4K);
+        /* Page by page only where something is there already (two entries sharing a page). */
+        while (start < end && !paging_walk(&host, start, &leaf))
+                start += PAGE_4K;
+        while (end > start && !paging_walk(&host, end - PAGE_4K, &leaf))
+                end -= PAGE_4K;
+        return start < end ? paging_map(&host, start, HPA(start), end - start, prot, type) : 0;
+}
+
+static int map_image(void)
+{
+        int err = map((uint64_t)image_start, (uint64_t)image_text_end, PAGING_RX, PAGING_WB);
+
+        if (!err)
+                err =
+                    map((uint64_t)image_text_end, (uint64_t)image_rodata_end, PAGING_R, PAGING_WB);
+        if (!err)
+                err = map((uint64_t)image_rodata_end, (uint64_t)boot_stack, PAGING_RW, PAGING_WB);
+        if (!err)
+                err = map((uint64_t)boot_stack + GUARD_SIZE, (uint64_t)image_end, PAGING_RW,
+                          PAGING_WB);
+        return err;
+}
+
+/* Reserved memory is mapped uncached: it may be a device, and nothing there needs speed. */
+static int map_ranges(const struct memmap *memory)
+{
+        int err = 0;
+
+        for (size_t i = 0; !err && i < memory->count; i++) {
+                const struct mem_range *r = &memory->range[i];
+
+                if (r->kind == MEM_UNUSABLE || r->kind == MEM_HYPERVISOR)
+                        continue;
+                err = map(r->start, r->start + r->size, PAGING_RW,
+                          r->kind == MEM_RESERVED ? PAGING_UC : PAGING_WB);
+        }
+        return err;
+}
+
+static int map_devices(const struct machine *m)
+{
+        int err = map(VGA_BASE, VGA_BASE + VGA_SIZE, PAGING_RW, PAGING_UC);
+
+        if (!err)
+                err = map(LAPIC_PAGE, LAPIC_PAGE + PAGE_4K, PAGING_RW, PAGING_UC);
+        for (unsigned i = 0; !err && i < m->madt.ioapic_count; i++)
+                err = map(m->madt.ioapics[i].base.v, m->madt.ioapics[i].base.v + PAGE_4K, PAGING_RW,
+                          PAGING_UC);
+        if (!err && m->fb.base.v)
+                err = map(m->fb.base.v, m->fb.base.v + (uint64_t)m->fb.pitch * m->fb.height,
+                          PAGING_RW, PAGING_UC);
+        return err;
+}
+
+int host_map_init(struct machine *m)
+{
+        uint64_t max = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_1G ? PAGE_1G : PAGE_2M;
+        int err = paging_init(&host, &paging_host, max, &paging_dram_ops, &m->dram);
+
+        if (!err)
+                err = map_image();
+        if (!err)
+                err = map_ranges(&m->map);
+        if (!err)
+                err = map_devices(m);
+        if (err) {
+                printk(LOG_ERROR, "memory: the hypervisor's page tables cannot be built (%d)",
+                       -err);
+                return err;
+        }
+        cpu_write_cr3(host.root.v);
+        return 0;
+}

@@ -1,0 +1,201 @@
+/* Finding and starting the machine's parts in the order of boot_main; contract in machine.h. */
+#include "boot/machine.h"
+
+#include "drivers/fb.h"
+#include "drivers/ioapic.h"
+#include "drivers/lapic.h"
+#include "drivers/pic.h"
+#include "drivers/power.h"
+#include "drivers/rtc.h"
+#include "drivers/timer.h"
+#include "drivers/vga.h"
+#include "guest/console.h"
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/trap.h"
+#include "mm/pm.h"
+
+#define PIC_VECTOR 0xe0u
+
+extern const uint8_t image_start[], image_end[];
+
+static void start_screen(struct machine *m, const struct boot_info *info)
+{
+        struct psf_font font;
+
+        if (info->display == BOOT_DISPLAY_TEXT) {
+                vga_init();
+                log_add_sink(vga_log_sink);
+        }
+        if (info->display != BOOT_DISPLAY_FB ||
+            psf_parse(font_psf, (size_t)(font_psf_end - font_psf), &font) ||
+            fb_init(&info->fb, &font))
+                return;
+        m->fb = info->fb;
+        log_add_sink(fb_log_sink);
+}
+
+void machine_start_log(struct machine *m, const struct boot_info *info,
+                       const struct hv_options *options)
+{
+        log_set_level((enum log_level)options->log_level);
+        if (options->console_port && !uart_init(&m->uart, options->console_port)) {
+                uart_set_log(&m->uart);
+                log_add_sink(uart_log_sink);
+        }
+        start_screen(m, info);
+}
+
+static const void *identity_map(void *ctx, hpa_t addr, size_t len)
+{
+        (void)ctx;
+        return addr.v + len > 4 * GiB ? NULL : (const void *)addr.v;
+}
+
+void machine_find_tables(struct machine *m, const struct boot_info *info)
+{
+        const struct acpi_memory memory = {.map = identity_map};
+        int err = acpi_open(&m->tables, &memory, info->rsdp, info->rsdp_size);
+
+        if (err) {
+                printk(LOG_WARN, "acpi: no usable tables (error %d)", -err);
+        } else {
+                m->has_fadt = !acpi_read_fadt(&m->tables, &m->fadt);
+                m->has_madt = !acpi_read_madt(&m->tables, &m->madt);
+        }
+        if (m->has_fadt)
+                power_init(&m->fadt);
+        timer_calibrate_start(m->has_fadt ? &m->fadt : NULL);
+}
+
+static void *identity(hpa_t hpa)
+{
+        return (void *)hpa.v;
+}
+
+static void carve(struct machine *m, uint64_t start, uint64_t size, enum mem_kind kind)
+{
+        if (size && memmap_carve(&m->map, start, size, kind))
+                printk(LOG_WARN, "memory: 0x%lx (%s) does not lie in RAM", start,
+                       memmap_kind_name(kind));
+}
+
+static void build_map(struct machine *m, const struct boot_info *info,
+                      const struct hv_options *options)
+{
+        memmap_init(&m->map);
+        for (size_t i = 0; i < info->map_count; i++) {
+                const struct boot_map_entry *e = &info->map[i];
+                int err = memmap_add_e820(&m->map, e->start, e->size, e->type);
+
+                if (err)
+                        printk(LOG_WARN, "memory: entry 0x%lx + 0x%lx type %u is not usable (%d)",
+                               e->start, e->size, e->type, -err);
+        }
+        carve(m, (uint64_t)image_start, (uint64_t)(image_end - image_start), MEM_HYPERVISOR);
+        carve(m, info->start.v, info->size, MEM_LOADER);
+        for (size_t i = 0; i < info->module_count; i++)
+                carve(m, info->module[i].start.v, info->module[i].size, MEM_MODULE);
+        for (size_t i = 0; i < options->nvram_count; i++)
+                if (memmap_add_simulated(&m->map, options->nvram[i].start, options->nvram[i].size))
+                        printk(LOG_ERROR, "memory: nvram=0x%lx@0x%lx does not lie in free RAM",
+                               options->nvram[i].size, options->nvram[i].start);
+        memmap_print(&m->map);
+}
+
+int machine_find_memory(struct machine *m, const struct boot_info *info,
+                        const struct hv_options *options)
+{
+        int err = 0;
+
+        build_map(m, info, options);
+        dram_init(&m->dram, identity);
+        for (size_t i = 0; !err && i < m->map.count; i++) {
+                const struct mem_range *r = &m->map.range[i];
+
+                if (r->kind == MEM_RAM)
+                        err = dram_add_range(&m->dram, HPA(r->start), r->size);
+        }
+        if (!err)
+                err = dram_start(&m->dram);
+        if (err)
+                printk(LOG_ERROR, "memory: no usable DRAM (error %d)", -err);
+        else
+                printk(LOG_INFO, "memory: %lu MiB of DRAM free", dram_free_bytes(&m->dram) / MiB);
+        return err;
+}
+
+int machine_start_devices(struct machine *m)
+{
+        pic_disable(PIC_VECTOR);
+        host_lapic_init(TRAP_VECTOR_SPURIOUS);
+        if (!m->has_madt || host_ioapic_init(&m->madt) < 0)
+                printk(LOG_WARN, "irq: no I/O APIC: nothing typed will be read");
+        else if (m->uart.port && console_init(&m->uart))
+                printk(LOG_WARN, "console: no interrupt: nothing typed will be read");
+        return 0;
+}
+
+int machine_mount_pool(struct machine *m, const struct hv_options *options)
+{
+        struct pool_range ranges[POOL_RANGES_MAX];
+        struct pool_config config = {.format = options->nvram_format, .entropy = cpu_rdtsc()};
+        unsigned order = 0;
+        size_t n = 0;
+        hpa_t memory;
+
+        pm_init();
+        for (size_t i = 0; i < m->map.count && n < POOL_RANGES_MAX; i++) {
+                const struct mem_range *r = &m->map.range[i];
+
+                if (memmap_is_nvram(r->kind))
+                        ranges[n++] = (struct pool_range){
+                            .base = (void *)r->start,
+                            .hpa = HPA(r->start),
+                            .size = r->size,
+                            .simulated = r->kind == MEM_NVRAM_SIMULATED,
+                        };
+        }
+        if (!n) {
+                printk(LOG_WARN, "pool: this machine has no NVRAM");
+                return 0;
+        }
+        config.memory_size = pool_memory_size(ranges, n);
+        while ((PAGE_4K << order) < config.memory_size)
+                order++;
+        if (dram_alloc_zeroed(&m->dram, order, &memory)) {
+                printk(LOG_ERROR, "pool: no memory for its tables");
+                return -ENOMEM;
+        }
+        config.memory = (void *)memory.v;
+        printk(LOG_INFO, "pool: flushes with %s", pm_flush_name());
+        if (!pool_mount(&m->pool, ranges, n, &config))
+                pool_print(&m->pool);
+        return 0;
+}
+
+int machine_read_clocks(struct machine *m)
+{
+        int64_t seconds = 0;
+
+        if (timer_calibrate_finish(&m->tsc_khz)) {
+                printk(LOG_ERROR, "timer: no clock to measure the TSC against");
+                return -EIO;
+        }
+        m->wall_tsc = cpu_rdtsc();
+        if (rtc_read(m->has_fadt ? m->fadt.rtc_century : 0, &seconds))
+                printk(LOG_WARN, "timer: no wall clock; it starts at 1970");
+        m->wall_sec = (uint64_t)seconds;
+        printk(LOG_INFO, "timer: TSC runs at %u kHz", m->tsc_khz);
+        return 0;
+}
+
+void machine_end(enum config_exit how)
+{
+        if (how == CONFIG_EXIT_POWEROFF)
+                power_off();
+        if (how == CONFIG_EXIT_REBOOT)
+                power_reset();
+        cpu_stop();
+}

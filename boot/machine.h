@@ -1,0 +1,53 @@
+/*
+ * The machine the hypervisor runs on, as found at boot: its log outputs, tables, memory, NVRAM pool
+ * and clocks. Each step below is one line of boot_main and logs what it found.
+ */
+#pragma once
+
+#include "boot/boot_info.h"
+#include "drivers/acpi.h"
+#include "drivers/uart.h"
+#include "guest/config.h"
+#include "mm/dram.h"
+#include "mm/memmap.h"
+#include "mm/pool.h"
+
+struct machine {
+        struct uart uart;
+        struct acpi_tables tables;
+        struct acpi_fadt fadt;
+        struct acpi_madt madt;
+        bool has_fadt, has_madt;
+        struct framebuffer fb; /* base 0: none */
+        struct memmap map;
+        struct dram dram;
+        struct pool pool;
+        uint32_t tsc_khz;
+        uint64_t wall_tsc, wall_sec;
+};
+
+/* Serial port and screen: every line logged before is shown now. */
+void machine_start_log(struct machine *m, const struct boot_info *info,
+                       const struct hv_options *options);
+
+/* ACPI tables; begins the TSC's calibration. A machine without tables can still be used. */
+void machine_find_tables(struct machine *m, const struct boot_info *info);
+
+/* Memory map and DRAM allocator. Negative errno: no usable memory; logged. */
+must_check int machine_find_memory(struct machine *m, const struct boot_info *info,
+                                   const struct hv_options *options);
+
+/* Interrupt controllers and console input. Negative errno: never on a machine with a local APIC. */
+must_check int machine_start_devices(struct machine *m);
+
+/*
+ * Mount the pool on all NVRAM. A pool that is damaged or foreign is left alone and reported, and
+ * the machine goes on without it: only running out of memory is an error here.
+ */
+must_check int machine_mount_pool(struct machine *m, const struct hv_options *options);
+
+/* TSC frequency and wall clock. -EIO: no clock to measure the TSC against; logged. */
+must_check int machine_read_clocks(struct machine *m);
+
+/* The defined end: power-off, reset or halt. */
+_Noreturn void machine_end(enum config_exit how);

@@ -1,0 +1,62 @@
+/* Instruction fetch and emulation for MMIO; contract in mmio.h. */
+#include "guest/mmio.h"
+
+#include "guest/decode.h"
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+
+#define ACCESS_L (1u << 13) /* 64-bit code, SDM table 24-2 */
+#define ACCESS_D (1u << 14) /* 32-bit code */
+
+static int read_entry(void *ctx, gpa_t gpa, uint64_t *out)
+{
+        const struct gmem *mem = ctx;
+
+        return gmem_read(mem, gpa, out, sizeof *out);
+}
+
+/* Bytes at the guest's RIP, as many as can be read up to the longest instruction. */
+static size_t fetch(struct vm *vm, const struct vcpu_state *s, uint8_t code[DECODE_BYTES_MAX])
+{
+        const struct paging_guest_regs regs = {s->cr0, s->cr3, s->cr4, s->efer};
+        bool wide = s->efer & EFER_LMA && s->seg[SEG_CS].access & ACCESS_L;
+        uint64_t gva = wide ? s->rip : (uint32_t)(s->seg[SEG_CS].base + s->rip);
+        size_t n = 0;
+
+        while (n < DECODE_BYTES_MAX) {
+                uint64_t part = PAGE_4K - (gva + n) % PAGE_4K;
+                gpa_t gpa;
+
+                if (part > DECODE_BYTES_MAX - n)
+                        part = DECODE_BYTES_MAX - n;
+                if (paging_guest_walk(&regs, gva + n, read_entry, &vm->mem, &gpa) ||
+                    gmem_read(&vm->mem, gpa, code + n, part))
+                        break;
+                n += part;
+        }
+        return n;
+}
+
+int mmio_access(struct vm *vm, const struct vm_exit_memory *access)
+{
+        uint8_t code[DECODE_BYTES_MAX];
+        struct vcpu_state s;
+        struct mmio_op op;
+        size_t len;
+        int err;
+
+        virt->get_state(&vm->vcpu, &s);
+        len = fetch(vm, &s, code);
+        err = mmio_decode(code, len, s.efer & EFER_LMA && s.seg[SEG_CS].access & ACCESS_L,
+                          s.seg[SEG_CS].access & ACCESS_D, &op);
+        if (err)
+                return err;
+        if (op.write != access->write)
+                return -EINVAL;
+        if (op.write)
+                bus_mmio_write(&vm->bus, access->gpa, op.size, mmio_op_value(&op, vm->vcpu.regs));
+        else
+                mmio_op_store(&op, vm->vcpu.regs, bus_mmio_read(&vm->bus, access->gpa, op.size));
+        virt->advance(&vm->vcpu, op.len);
+        return 0;
+}

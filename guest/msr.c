@@ -1,0 +1,52 @@
+/* MSR policy: the devices' own MSRs, and the few that Linux touches without asking CPUID first. */
+#include "guest/msr.h"
+
+#include "hv/lib/errno.h"
+
+struct constant_msr {
+        uint32_t msr;
+        uint64_t value; /* reads give it; writes are accepted when they do not change it */
+};
+
+static const struct constant_msr constants[] = {
+    {0x17, 0},  /* IA32_PLATFORM_ID */
+    {0x3a, 1},  /* IA32_FEATURE_CONTROL: locked, no VMX */
+    {0x8b, 0},  /* IA32_BIOS_SIGN_ID: no microcode */
+    {0x1a0, 1}, /* IA32_MISC_ENABLE: fast strings only */
+    {0x1d9, 0}, /* IA32_DEBUGCTL */
+};
+
+static const struct constant_msr *find_constant(uint32_t msr)
+{
+        for (size_t i = 0; i < ARRAY_LEN(constants); i++)
+                if (constants[i].msr == msr)
+                        return &constants[i];
+        return NULL;
+}
+
+int msr_read(struct vm *vm, uint32_t msr, uint64_t *value, uint64_t now)
+{
+        const struct constant_msr *c;
+
+        if (lapic_owns_msr(msr))
+                return lapic_msr_read(&vm->lapic, msr, value, now);
+        if (kvmclock_owns_msr(msr))
+                return kvmclock_msr_read(&vm->clock, msr, value);
+        c = find_constant(msr);
+        if (!c)
+                return -EINVAL;
+        *value = c->value;
+        return 0;
+}
+
+int msr_write(struct vm *vm, uint32_t msr, uint64_t value, uint64_t now)
+{
+        const struct constant_msr *c;
+
+        if (lapic_owns_msr(msr))
+                return lapic_msr_write(&vm->lapic, msr, value, now);
+        if (kvmclock_owns_msr(msr))
+                return kvmclock_msr_write(&vm->clock, &vm->mem, msr, value);
+        c = find_constant(msr);
+        return c && c->value == value ? 0 : -EINVAL;
+}

@@ -1,0 +1,292 @@
+/*
+ * Exit policy. Everything a guest does wrong ends in an exception for the guest or in the end of
+ * this VM, with its state printed; nothing here can stop the machine.
+ */
+#include "guest/run.h"
+
+#include "guest/console.h"
+#include "guest/hypercall.h"
+#include "guest/mmio.h"
+#include "guest/msr.h"
+#include "hv/cpu.h"
+#include "hv/lib/printk.h"
+
+#define MSR_X2APIC_TPR 0x808u
+#define TPR_SHIFT      4
+
+static void crash(struct vm *vm, const char *why)
+{
+        struct vcpu_state s;
+        const uint64_t *r = vm->vcpu.regs;
+
+        virt->get_state(&vm->vcpu, &s);
+        printk(LOG_ERROR, "vm %s: %s", vm->config->name, why);
+        printk(LOG_ERROR, "  rip %04x:%016lx rsp %04x:%016lx rflags %08lx", s.seg[SEG_CS].selector,
+               s.rip, s.seg[SEG_SS].selector, s.rsp, s.rflags);
+        printk(LOG_ERROR, "  cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %08lx", s.cr0, s.cr2,
+               s.cr3, s.cr4, s.efer);
+        printk(LOG_ERROR, "  rax %016lx rbx %016lx rcx %016lx rdx %016lx", r[REG_RAX], r[REG_RBX],
+               r[REG_RCX], r[REG_RDX]);
+        printk(LOG_ERROR, "  rsi %016lx rdi %016lx rbp %016lx r8  %016lx", r[REG_RSI], r[REG_RDI],
+               r[REG_RBP], r[REG_R8]);
+        vm->end = VM_CRASHED;
+}
+
+/* Interrupts and the timer: what the local APIC has for the vCPU goes in as soon as it can. */
+static void offer_interrupt(struct vm *vm)
+{
+        int vector = lapic_next_irq(&vm->lapic);
+
+        if (vector < 0)
+                return;
+        if (!virt->can_take_irq(&vm->vcpu)) {
+                virt->want_irq_window(&vm->vcpu, true);
+                return;
+        }
+        virt->inject_irq(&vm->vcpu, (uint8_t)vector);
+        lapic_accept(&vm->lapic, (uint8_t)vector);
+        vm->interrupts++;
+        virt->want_irq_window(&vm->vcpu, lapic_next_irq(&vm->lapic) >= 0);
+}
+
+static void take_input(struct vm *vm)
+{
+        while (console_has_input() && uart16550_room(&vm->uart))
+                if (uart16550_receive(&vm->uart, (uint8_t)console_get()))
+                        break;
+}
+
+static void exit_cpuid(struct vm *vm)
+{
+        uint64_t *r = vm->vcpu.regs;
+        uint32_t leaf = (uint32_t)r[REG_RAX];
+        const struct cpuid_regs *answer = cpuid_policy_fast(&vm->cpuid, leaf);
+        struct cpuid_regs slow;
+
+        if (!answer) {
+                struct vcpu_state s;
+
+                virt->get_state(&vm->vcpu, &s);
+                slow = cpuid_policy_slow(&vm->cpuid, cpu_cpuid, leaf, (uint32_t)r[REG_RCX], s.cr4);
+                answer = &slow;
+        }
+        r[REG_RAX] = answer->eax;
+        r[REG_RBX] = answer->ebx;
+        r[REG_RCX] = answer->ecx;
+        r[REG_RDX] = answer->edx;
+        virt->skip(&vm->vcpu);
+}
+
+static void exit_io(struct vm *vm, const struct vm_exit_io *io)
+{
+        uint64_t *rax = &vm->vcpu.regs[REG_RAX];
+
+        if (io->string) {
+                crash(vm, "string I/O instructions are not supported");
+                return;
+        }
+        if (!io->in) {
+                bus_port_write(&vm->bus, io->port, io->size, *rax);
+        } else {
+                uint64_t keep = io->size == 4 ? 0 : ~0ull << io->size * 8;
+
+                *rax = (*rax & keep) | bus_port_read(&vm->bus, io->port, io->size);
+        }
+        virt->skip(&vm->vcpu);
+}
+
+static void exit_msr(struct vm *vm, bool write)
+{
+        uint64_t *r = vm->vcpu.regs;
+        uint32_t msr = (uint32_t)r[REG_RCX];
+        uint64_t now = cpu_rdtsc();
+        uint64_t value = r[REG_RDX] << 32 | (uint32_t)r[REG_RAX];
+        int err = write ? msr_write(vm, msr, value, now) : msr_read(vm, msr, &value, now);
+
+        if (err) {
+                printk(LOG_DEBUG, "vm %s: %s of MSR 0x%x refused", vm->config->name,
+                       write ? "write" : "read", msr);
+                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+                return;
+        }
+        if (write) {
+                virt->set_deadline(&vm->vcpu, lapic_deadline(&vm->lapic));
+        } else {
+                r[REG_RAX] = (uint32_t)value;
+                r[REG_RDX] = value >> 32;
+        }
+        virt->skip(&vm->vcpu);
+}
+
+static void exit_cr8(struct vm *vm, const struct vm_exit_cr8 *access)
+{
+        uint64_t *reg = &vm->vcpu.regs[access->reg];
+        uint64_t value = *reg << TPR_SHIFT;
+        int err;
+
+        if (access->reg == REG_RSP) {
+                crash(vm, "MOV between CR8 and RSP is not supported");
+                return;
+        }
+        if (access->write)
+                err = *reg > 15 ? -1 : lapic_msr_write(&vm->lapic, MSR_X2APIC_TPR, value, 0);
+        else
+                err = lapic_msr_read(&vm->lapic, MSR_X2APIC_TPR, &value, 0);
+        if (err) {
+                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+                return;
+        }
+        if (!access->write)
+                *reg = value >> TPR_SHIFT;
+        virt->skip(&vm->vcpu);
+}
+
+static void exit_memory(struct vm *vm, const struct vm_exit_memory *access)
+{
+        if (access->fetch)
+                crash(vm, "executes outside of its memory");
+        else if (mmio_access(vm, access))
+                crash(vm, "accesses an address outside of its memory with an instruction that is "
+                          "not known here");
+}
+
+static void exit_xsetbv(struct vm *vm)
+{
+        const uint64_t *r = vm->vcpu.regs;
+        uint64_t value = r[REG_RDX] << 32 | (uint32_t)r[REG_RAX];
+
+        /* SDM vol. 1 13.3: x87 always, AVX needs SSE, the parts of AVX-512 go together. */
+        if ((uint32_t)r[REG_RCX] != 0 || value & ~vm->cpuid.xcr0 || !(value & 1) ||
+            (value & 6) == 4 || ((value & 0xe0) && (value & 0xe6) != 0xe6)) {
+                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+                return;
+        }
+        cpu_xsetbv(0, value);
+        virt->skip(&vm->vcpu);
+}
+
+static void exit_halt(struct vm *vm)
+{
+        struct vcpu_state s;
+
+        virt->skip(&vm->vcpu);
+        virt->get_state(&vm->vcpu, &s);
+        if (s.rflags & RFLAGS_IF)
+                virt->halt(&vm->vcpu);
+        else
+                vm->end = VM_HALTED;
+}
+
+static void exit_unexpected(struct vm *vm, const struct vm_exit *exit)
+{
+        printk(LOG_ERROR, "vm %s: exit reason %u is not handled", vm->config->name, exit->reason);
+        crash(vm, "stopped at an exit that is not handled");
+}
+
+/* All kinds but the two that vm_run serves itself. */
+static void handle(struct vm *vm, const struct vm_exit *exit)
+{
+        switch (exit->kind) {
+        case VM_EXIT_IO:
+                exit_io(vm, &exit->io);
+                break;
+        case VM_EXIT_MSR_READ:
+        case VM_EXIT_MSR_WRITE:
+                exit_msr(vm, exit->kind == VM_EXIT_MSR_WRITE);
+                break;
+        case VM_EXIT_MEMORY:
+                exit_memory(vm, &exit->memory);
+                break;
+        case VM_EXIT_HALT:
+                exit_halt(vm);
+                break;
+        case VM_EXIT_TIMER:
+                lapic_timer_expired(&vm->lapic, cpu_rdtsc());
+                virt->set_deadline(&vm->vcpu, lapic_deadline(&vm->lapic));
+                break;
+        case VM_EXIT_IRQ_WINDOW:
+                virt->want_irq_window(&vm->vcpu, false);
+                break;
+        case VM_EXIT_XSETBV:
+                exit_xsetbv(vm);
+                break;
+        case VM_EXIT_CR8:
+                exit_cr8(vm, &exit->cr8);
+                break;
+        case VM_EXIT_REFUSED:
+                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+                break;
+        case VM_EXIT_UNDEFINED:
+                virt->inject_exception(&vm->vcpu, VECTOR_UD, 0);
+                break;
+        case VM_EXIT_CACHE:
+                /* All memory of a guest is coherent write-back memory: nothing to do but go on. */
+                virt->skip(&vm->vcpu);
+                break;
+        case VM_EXIT_SHUTDOWN:
+                crash(vm, "triple fault");
+                break;
+        case VM_EXIT_ENTRY_FAILED:
+                crash(vm, "the CPU refused to run it");
+                break;
+        case VM_EXIT_HOST:
+                break;
+        default:
+                exit_unexpected(vm, exit);
+                break;
+        }
+        take_input(vm);
+}
+
+enum vm_end vm_run(struct vm *vm)
+{
+        struct vm_exit exit;
+
+        vm->end = VM_RUNNING;
+        vm->start_tsc = cpu_rdtsc();
+        printk(LOG_INFO, "vm %s: starts at TSC %lu, %lu after the loader's jump", vm->config->name,
+               vm->start_tsc, vm->start_tsc - vm->host->entry_tsc);
+        while (vm->end == VM_RUNNING) {
+                offer_interrupt(vm);
+                virt->run(&vm->vcpu, &exit);
+                vm->exits[exit.kind]++;
+                if (exit.kind == VM_EXIT_CPUID) {
+                        exit_cpuid(vm);
+                } else if (exit.kind == VM_EXIT_HYPERCALL) {
+                        hypercall_serve(vm, exit.cpl);
+                        virt->skip(&vm->vcpu);
+                } else {
+                        handle(vm, &exit);
+                }
+        }
+        return vm->end;
+}
+
+void vm_print_stats(const struct vm *vm)
+{
+        static const char *const names[VM_EXIT_KINDS] = {
+            "interrupt", "cpuid",     "hypercall", "io",       "rdmsr",  "wrmsr",
+            "memory",    "hlt",       "timer",     "window",   "xsetbv", "cr8",
+            "refused",   "undefined", "cache",     "shutdown", "entry",  "other"};
+        uint64_t bytes[PAGING_SIZES];
+        uint64_t total = 0;
+
+        for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
+                total += vm->exits[k];
+        printk(LOG_INFO, "vm %s: %lu exits, %lu interrupts injected", vm->config->name, total,
+               vm->interrupts);
+        for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
+                if (vm->exits[k])
+                        printk(LOG_INFO, "vm %s: exits %-10s %lu", vm->config->name, names[k],
+                               vm->exits[k]);
+        paging_count_leaves(&vm->second_level, bytes);
+        printk(LOG_INFO, "vm %s: mapped in pages of 4 KiB: %lu KiB, 2 MiB: %lu KiB, 1 GiB: %lu KiB",
+               vm->config->name, bytes[0] / KiB, bytes[1] / KiB, bytes[2] / KiB);
+}
+
+const char *vm_end_text(enum vm_end end)
+{
+        static const char *const text[] = {"runs", "powered off", "reboots", "halted", "crashed"};
+
+        return text[end];
+}

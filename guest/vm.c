@@ -1,0 +1,317 @@
+/* Building a VM and taking it apart; contract in vm.h. */
+#include "guest/vm.h"
+
+#include "guest/acpi_tables.h"
+#include "guest/console.h"
+#include "guest/linux_boot.h"
+#include "guest/platform.h"
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+
+/* The identity of the host bridge: Red Hat's vendor ID for virtual devices' PCI bridges. */
+#define BRIDGE_VENDOR      0x1b36
+#define BRIDGE_DEVICE      0x0008
+#define LAPIC_TSC_PER_TICK 1u
+
+static int refuse(const struct vm *vm, int err, const char *what)
+{
+        printk(LOG_ERROR, "vm %s: %s (error %d); not started", vm->config->name, what, -err);
+        return err;
+}
+
+/* The largest block order, up to 1 GiB, that fits in size bytes at a gpa. */
+static unsigned block_order(uint64_t gpa, uint64_t size)
+{
+        unsigned order = DRAM_ORDER_1G;
+
+        while (order > DRAM_ORDER_2M && ((PAGE_4K << order) > size || gpa % (PAGE_4K << order)))
+                order--;
+        return order;
+}
+
+static int add_block(struct vm *vm, gpa_t gpa, uint64_t left, uint64_t *size)
+{
+        unsigned order = block_order(gpa.v, left);
+        struct vm_block *b = &vm->block[vm->blocks];
+        int err;
+
+        if (vm->blocks == VM_BLOCKS_MAX)
+                return -ENOMEM;
+        while ((err = dram_alloc_zeroed(vm->host->dram, order, &b->hpa)) && order > DRAM_ORDER_2M)
+                order--;
+        if (err)
+                return err;
+        b->order = order;
+        vm->blocks++;
+        *size = PAGE_4K << order;
+        err = gmem_add(&vm->mem, gpa, *size, (void *)b->hpa.v);
+        if (err)
+                return err;
+        return paging_map(&vm->second_level, gpa.v, b->hpa, *size, PAGING_RWX, PAGING_WB);
+}
+
+static int add_ram(struct vm *vm)
+{
+        for (size_t i = 0; i < vm->layout.ram_count; i++) {
+                gpa_t gpa = vm->layout.ram[i].gpa;
+                uint64_t left = vm->layout.ram[i].size;
+
+                while (left) {
+                        uint64_t size;
+                        int err = add_block(vm, gpa, left, &size);
+
+                        if (err)
+                                return err;
+                        gpa.v += size;
+                        left -= size;
+                }
+        }
+        return 0;
+}
+
+static int map_region(struct vm *vm, const struct layout_region *place,
+                      const struct pool_region *region)
+{
+        gpa_t gpa = place->gpa;
+
+        for (size_t i = 0; i < pool_region_extents(region); i++) {
+                struct pool_extent e = pool_region_extent(vm->host->pool, region, i);
+                int err = gmem_add(&vm->mem, gpa, e.size, e.base);
+
+                if (!err)
+                        err = paging_map(&vm->second_level, gpa.v, e.hpa, e.size, PAGING_RWX,
+                                         PAGING_WB);
+                if (err)
+                        return err;
+                gpa.v += e.size;
+        }
+        return 0;
+}
+
+/* Why a region cannot be had, in words; NULL: it can, or it does not exist yet. */
+static const char *region_conflict(const struct vm *vm, const struct layout_region *place)
+{
+        const struct pool_region *region = pool_find(vm->host->pool, place->name);
+
+        if (!region)
+                return NULL;
+        if (pool_region_size(region) != place->size)
+                return "exists with another size";
+        if (strcmp(pool_region_owner(region), vm->config->name) != 0)
+                return "belongs to another VM";
+        return NULL;
+}
+
+/* All that can be refused is looked at before the first region is created. */
+static int check_regions(struct vm *vm)
+{
+        struct pool_usage usage;
+        uint64_t wanted = 0;
+
+        if (vm->layout.region_count && !vm->host->pool)
+                return refuse(vm, -ENODEV, "nvram: this machine has no usable NVRAM pool");
+        if (!vm->layout.region_count)
+                return 0;
+        for (size_t i = 0; i < vm->layout.region_count; i++) {
+                const struct layout_region *place = &vm->layout.region[i];
+                const char *conflict = region_conflict(vm, place);
+
+                if (conflict) {
+                        printk(LOG_ERROR, "vm %s: nvram=%s: the region %s; not started",
+                               vm->config->name, place->name, conflict);
+                        return -EINVAL;
+                }
+                if (!pool_find(vm->host->pool, place->name))
+                        wanted += place->size;
+        }
+        usage = pool_usage(vm->host->pool);
+        if (wanted / PAGE_2M > usage.free) {
+                printk(LOG_ERROR, "vm %s: nvram: %lu MiB wanted, %lu MiB free; not started",
+                       vm->config->name, wanted / MiB, usage.free * 2);
+                return -ENOSPC;
+        }
+        return 0;
+}
+
+static int attach_region(struct vm *vm, const struct layout_region *place)
+{
+        struct pool *pool = vm->host->pool;
+        struct pool_region *region = pool_find(pool, place->name);
+        int err = 0;
+
+        if (!region) {
+                err = pool_create(pool, place->name, vm->config->name, place->size, cpu_rdtsc(),
+                                  &region);
+                if (!err)
+                        printk(LOG_INFO, "vm %s: created region %s, %lu MiB", vm->config->name,
+                               place->name, place->size / MiB);
+        }
+        if (!err)
+                err = pool_attach(region, vm->config->name, POOL_READ_WRITE);
+        if (err) {
+                printk(LOG_ERROR, "vm %s: nvram=%s: %s (error %d); not started", vm->config->name,
+                       place->name, err == -EBUSY ? "attached elsewhere" : "no room in the pool",
+                       -err);
+                return err;
+        }
+        vm->region[vm->regions++] = region;
+        return map_region(vm, place, region);
+}
+
+static void uart_put(void *ctx, uint8_t byte)
+{
+        (void)ctx;
+        console_put((char)byte);
+}
+
+static void uart_irq_line(void *ctx, bool level)
+{
+        struct vm *vm = ctx;
+
+        ioapic_set_irq(&vm->ioapic, PLATFORM_COM1_IRQ, level);
+}
+
+static void ioapic_deliver(void *ctx, const struct apic_message *message)
+{
+        struct vm *vm = ctx;
+
+        lapic_deliver(&vm->lapic, message);
+}
+
+static void lapic_level_eoi(void *ctx, uint8_t vector)
+{
+        struct vm *vm = ctx;
+
+        ioapic_eoi(&vm->ioapic, vector);
+}
+
+static void power_event(void *ctx, enum acpi_pm_event event)
+{
+        struct vm *vm = ctx;
+
+        vm->end = event == ACPI_PM_POWER_OFF ? VM_POWERED_OFF : VM_REBOOTED;
+}
+
+static int add_devices(struct vm *vm)
+{
+        const struct lapic_ops lapic_ops = {.ctx = vm, .eoi = lapic_level_eoi};
+        const struct ioapic_ops ioapic_ops = {vm, ioapic_deliver};
+        const struct uart16550_ops uart_ops = {vm, uart_put, uart_irq_line};
+        struct bus_handler h;
+        int err;
+
+        bus_init(&vm->bus);
+        lapic_init(&vm->lapic, 0, true, LAPIC_TSC_PER_TICK, &lapic_ops);
+        ioapic_init(&vm->ioapic, PLATFORM_IOAPIC_ID, &ioapic_ops);
+        uart16550_init(&vm->uart, &uart_ops);
+        pci_host_init(&vm->pci, BRIDGE_VENDOR, BRIDGE_DEVICE);
+        acpi_pm_init(&vm->acpi_pm, vm, power_event);
+        h = uart16550_handler(&vm->uart);
+        err = bus_add_ports(&vm->bus, PLATFORM_COM1_PORT, UART16550_PORTS, &h);
+        h = acpi_pm_handler(&vm->acpi_pm);
+        if (!err)
+                err = bus_add_ports(&vm->bus, PLATFORM_ACPI_PM_PORT, ACPI_PM_PORTS, &h);
+        h = pci_host_handler(&vm->pci);
+        if (!err)
+                err = bus_add_ports(&vm->bus, PLATFORM_PCI_PORT, PCI_HOST_PORTS, &h);
+        h = ioapic_handler(&vm->ioapic);
+        if (!err)
+                err = bus_add_mmio(&vm->bus, GPA(PLATFORM_IOAPIC_BASE), IOAPIC_SIZE, &h);
+        return err;
+}
+
+static int load(struct vm *vm)
+{
+        const struct vm_config *c = vm->config;
+        const struct linux_image image = {
+            .kernel = (const void *)c->kernel.start.v,
+            .kernel_size = c->kernel.size,
+            .initrd = c->has_initrd ? (const void *)c->initrd.start.v : NULL,
+            .initrd_size = c->initrd.size,
+            .cmdline = c->cmdline,
+        };
+        struct linux_entry entry;
+        char why[LINUX_WHY_SIZE];
+        int err = linux_boot_load(&image, &vm->layout, &vm->mem, &entry, why);
+
+        if (err) {
+                printk(LOG_ERROR, "vm %s: module %u (kernel): %s; not started", c->name, c->module,
+                       why);
+                return err;
+        }
+        err = acpi_tables_write(&vm->mem, c->vcpus);
+        if (err)
+                return refuse(vm, err, "the ACPI tables do not fit");
+        err = virt->vcpu_create(&vm->vcpu, vm->second_level.root, vm->host->dram);
+        if (err)
+                return refuse(vm, err, "no memory for the vCPU");
+        vm->has_vcpu = true;
+        memcpy(vm->vcpu.regs, entry.regs, sizeof vm->vcpu.regs);
+        virt->set_state(&vm->vcpu, &entry.state);
+        return 0;
+}
+
+static int build(struct vm *vm)
+{
+        int err = layout_compute(vm->config, vm->host->address_bits, &vm->layout);
+
+        if (err)
+                return refuse(vm, err, "mem, nvram: more than the CPU can address");
+        err = check_regions(vm);
+        if (err)
+                return err;
+        err = paging_init(&vm->second_level, virt->second_level, virt_caps.page_max,
+                          &paging_dram_ops, vm->host->dram);
+        if (err)
+                return refuse(vm, err, "no memory for page tables");
+        vm->has_tables = true;
+        err = add_ram(vm);
+        if (err) {
+                printk(LOG_ERROR, "vm %s: mem=%luM: only %lu MiB of DRAM are free; not started",
+                       vm->config->name, vm->config->mem / MiB,
+                       dram_free_bytes(vm->host->dram) / MiB);
+                return err;
+        }
+        err = kvmclock_init(&vm->clock, vm->host->tsc_khz, vm->host->wall_tsc, vm->host->wall_sec);
+        if (!err)
+                err = add_devices(vm);
+        if (err)
+                return refuse(vm, err, "the virtual platform does not fit together");
+        cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps);
+        err = load(vm);
+        for (size_t i = 0; !err && i < vm->layout.region_count; i++)
+                err = attach_region(vm, &vm->layout.region[i]);
+        return err;
+}
+
+int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host)
+{
+        int err;
+
+        memset(vm, 0, sizeof *vm);
+        vm->config = config;
+        vm->host = host;
+        err = build(vm);
+        if (err)
+                vm_destroy(vm);
+        return err;
+}
+
+void vm_destroy(struct vm *vm)
+{
+        for (size_t i = 0; i < vm->regions; i++)
+                pool_detach(vm->region[i], POOL_READ_WRITE);
+        if (vm->has_vcpu)
+                virt->vcpu_destroy(&vm->vcpu);
+        if (vm->has_tables)
+                paging_destroy(&vm->second_level);
+        for (size_t i = 0; i < vm->blocks; i++)
+                if (dram_free(vm->host->dram, vm->block[i].hpa, vm->block[i].order))
+                        panic("vm %s: its memory cannot be freed", vm->config->name);
+        vm->regions = 0;
+        vm->blocks = 0;
+        vm->has_vcpu = false;
+        vm->has_tables = false;
+}

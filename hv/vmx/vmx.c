@@ -1,0 +1,209 @@
+/*
+ * VT-x: finding it, switching it on (SDM vol. 3 23.6, 23.7) and the life of a vCPU's VMCS (24.11).
+ * What runs and how it exits is in vmx_run.c, guest registers in vmx_state.c.
+ */
+#include "hv/vmx/vmx.h"
+
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+#include "mm/dram.h"
+#include "mm/paging.h"
+
+#define CPUID_1_ECX_XSAVE (1u << 26)
+#define VPID_FIRST        1u
+
+struct vmx_caps vmx_caps;
+struct vmx_msrs vmx_msrs;
+
+static hpa_t vmxon_region;
+static struct vmx_vcpu *current;
+static uint16_t next_vpid = VPID_FIRST;
+
+/* An invalidation descriptor, SDM vol. 3 30.3 (INVEPT, INVVPID). */
+struct invalidation {
+        uint64_t context;
+        uint64_t address;
+};
+
+#define INVALIDATE_SINGLE 1ull
+#define INVALIDATE_ALL    2ull
+
+static void report_missing(void *ctx, const char *line)
+{
+        (void)ctx;
+        printk(LOG_ERROR, "%s", line);
+}
+
+static int vmx_probe(struct virt_caps *caps)
+{
+        uint8_t bits = (uint8_t)cpu_cpuid(0x80000008, 0).eax;
+        int err;
+
+        vmx_caps_read(&vmx_msrs, cpu_cpuid(1, 0).ecx, bits, cpu_rdmsr);
+        err = vmx_caps_check(&vmx_msrs, &vmx_caps, report_missing, NULL);
+        if (err)
+                return err;
+        *caps = (struct virt_caps){
+            .page_max = vmx_caps.ept_1g ? PAGE_1G : PAGE_2M,
+            .rdtscp = vmx_caps.rdtscp,
+            .invpcid = vmx_caps.invpcid,
+        };
+        return 0;
+}
+
+static void set_fixed_bits(void)
+{
+        uint64_t cr4 = cpu_read_cr4();
+
+        if (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE)
+                cr4 |= CR4_OSXSAVE;
+        cpu_write_cr0((cpu_read_cr0() | vmx_msrs.vmx[VMX_CR0_FIXED0]) &
+                      vmx_msrs.vmx[VMX_CR0_FIXED1]);
+        cpu_write_cr4((cr4 | vmx_msrs.vmx[VMX_CR4_FIXED0]) & vmx_msrs.vmx[VMX_CR4_FIXED1]);
+}
+
+static int new_region(struct dram *dram, hpa_t *out)
+{
+        int err = dram_alloc_zeroed(dram, 0, out);
+
+        if (!err)
+                *(uint32_t *)out->v = vmx_caps.revision;
+        return err;
+}
+
+static int vmx_cpu_enable(struct dram *dram)
+{
+        uint8_t failed;
+        int err = new_region(dram, &vmxon_region);
+
+        if (err)
+                return err;
+        if (vmx_caps.set_feature_control)
+                cpu_wrmsr(MSR_FEATURE_CONTROL, vmx_caps.feature_control);
+        set_fixed_bits();
+        __asm__ volatile("vmxon %1; setna %0"
+                         : "=qm"(failed)
+                         : "m"(vmxon_region.v)
+                         : "cc", "memory");
+        if (failed) {
+                printk(LOG_ERROR,
+                       "VT-x: VMXON failed: CR0 0x%lx CR4 0x%lx IA32_FEATURE_CONTROL 0x%lx",
+                       cpu_read_cr0(), cpu_read_cr4(), cpu_rdmsr(MSR_FEATURE_CONTROL));
+                return -EIO;
+        }
+        return 0;
+}
+
+static void vmx_cpu_disable(void)
+{
+        __asm__ volatile("vmxoff" : : : "cc", "memory");
+        cpu_write_cr4(cpu_read_cr4() & ~CR4_VMXE);
+}
+
+static void clear_vmcs(hpa_t vmcs)
+{
+        __asm__ volatile("vmclear %0" : : "m"(vmcs.v) : "cc", "memory");
+}
+
+void vmx_make_current(struct vmx_vcpu *v)
+{
+        if (current == v)
+                return;
+        __asm__ volatile("vmptrld %0" : : "m"(v->vmcs.v) : "cc", "memory");
+        current = v;
+}
+
+static void invalidate_ept(void)
+{
+        struct invalidation d = {0};
+        uint64_t type = INVALIDATE_ALL;
+
+        if (!vmx_caps.invept_all) {
+                type = INVALIDATE_SINGLE;
+                d.context = vmx_read(VMCS_EPT_POINTER);
+        }
+        __asm__ volatile("invept %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
+}
+
+static void invalidate_vpid(void)
+{
+        struct invalidation d = {0};
+        uint64_t type = INVALIDATE_ALL;
+
+        if (!vmx_caps.invvpid_all) {
+                type = INVALIDATE_SINGLE;
+                d.context = vmx_read(VMCS_VPID);
+        }
+        __asm__ volatile("invvpid %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
+}
+
+static void vmx_flush_tlb(struct vcpu *vcpu)
+{
+        vmx_make_current(vcpu->arch);
+        invalidate_ept();
+        invalidate_vpid();
+}
+
+static int vmx_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
+{
+        struct vmx_vcpu *v;
+        hpa_t frame, vmcs;
+        int err = dram_alloc_zeroed(dram, 0, &frame);
+
+        if (err)
+                return err;
+        err = new_region(dram, &vmcs);
+        if (err) {
+                if (dram_free(dram, frame, 0))
+                        panic("VT-x: a frame just allocated cannot be freed");
+                return err;
+        }
+        v = (struct vmx_vcpu *)frame.v;
+        *v = (struct vmx_vcpu){.vmcs = vmcs, .dram = dram, .deadline = UINT64_MAX};
+        v->timer_stale = true;
+        v->cpu_controls = vmx_caps.cpu;
+        vcpu->arch = v;
+        clear_vmcs(vmcs);
+        vmx_make_current(v);
+        vmx_setup_vmcs(vcpu, root, next_vpid);
+        next_vpid = next_vpid == UINT16_MAX ? VPID_FIRST : (uint16_t)(next_vpid + 1);
+        vmx_flush_tlb(vcpu);
+        return 0;
+}
+
+static void vmx_vcpu_destroy(struct vcpu *vcpu)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+        struct dram *dram = v->dram;
+
+        clear_vmcs(v->vmcs);
+        if (current == v)
+                current = NULL;
+        if (dram_free(dram, v->vmcs, 0) || dram_free(dram, HPA((uint64_t)v), 0))
+                panic("VT-x: the frames of a vCPU cannot be freed");
+        vcpu->arch = NULL;
+}
+
+const struct virt_ops vmx_ops = {
+    .name = "VT-x with EPT",
+    .second_level = &paging_ept,
+    .probe = vmx_probe,
+    .cpu_enable = vmx_cpu_enable,
+    .cpu_disable = vmx_cpu_disable,
+    .vcpu_create = vmx_vcpu_create,
+    .vcpu_destroy = vmx_vcpu_destroy,
+    .get_state = vmx_get_state,
+    .set_state = vmx_set_state,
+    .run = vmx_run,
+    .halt = vmx_halt,
+    .skip = vmx_skip,
+    .advance = vmx_advance,
+    .inject_exception = vmx_inject_exception,
+    .inject_irq = vmx_inject_irq,
+    .can_take_irq = vmx_can_take_irq,
+    .want_irq_window = vmx_want_irq_window,
+    .set_deadline = vmx_set_deadline,
+    .flush_tlb = vmx_flush_tlb,
+};

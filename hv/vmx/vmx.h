@@ -1,0 +1,68 @@
+/* The VT-x backend: its vCPU and what its files share. Callers outside use only vmx_ops. */
+#pragma once
+
+#include "hv/virt.h"
+#include "hv/vmx/vmcs.h"
+#include "hv/vmx/vmx_caps.h"
+
+extern const struct virt_ops vmx_ops;
+
+/* CR4 bits a guest may set; CPUID tells it which of them exist. SDM vol. 3 2.5. */
+#define VMX_GUEST_CR4_ALLOWED 0x3707ffull
+/* CR0 bits whose real value the guest does not decide: NE must be 1 in VMX operation (23.8), and
+ * with CD the guest would switch off caches for everybody. */
+#define VMX_GUEST_CR0_OWNED (CR0_NE | CR0_NW | CR0_CD)
+
+struct vmx_vcpu {
+        hpa_t vmcs;
+        struct dram *dram;
+        bool launched;
+        bool timer_stale; /* the timer field does not tell the time left to deadline any more */
+        uint32_t cpu_controls;
+        uint64_t deadline; /* TSC, UINT64_MAX: none */
+};
+
+/* Of this machine; valid after probe. */
+extern struct vmx_caps vmx_caps;
+extern struct vmx_msrs vmx_msrs;
+
+static inline uint64_t vmx_read(enum vmcs_field field)
+{
+        uint64_t v;
+
+        __asm__ volatile("vmread %1, %0" : "=rm"(v) : "r"((uint64_t)field) : "cc");
+        return v;
+}
+
+static inline uint32_t vmx_read32(enum vmcs_field field)
+{
+        return (uint32_t)vmx_read(field);
+}
+
+static inline void vmx_write(enum vmcs_field field, uint64_t v)
+{
+        __asm__ volatile("vmwrite %1, %0" : : "r"((uint64_t)field), "rm"(v) : "cc");
+}
+
+/* Make the vCPU's VMCS the current one of this CPU. */
+void vmx_make_current(struct vmx_vcpu *v);
+
+/* Fill in a new VMCS except for the guest's registers. */
+void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root, uint16_t vpid);
+
+/* The entries of vmx_ops that stand in other files. */
+void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *state);
+void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *state);
+void vmx_run(struct vcpu *vcpu, struct vm_exit *exit);
+void vmx_halt(struct vcpu *vcpu);
+void vmx_skip(struct vcpu *vcpu);
+void vmx_advance(struct vcpu *vcpu, unsigned bytes);
+void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
+void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector);
+bool vmx_can_take_irq(struct vcpu *vcpu);
+void vmx_want_irq_window(struct vcpu *vcpu, bool on);
+void vmx_set_deadline(struct vcpu *vcpu, uint64_t tsc);
+
+/* Emulate a write of CR0 or CR4 that touched owned bits. -EINVAL: the guest may not have it. */
+must_check int vmx_write_cr0(uint64_t value);
+must_check int vmx_write_cr4(uint64_t value);

@@ -1,0 +1,371 @@
+/*
+ * Running a vCPU: entry, and the translation of VT-x's exits into struct vm_exit (SDM vol. 3 25 to
+ * 27). Exits that concern only the machine or the CPU are settled here.
+ */
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/trap.h"
+#include "hv/vmx/vmx.h"
+#include "hv/vmx/vmx_check.h"
+
+#define VECTOR_DB        1u
+#define DR6_WRITE_MASK   0xe00full
+#define DR7_GD           (1ull << 13)
+#define PENDING_DEBUG_BS (1ull << 14)
+
+/* Exit qualification of an I/O instruction, SDM table 27-5. */
+#define IO_SIZE(q) ((uint8_t)(((q)&7) + 1))
+#define IO_IN      (1u << 3)
+#define IO_STRING  (1u << 4)
+#define IO_REP     (1u << 5)
+#define IO_PORT(q) ((uint16_t)((q) >> 16))
+
+/* Of a control-register access, table 27-3. */
+#define CR_NUMBER(q) ((q)&15)
+#define CR_ACCESS(q) ((q) >> 4 & 3)
+#define CR_REG(q)    ((uint8_t)((q) >> 8 & 15))
+#define CR_MOV_TO    0u
+#define CR_MOV_FROM  1u
+#define CR_LMSW      3u
+
+#define EPT_WRITE (1u << 1)
+#define EPT_FETCH (1u << 2)
+
+/* In vmx_entry.asm: 0 after an exit, 1 when the instruction itself failed. */
+unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
+
+static uint64_t read_for_check(void *ctx, enum vmcs_field field)
+{
+        (void)ctx;
+        return vmx_read(field);
+}
+
+static void report_check(void *ctx, const char *line)
+{
+        (void)ctx;
+        printk(LOG_ERROR, "VT-x: %s", line);
+}
+
+static void report_entry_failure(void)
+{
+        struct vmx_check check = {
+            .read = read_for_check, .msrs = &vmx_msrs, .report = report_check};
+
+        if (!vmx_check_entry(&check))
+                printk(LOG_ERROR, "VT-x: no check that is known here fails");
+}
+
+static void enter_refused(struct vm_exit *exit)
+{
+        uint32_t error = vmx_read32(VMCS_INSTRUCTION_ERROR);
+
+        exit->kind = VM_EXIT_ENTRY_FAILED;
+        exit->reason = error;
+        printk(LOG_ERROR, "VT-x: entry refused: error %u: %s", error,
+               vmx_check_instruction_error(error));
+        report_entry_failure();
+}
+
+static void entry_failed(struct vm_exit *exit)
+{
+        printk(LOG_ERROR, "VT-x: entry failed: reason %u: %s", exit->reason & 0xffff,
+               vmx_check_qualification(vmx_read(VMCS_EXIT_QUALIFICATION)));
+        exit->kind = VM_EXIT_ENTRY_FAILED;
+        report_entry_failure();
+}
+
+/* The field counts down while the guest runs; rewrite it only when time passed otherwise. */
+static void arm_timer(struct vmx_vcpu *v)
+{
+        uint64_t now, ticks = UINT32_MAX;
+
+        if (v->deadline != UINT64_MAX) {
+                now = cpu_rdtsc();
+                ticks = v->deadline > now ? (v->deadline - now) >> vmx_caps.timer_shift : 0;
+                if (ticks > UINT32_MAX)
+                        ticks = UINT32_MAX;
+        }
+        vmx_write(VMCS_PREEMPTION_TIMER, ticks);
+        v->timer_stale = !vmx_caps.save_timer && v->deadline != UINT64_MAX;
+}
+
+/* What was being delivered to the guest when the exit came must be delivered again (27.2.4). */
+static void redeliver(void)
+{
+        uint32_t info = vmx_read32(VMCS_IDT_VECTORING);
+
+        if (!(info & INTR_VALID))
+                return;
+        vmx_write(VMCS_ENTRY_INTERRUPTION, info & ~(1u << 12));
+        if (info & INTR_ERROR_CODE)
+                vmx_write(VMCS_ENTRY_EXCEPTION_ERROR, vmx_read(VMCS_IDT_VECTORING_ERROR));
+        if (INTR_TYPE(info) >= INTR_SOFT_INT)
+                vmx_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmx_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+}
+
+static void exit_io(struct vm_exit *exit)
+{
+        uint64_t q = vmx_read(VMCS_EXIT_QUALIFICATION);
+
+        exit->kind = VM_EXIT_IO;
+        exit->io = (struct vm_exit_io){
+            .port = IO_PORT(q),
+            .size = IO_SIZE(q),
+            .in = q & IO_IN,
+            .string = q & IO_STRING,
+            .rep = q & IO_REP,
+        };
+}
+
+static void exit_memory(struct vm_exit *exit)
+{
+        uint64_t q = vmx_read(VMCS_EXIT_QUALIFICATION);
+
+        exit->kind = VM_EXIT_MEMORY;
+        exit->memory = (struct vm_exit_memory){
+            .gpa = GPA(vmx_read(VMCS_GUEST_PHYSICAL_ADDRESS)),
+            .write = q & EPT_WRITE,
+            .fetch = q & EPT_FETCH,
+        };
+        redeliver();
+}
+
+static uint64_t register_value(const struct vcpu *vcpu, uint8_t reg)
+{
+        return reg == REG_RSP ? vmx_read(VMCS_GUEST_RSP) : vcpu->regs[reg];
+}
+
+static void exit_control_register(struct vcpu *vcpu, struct vm_exit *exit)
+{
+        uint64_t q = vmx_read(VMCS_EXIT_QUALIFICATION);
+        uint64_t value = register_value(vcpu, CR_REG(q));
+        int err = -EINVAL;
+
+        if (CR_NUMBER(q) == 8) {
+                exit->kind = VM_EXIT_CR8;
+                exit->cr8 = (struct vm_exit_cr8){CR_REG(q), CR_ACCESS(q) == CR_MOV_TO};
+                return;
+        }
+        if (CR_NUMBER(q) == 0 && CR_ACCESS(q) == CR_MOV_TO)
+                err = vmx_write_cr0(value);
+        if (CR_NUMBER(q) == 0 && CR_ACCESS(q) == CR_LMSW)
+                err = vmx_write_cr0((vmx_read(VMCS_GUEST_CR0) & ~15ull) | (q >> 16 & 15));
+        if (CR_NUMBER(q) == 4 && CR_ACCESS(q) == CR_MOV_TO)
+                err = vmx_write_cr4(value);
+        exit->kind = err ? VM_EXIT_REFUSED : VM_EXIT_HOST;
+        if (!err)
+                vmx_skip(vcpu);
+}
+
+static void reflect_debug_exception(void)
+{
+        uint64_t q = vmx_read(VMCS_EXIT_QUALIFICATION);
+        uint64_t dr6;
+
+        __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
+        dr6 = (dr6 & ~0xfull) | (q & DR6_WRITE_MASK);
+        __asm__ volatile("mov %0, %%dr6" : : "r"(dr6));
+        vmx_write(VMCS_GUEST_DR7, vmx_read(VMCS_GUEST_DR7) & ~DR7_GD);
+}
+
+static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
+{
+        uint32_t info = vmx_read32(VMCS_EXIT_INTERRUPTION);
+        uint8_t vector = (uint8_t)info;
+
+        exit->kind = VM_EXIT_HOST;
+        if (INTR_TYPE(info) == INTR_NMI) {
+                printk(LOG_WARN, "trap: NMI while a guest ran");
+                redeliver();
+        } else if (vector == VECTOR_MC) {
+                panic("machine check while a guest ran");
+        } else if (vmx_read32(VMCS_IDT_VECTORING) & INTR_VALID) {
+                /* A fault within the delivery of another event: the CPU would raise #DF here, or
+                 * shut down if it was delivering one; keep that simple and end the guest. */
+                exit->kind = VM_EXIT_SHUTDOWN;
+        } else {
+                if (vector == VECTOR_DB)
+                        reflect_debug_exception();
+                vmx_inject_exception(vcpu, vector, vmx_read32(VMCS_EXIT_INTERRUPTION_ERROR));
+        }
+}
+
+static void exit_interrupt(struct vm_exit *exit)
+{
+        exit->kind = VM_EXIT_HOST;
+        trap_dispatch_irq((uint8_t)vmx_read(VMCS_EXIT_INTERRUPTION));
+}
+
+static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
+{
+        exit->kind = VM_EXIT_HOST;
+        if (v->deadline == UINT64_MAX || cpu_rdtsc() < v->deadline)
+                return;
+        exit->kind = VM_EXIT_TIMER;
+        v->deadline = UINT64_MAX;
+}
+
+/* Exits that are told by their reason alone. */
+static enum vm_exit_kind simple_kind(uint32_t reason)
+{
+        switch (reason) {
+        case REASON_HLT:
+                return VM_EXIT_HALT;
+        case REASON_RDMSR:
+                return VM_EXIT_MSR_READ;
+        case REASON_WRMSR:
+                return VM_EXIT_MSR_WRITE;
+        case REASON_INTERRUPT_WINDOW:
+                return VM_EXIT_IRQ_WINDOW;
+        case REASON_XSETBV:
+                return VM_EXIT_XSETBV;
+        case REASON_INVD:
+        case REASON_WBINVD:
+                return VM_EXIT_CACHE;
+        case REASON_TRIPLE_FAULT:
+                return VM_EXIT_SHUTDOWN;
+        case REASON_GETSEC:
+        case REASON_RDPMC:
+        case REASON_MWAIT:
+        case REASON_MONITOR:
+        case REASON_INVEPT:
+        case REASON_INVVPID:
+                return VM_EXIT_UNDEFINED;
+        default:
+                return reason >= REASON_VMCLEAR && reason <= REASON_VMXON ? VM_EXIT_UNDEFINED
+                                                                          : VM_EXIT_UNEXPECTED;
+        }
+}
+
+static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exit)
+{
+        v->timer_stale = true;
+        switch (exit->reason) {
+        case REASON_EXCEPTION_OR_NMI:
+                exit_exception(vcpu, exit);
+                break;
+        case REASON_EXTERNAL_INTERRUPT:
+                exit_interrupt(exit);
+                break;
+        case REASON_CR_ACCESS:
+                exit_control_register(vcpu, exit);
+                break;
+        case REASON_IO:
+                exit_io(exit);
+                break;
+        case REASON_EPT_VIOLATION:
+                exit_memory(exit);
+                break;
+        case REASON_PREEMPTION_TIMER:
+                exit_timer(v, exit);
+                break;
+        default:
+                if (exit->reason & EXIT_REASON_ENTRY_FAILURE)
+                        entry_failed(exit);
+                else
+                        exit->kind = simple_kind(exit->reason);
+                break;
+        }
+}
+
+void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+
+        vmx_make_current(v);
+        if (v->timer_stale)
+                arm_timer(v);
+        if (vmx_enter(vcpu, v->launched)) {
+                enter_refused(exit);
+                return;
+        }
+        v->launched = true;
+        exit->reason = vmx_read32(VMCS_EXIT_REASON);
+        /* The two that measure a round trip come first and cost the least. */
+        if (exit->reason == REASON_CPUID) {
+                exit->kind = VM_EXIT_CPUID;
+        } else if (exit->reason == REASON_VMCALL) {
+                exit->kind = VM_EXIT_HYPERCALL;
+                exit->cpl = (uint8_t)(vmx_read(VMCS_GUEST_SS_ACCESS) >> 5 & 3);
+        } else {
+                normalise(vcpu, v, exit);
+        }
+}
+
+void vmx_halt(struct vcpu *vcpu)
+{
+        vmx_make_current(vcpu->arch);
+        vmx_write(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
+}
+
+void vmx_advance(struct vcpu *vcpu, unsigned bytes)
+{
+        uint64_t state;
+
+        vmx_make_current(vcpu->arch);
+        vmx_write(VMCS_GUEST_RIP, vmx_read(VMCS_GUEST_RIP) + bytes);
+        state = vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
+        if (state & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))
+                vmx_write(VMCS_GUEST_INTERRUPTIBILITY,
+                          state & ~(uint64_t)(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+        if (vmx_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
+                vmx_write(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+}
+
+void vmx_skip(struct vcpu *vcpu)
+{
+        vmx_advance(vcpu, vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+}
+
+static bool has_error_code(uint8_t vector)
+{
+        return vector == VECTOR_DF || (vector >= 10 && vector <= 14) || vector == 17;
+}
+
+void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
+{
+        uint32_t info = INTR_VALID | INTR_EXCEPTION << 8 | vector;
+
+        vmx_make_current(vcpu->arch);
+        /* Real mode knows no error codes (26.2.1.3). */
+        if (has_error_code(vector) && vmx_read(VMCS_GUEST_CR0) & CR0_PE) {
+                info |= INTR_ERROR_CODE;
+                vmx_write(VMCS_ENTRY_EXCEPTION_ERROR, error);
+        }
+        vmx_write(VMCS_ENTRY_INTERRUPTION, info);
+}
+
+void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector)
+{
+        vmx_make_current(vcpu->arch);
+        vmx_write(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_EXTERNAL << 8 | vector);
+}
+
+bool vmx_can_take_irq(struct vcpu *vcpu)
+{
+        vmx_make_current(vcpu->arch);
+        return vmx_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF &&
+               !(vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) &&
+               !(vmx_read(VMCS_ENTRY_INTERRUPTION) & INTR_VALID);
+}
+
+void vmx_want_irq_window(struct vcpu *vcpu, bool on)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+        uint32_t controls = vmx_caps.cpu | (on ? CPU_INTERRUPT_WINDOW : 0);
+
+        if (v->cpu_controls == controls)
+                return;
+        vmx_make_current(v);
+        vmx_write(VMCS_CPU_CONTROLS, controls);
+        v->cpu_controls = controls;
+}
+
+void vmx_set_deadline(struct vcpu *vcpu, uint64_t tsc)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+
+        v->deadline = tsc;
+        v->timer_stale = true;
+}

@@ -1,0 +1,226 @@
+/*
+ * The VMCS of a vCPU: controls and host state when it is made, the guest's registers when somebody
+ * asks (SDM vol. 3 24.4 to 24.8), and the emulation of CR0 and CR4 writes (25.3).
+ */
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/string.h"
+#include "hv/trap.h"
+#include "hv/vmx/vmx.h"
+
+#define EPTP_WRITE_BACK     6ull
+#define EPTP_WALK_4         (3ull << 3)
+#define EPTP_ACCESSED_DIRTY (1ull << 6)
+#define MSR_BITMAP_HALF     1024u
+#define EXCEPTION_ALIGNMENT (1u << 17)
+#define EXCEPTION_DEBUG     (1u << 1)
+#define PAT_RESET           0x0007040600070406ull
+
+extern const uint8_t vmx_exit_entry[];
+
+/* Every access exits but those to MSRs that belong to the guest alone while it runs. */
+static uint8_t msr_bitmap[4096] __attribute__((aligned(4096)));
+
+static void pass_msr(uint32_t msr, bool write)
+{
+        uint8_t *half = msr_bitmap + (msr >= 0xc0000000 ? MSR_BITMAP_HALF : 0);
+        uint32_t bit = msr & 0x1fff;
+
+        half[bit / 8] &= (uint8_t) ~(1u << bit % 8);
+        if (write)
+                half[2 * MSR_BITMAP_HALF + bit / 8] &= (uint8_t) ~(1u << bit % 8);
+}
+
+static void setup_msr_bitmap(void)
+{
+        static const uint32_t own[] = {MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
+                                       MSR_PAT,         MSR_EFER,         MSR_STAR,
+                                       MSR_LSTAR,       MSR_CSTAR,        MSR_FMASK,
+                                       MSR_FS_BASE,     MSR_GS_BASE,      MSR_KERNEL_GS_BASE};
+
+        memset(msr_bitmap, 0xff, sizeof msr_bitmap);
+        for (size_t i = 0; i < ARRAY_LEN(own); i++)
+                pass_msr(own[i], true);
+        if (vmx_caps.rdtscp)
+                pass_msr(MSR_TSC_AUX, true);
+        pass_msr(MSR_TSC, false);
+}
+
+static void setup_host_state(const struct vcpu *vcpu)
+{
+        const struct trap_tables *t = trap_tables();
+
+        vmx_write(VMCS_HOST_CR0, cpu_read_cr0());
+        vmx_write(VMCS_HOST_CR3, cpu_read_cr3());
+        vmx_write(VMCS_HOST_CR4, cpu_read_cr4());
+        vmx_write(VMCS_HOST_CS_SEL, TRAP_SELECTOR_CODE);
+        vmx_write(VMCS_HOST_SS_SEL, TRAP_SELECTOR_DATA);
+        vmx_write(VMCS_HOST_DS_SEL, TRAP_SELECTOR_DATA);
+        vmx_write(VMCS_HOST_ES_SEL, TRAP_SELECTOR_DATA);
+        vmx_write(VMCS_HOST_FS_SEL, 0);
+        vmx_write(VMCS_HOST_GS_SEL, 0);
+        vmx_write(VMCS_HOST_TR_SEL, TRAP_SELECTOR_TSS);
+        vmx_write(VMCS_HOST_FS_BASE, 0);
+        vmx_write(VMCS_HOST_GS_BASE, 0);
+        vmx_write(VMCS_HOST_TR_BASE, t->tss_base);
+        vmx_write(VMCS_HOST_GDTR_BASE, t->gdt_base);
+        vmx_write(VMCS_HOST_IDTR_BASE, t->idt_base);
+        vmx_write(VMCS_HOST_SYSENTER_CS, 0);
+        vmx_write(VMCS_HOST_SYSENTER_ESP, 0);
+        vmx_write(VMCS_HOST_SYSENTER_EIP, 0);
+        vmx_write(VMCS_HOST_PAT, cpu_rdmsr(MSR_PAT));
+        vmx_write(VMCS_HOST_EFER, cpu_rdmsr(MSR_EFER));
+        vmx_write(VMCS_HOST_RSP, (uint64_t)&vcpu->host_rsp);
+        vmx_write(VMCS_HOST_RIP, (uint64_t)vmx_exit_entry);
+}
+
+static void setup_controls(hpa_t root, uint16_t vpid)
+{
+        uint64_t eptp = root.v | EPTP_WRITE_BACK | EPTP_WALK_4;
+
+        if (vmx_caps.ept_accessed_dirty)
+                eptp |= EPTP_ACCESSED_DIRTY;
+        vmx_write(VMCS_PIN_CONTROLS, vmx_caps.pin | PIN_PREEMPTION_TIMER);
+        vmx_write(VMCS_CPU_CONTROLS, vmx_caps.cpu);
+        vmx_write(VMCS_CPU_CONTROLS2, vmx_caps.cpu2);
+        vmx_write(VMCS_EXIT_CONTROLS, vmx_caps.exit | (vmx_caps.save_timer ? EXIT_SAVE_TIMER : 0));
+        vmx_write(VMCS_ENTRY_CONTROLS, vmx_caps.entry);
+        /* A guest must not be able to hang the CPU in endless delivery of one of these. */
+        vmx_write(VMCS_EXCEPTION_BITMAP, EXCEPTION_ALIGNMENT | EXCEPTION_DEBUG | 1u << VECTOR_MC);
+        vmx_write(VMCS_PF_ERROR_MASK, 0);
+        vmx_write(VMCS_PF_ERROR_MATCH, 0);
+        vmx_write(VMCS_CR3_TARGET_COUNT, 0);
+        vmx_write(VMCS_EXIT_MSR_STORE_COUNT, 0);
+        vmx_write(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+        vmx_write(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+        vmx_write(VMCS_ENTRY_INTERRUPTION, 0);
+        vmx_write(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap);
+        vmx_write(VMCS_EPT_POINTER, eptp);
+        vmx_write(VMCS_VPID, vpid);
+        vmx_write(VMCS_CR0_MASK, VMX_GUEST_CR0_OWNED);
+        vmx_write(VMCS_CR4_MASK, ~VMX_GUEST_CR4_ALLOWED);
+}
+
+void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root, uint16_t vpid)
+{
+        setup_msr_bitmap();
+        setup_controls(root, vpid);
+        setup_host_state(vcpu);
+        vmx_write(VMCS_LINK_POINTER, UINT64_MAX);
+        vmx_write(VMCS_GUEST_DEBUGCTL, 0);
+        vmx_write(VMCS_GUEST_PAT, PAT_RESET);
+        vmx_write(VMCS_GUEST_DR7, 0x400);
+        vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
+        vmx_write(VMCS_GUEST_SYSENTER_CS, 0);
+        vmx_write(VMCS_GUEST_SYSENTER_ESP, 0);
+        vmx_write(VMCS_GUEST_SYSENTER_EIP, 0);
+        vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
+        vmx_write(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+        vmx_write(VMCS_PREEMPTION_TIMER, UINT32_MAX);
+}
+
+static enum vmcs_field segment_field(enum vmcs_field first, unsigned segment)
+{
+        return (enum vmcs_field)((unsigned)first + segment * VMCS_SEGMENT_STEP);
+}
+
+void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *s)
+{
+        uint64_t cr0, cr4;
+
+        vmx_make_current(vcpu->arch);
+        cr0 = vmx_read(VMCS_GUEST_CR0) & ~VMX_GUEST_CR0_OWNED;
+        cr4 = vmx_read(VMCS_GUEST_CR4) & VMX_GUEST_CR4_ALLOWED;
+        *s = (struct vcpu_state){
+            .rip = vmx_read(VMCS_GUEST_RIP),
+            .rsp = vmx_read(VMCS_GUEST_RSP),
+            .rflags = vmx_read(VMCS_GUEST_RFLAGS),
+            .cr0 = cr0 | (vmx_read(VMCS_CR0_SHADOW) & VMX_GUEST_CR0_OWNED),
+            .cr2 = cpu_read_cr2(),
+            .cr3 = vmx_read(VMCS_GUEST_CR3),
+            .cr4 = cr4,
+            .efer = vmx_read(VMCS_GUEST_EFER),
+            .gdt_base = vmx_read(VMCS_GUEST_GDTR_BASE),
+            .idt_base = vmx_read(VMCS_GUEST_IDTR_BASE),
+            .gdt_limit = (uint16_t)vmx_read(VMCS_GUEST_GDTR_LIMIT),
+            .idt_limit = (uint16_t)vmx_read(VMCS_GUEST_IDTR_LIMIT),
+        };
+        for (unsigned i = 0; i < SEG_COUNT; i++) {
+                uint32_t access = vmx_read32(segment_field(VMCS_GUEST_ES_ACCESS, i));
+
+                s->seg[i].selector = (uint16_t)vmx_read(segment_field(VMCS_GUEST_ES_SEL, i));
+                s->seg[i].base = vmx_read(segment_field(VMCS_GUEST_ES_BASE, i));
+                s->seg[i].limit = vmx_read32(segment_field(VMCS_GUEST_ES_LIMIT, i));
+                s->seg[i].access = access & SEGMENT_UNUSABLE ? 0 : (uint16_t)access;
+        }
+}
+
+static void set_segment(unsigned i, const struct vcpu_segment *seg)
+{
+        vmx_write(segment_field(VMCS_GUEST_ES_SEL, i), seg->selector);
+        vmx_write(segment_field(VMCS_GUEST_ES_BASE, i), seg->base);
+        vmx_write(segment_field(VMCS_GUEST_ES_LIMIT, i), seg->limit);
+        vmx_write(segment_field(VMCS_GUEST_ES_ACCESS, i),
+                  seg->access ? seg->access : SEGMENT_UNUSABLE);
+}
+
+static void set_entry_mode(uint64_t efer)
+{
+        uint32_t controls = vmx_caps.entry & ~ENTRY_GUEST_64BIT;
+
+        vmx_write(VMCS_GUEST_EFER, efer);
+        vmx_write(VMCS_ENTRY_CONTROLS, efer & EFER_LMA ? controls | ENTRY_GUEST_64BIT : controls);
+}
+
+void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
+{
+        vmx_make_current(vcpu->arch);
+        vmx_write(VMCS_GUEST_RIP, s->rip);
+        vmx_write(VMCS_GUEST_RSP, s->rsp);
+        vmx_write(VMCS_GUEST_RFLAGS, s->rflags | RFLAGS_FIXED);
+        vmx_write(VMCS_GUEST_CR0, (s->cr0 & ~VMX_GUEST_CR0_OWNED) | CR0_NE);
+        vmx_write(VMCS_CR0_SHADOW, s->cr0);
+        vmx_write(VMCS_GUEST_CR4, (s->cr4 & VMX_GUEST_CR4_ALLOWED) | CR4_VMXE);
+        vmx_write(VMCS_CR4_SHADOW, s->cr4 & VMX_GUEST_CR4_ALLOWED);
+        vmx_write(VMCS_GUEST_CR3, s->cr3);
+        cpu_write_cr2(s->cr2);
+        set_entry_mode(s->efer);
+        vmx_write(VMCS_GUEST_GDTR_BASE, s->gdt_base);
+        vmx_write(VMCS_GUEST_GDTR_LIMIT, s->gdt_limit);
+        vmx_write(VMCS_GUEST_IDTR_BASE, s->idt_base);
+        vmx_write(VMCS_GUEST_IDTR_LIMIT, s->idt_limit);
+        for (unsigned i = 0; i < SEG_COUNT; i++)
+                set_segment(i, &s->seg[i]);
+        vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
+        vmx_write(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+        vmx_write(VMCS_ENTRY_INTERRUPTION, 0);
+}
+
+int vmx_write_cr0(uint64_t value)
+{
+        uint64_t old = vmx_read(VMCS_GUEST_CR0);
+        uint64_t efer = vmx_read(VMCS_GUEST_EFER);
+
+        if ((value & CR0_PG && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD)) ||
+            value >> 32)
+                return -EINVAL;
+        if (value & ~old & CR0_PG && efer & EFER_LME) {
+                if (!(vmx_read(VMCS_GUEST_CR4) & CR4_PAE))
+                        return -EINVAL;
+                set_entry_mode(efer | EFER_LMA);
+        }
+        if (old & ~value & CR0_PG)
+                set_entry_mode(efer & ~EFER_LMA);
+        vmx_write(VMCS_CR0_SHADOW, value);
+        vmx_write(VMCS_GUEST_CR0, (value & ~VMX_GUEST_CR0_OWNED) | CR0_NE | CR0_ET);
+        return 0;
+}
+
+int vmx_write_cr4(uint64_t value)
+{
+        if (value & ~VMX_GUEST_CR4_ALLOWED & vmx_read(VMCS_CR4_MASK))
+                return -EINVAL;
+        vmx_write(VMCS_CR4_SHADOW, value);
+        vmx_write(VMCS_GUEST_CR4, value | CR4_VMXE);
+        return 0;
+}
