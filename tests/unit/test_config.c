@@ -1,0 +1,405 @@
+/* Configuration: the hypervisor's options, VMs' module lines, and every mistake with its message.
+ */
+#include "guest/config.h"
+
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+#include "tests/unit/unit.h"
+
+static struct config config;
+
+/* Read module lines (up to a NULL), each a file of 4 KiB, and finish. */
+static void load(const char *const *lines)
+{
+        config_init(&config);
+        for (unsigned i = 0; lines[i]; i++) {
+                size_t before = config.error_count;
+                int err = config_add_module(&config, HPA(0x100000 * (i + 1)), 4096, lines[i]);
+
+                CHECK_EQ(err, config.error_count == before ? 0 : -EINVAL);
+        }
+        config_finish(&config);
+}
+
+#define LOAD(...) load((const char *const[]){__VA_ARGS__, NULL})
+
+/* Whether some message holds both texts. */
+static bool said(const char *where, const char *what)
+{
+        for (size_t i = 0; i < config.error_count && i < CONFIG_ERRORS_MAX; i++)
+                if (strstr(config.error[i].text, where) && strstr(config.error[i].text, what))
+                        return true;
+        return false;
+}
+
+/* The line alone must give one mistake, with both texts, and a VM that is not started. */
+static void refused(const char *line, const char *key, const char *what)
+{
+        LOAD(line, "initrd");
+        CHECK_EQ(config.error_count, 1);
+        CHECK(said(key, what));
+        CHECK(said("module 1", what));
+        CHECK_EQ(config.vm_count, 1);
+        CHECK(!config.vm[0].startable);
+        if (config.error_count != 1 || !said(key, what))
+                printf("# %s: \"%s\"\n", line, config.error[0].text);
+}
+
+static void test_option_defaults(void)
+{
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "  "), 0);
+        CHECK_EQ(config.options.console_port, 0x3f8);
+        CHECK_EQ(config.options.exit, CONFIG_EXIT_HALT);
+        CHECK_EQ(config.options.log_level, LOG_INFO);
+        CHECK_EQ(config.options.nvram_count, 0);
+        CHECK(!config.options.nvram_format);
+}
+
+static void test_options(void)
+{
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, " console=com2 exit=poweroff\tnvram=64M@0x10000000 "
+                                               "nvram=1G@4G nvram-format=force loglevel=debug "),
+                 0);
+        CHECK_EQ(config.error_count, 0);
+        CHECK_EQ(config.options.console_port, 0x2f8);
+        CHECK_EQ(config.options.exit, CONFIG_EXIT_POWEROFF);
+        CHECK_EQ(config.options.log_level, LOG_DEBUG);
+        CHECK(config.options.nvram_format);
+        CHECK_EQ(config.options.nvram_count, 2);
+        CHECK_EQ(config.options.nvram[0].size, 64 * MiB);
+        CHECK_EQ(config.options.nvram[0].start, 0x10000000);
+        CHECK_EQ(config.options.nvram[1].start, 4 * GiB);
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "console=none exit=reboot loglevel=error"), 0);
+        CHECK_EQ(config.options.console_port, 0);
+        CHECK_EQ(config.options.exit, CONFIG_EXIT_REBOOT);
+        CHECK_EQ(config.options.log_level, LOG_ERROR);
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "console=0xc000 exit=halt"), 0);
+        CHECK_EQ(config.options.console_port, 0xc000);
+}
+
+/* A wrong option leaves its default, and the others are read. */
+static void test_wrong_options(void)
+{
+        static const char *const wrong[] = {
+            "console=com9",
+            "console=",
+            "console",
+            "exit=off",
+            "exit=poweroffs",
+            "loglevel=7",
+            "nvram=64M",
+            "nvram=0@1M",
+            "nvram=64M@",
+            "nvram=@1M",
+            "nvram=64X@1M",
+            "nvram=1M@0x1ffffffffffffffff",
+            "nvram=2M@0xffffffffffe00001",
+            "nvram-format=yes",
+            "nvram-format=",
+            "what=ever",
+            "stray",
+            "=x",
+            "nvram=16777216T@0",
+        };
+
+        for (unsigned i = 0; i < ARRAY_LEN(wrong); i++) {
+                char line[128];
+
+                config_init(&config);
+                snprintf(line, sizeof line, "%s nvram=2M@4M", wrong[i]);
+                CHECK_EQ(config_parse_options(&config, line), -EINVAL);
+                CHECK_EQ(config.error_count, 1);
+                CHECK(said("command line", wrong[i]));
+                CHECK_EQ(config.error[0].vm, -1);
+                CHECK_EQ(config.options.console_port, 0x3f8);
+                CHECK_EQ(config.options.exit, CONFIG_EXIT_HALT);
+                CHECK_EQ(config.options.log_level, LOG_INFO);
+                CHECK(!config.options.nvram_format);
+                CHECK_EQ(config.options.nvram_count, 1);
+        }
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "exit=halt exit=reboot"), -EINVAL);
+        CHECK(said("exit=reboot", "twice"));
+        CHECK_EQ(config.options.exit, CONFIG_EXIT_HALT);
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "nvram=1@1 nvram=1@2 nvram=1@3 nvram=1@4 nvram=1@5 "
+                                               "nvram=1@6 nvram=1@7 nvram=1@8 nvram=1@9"),
+                 -EINVAL);
+        CHECK(said("nvram=1@9", "more than"));
+        CHECK_EQ(config.options.nvram_count, CONFIG_NVRAM_MAX);
+}
+
+static void test_two_vms(void)
+{
+        const struct vm_config *vm = config.vm;
+
+        LOAD("vm=db mem=256M vcpus=1 nvram=db-data:64M,db-log:16M --  console=ttyS0 -- x", "initrd",
+             "vm=web mem=1g -- root=/dev/pmem0");
+        CHECK_EQ(config.error_count, 0);
+        CHECK_EQ(config.vm_count, 2);
+        CHECK(strcmp(vm[0].name, "db") == 0);
+        CHECK_EQ(vm[0].module, 1);
+        CHECK_EQ(vm[0].mem, 256 * MiB);
+        CHECK_EQ(vm[0].vcpus, 1);
+        CHECK_EQ(vm[0].kernel.start.v, 0x100000);
+        CHECK_EQ(vm[0].kernel.size, 4096);
+        CHECK(vm[0].has_initrd);
+        CHECK_EQ(vm[0].initrd.start.v, 0x200000);
+        CHECK_EQ(vm[0].region_count, 2);
+        CHECK(strcmp(vm[0].region[0].name, "db-data") == 0);
+        CHECK_EQ(vm[0].region[0].size, 64 * MiB);
+        CHECK(strcmp(vm[0].region[1].name, "db-log") == 0);
+        CHECK_EQ(vm[0].region[1].size, 16 * MiB);
+        CHECK(strcmp(vm[0].cmdline, "console=ttyS0 -- x") == 0);
+        CHECK(vm[0].startable);
+        CHECK(strcmp(vm[1].name, "web") == 0);
+        CHECK_EQ(vm[1].mem, GiB);
+        CHECK_EQ(vm[1].vcpus, 1);
+        CHECK(!vm[1].has_initrd);
+        CHECK_EQ(vm[1].kernel.start.v, 0x300000);
+        CHECK(vm[1].startable);
+}
+
+static void test_names(void)
+{
+        refused("vm= mem=64M", "vm=", "name");
+        refused("vm=a/b mem=64M", "vm=a/b", "name");
+        refused("vm=abcdefghijklmnopqrstuvwxyz123456 mem=64M", "vm=abc", "name");
+        LOAD("vm=Abcdefghijklmnopqrstuvwxyz._-09 mem=64M", "initrd");
+        CHECK_EQ(config.error_count, 0);
+        refused("vm=a mem=64M nvram=b@d:2M", "nvram=", "name");
+        refused("vm=a mem=64M nvram=:2M", "nvram=", "name");
+}
+
+static void test_numbers(void)
+{
+        refused("vm=a mem=", "mem=", "number");
+        refused("vm=a mem=M", "mem=M", "number");
+        refused("vm=a mem=64Q", "mem=64Q", "number");
+        refused("vm=a mem=64MB", "mem=64MB", "number");
+        refused("vm=a mem=-64M", "mem=-64M", "number");
+        refused("vm=a mem=0x", "mem=0x", "number");
+        refused("vm=a mem=99999999999999999999", "mem=9", "64 bits");
+        refused("vm=a mem=18014398509481984K", "mem=1", "64 bits");
+        refused("vm=a mem=14M", "mem=14M", "from 16 MiB");
+        refused("vm=a mem=17M", "mem=17M", "multiple of 2 MiB");
+        refused("vm=a mem=2T", "mem=2T", "to 1048576 MiB");
+        refused("vm=a mem=64M vcpus=2", "vcpus=2", "at most 1");
+        refused("vm=a mem=64M vcpus=0", "vcpus=0", "from 1");
+        refused("vm=a mem=64M vcpus=1K", "vcpus=1K", "from 1");
+        refused("vm=a mem=64M nvram=r:0", "nvram=r:0", "from 2 MiB");
+        refused("vm=a mem=64M nvram=r:3M", "nvram=r:3M", "multiple of 2 MiB");
+        refused("vm=a mem=64M nvram=r:x", "nvram=r:x", "number");
+        LOAD("vm=a mem=0x4000000", "initrd");
+        CHECK_EQ(config.vm[0].mem, 64 * MiB);
+        CHECK(config.vm[0].startable);
+}
+
+static void test_keys(void)
+{
+        refused("vm=a mem=64M colour=blue", "colour=blue", "unknown key");
+        refused("vm=a mem=64M mem=64M", "mem=64M", "twice");
+        refused("vm=a vm=b mem=64M", "vm=b", "twice");
+        refused("vm=a mem=64M vcpus", "vcpus", "value");
+        refused("vm=a mem=64M stray -- quiet", "stray", "unknown key");
+        refused("vm=a", "a", "mem= is missing");
+        refused("vm=a mem=64M nvram=r", "nvram=r", "NAME:SIZE");
+        refused("vm=a mem=64M nvram=r:2M,", "nvram=r:2M,", "NAME:SIZE");
+        refused("vm=a mem=64M nvram=r:2M,r:2M", "nvram=r", "region r is named in module 1");
+        refused("vm=a mem=64M nvram=a:2M,b:2M,c:2M,d:2M,e:2M,f:2M,g:2M,h:2M,i:2M", "nvram=a",
+                "more than 8");
+}
+
+static void test_every_mistake_is_told(void)
+{
+        LOAD("vm=a mem=7 vcpus=9 bogus=1 nvram=x:1,y:2M");
+        CHECK_EQ(config.error_count, 4);
+        CHECK_EQ(config.vm[0].mistakes, 4);
+        CHECK(said("mem=7", "16 MiB") && said("vcpus=9", "at most") && said("bogus=1", "unknown"));
+        CHECK_EQ(config.vm[0].region_count, 1);
+}
+
+static void test_long_kernel_command_line(void)
+{
+        static char line[CONFIG_CMDLINE_SIZE + 100];
+        int head = snprintf(line, sizeof line, "vm=a mem=64M -- ");
+
+        memset(line + head, 'x', CONFIG_CMDLINE_SIZE - 1);
+        LOAD(line, "initrd");
+        CHECK_EQ(config.error_count, 0);
+        CHECK_EQ(strlen(config.vm[0].cmdline), CONFIG_CMDLINE_SIZE - 1);
+        line[head + CONFIG_CMDLINE_SIZE - 1] = 'x';
+        refused(line, "--", "longer than 2047");
+}
+
+/* A mistake stops its own VM and no other. */
+static void test_mistakes_stay_with_their_vm(void)
+{
+        LOAD("vm=a mem=64M nvram=r:2M", "initrd", "vm=a mem=64M", "initrd",
+             "vm=c mem=64M nvram=r:2M", "initrd", "vm=d mem=64M", "initrd", "initrd",
+             "vm=e mem=64M", "initrd quiet", "vm=f mem=64M", "unknown", "vm=g mem=64M",
+             "vm=h mem=64M", "initrd");
+        CHECK_EQ(config.vm_count, 8);
+        CHECK(config.vm[0].startable);
+        CHECK(!config.vm[1].startable && said("module 3", "module 1 has this name"));
+        CHECK(!config.vm[2].startable && said("module 5", "region r is named in module 1"));
+        CHECK(!config.vm[3].startable && said("module 9", "VM d has an initrd already"));
+        CHECK(!config.vm[4].startable && said("module 11: quiet", "unknown key"));
+        CHECK(!config.vm[5].startable && said("module 13: unknown", "vm=NAME or initrd"));
+        CHECK(!config.vm[6].startable && said("module 14", "no initrd"));
+        CHECK(config.vm[7].startable);
+        CHECK_EQ(config.error_count, 6);
+}
+
+static void test_modules_without_vm(void)
+{
+        LOAD("initrd", "", "vm=a mem=64M -- root=/dev/vda");
+        CHECK_EQ(config.error_count, 2);
+        CHECK_EQ(config.error[0].vm, -1);
+        CHECK(said("module 1: initrd", "whose initrd"));
+        CHECK(said("module 2", "vm=NAME or initrd"));
+        CHECK_EQ(config.vm_count, 1);
+        CHECK(config.vm[0].startable);
+}
+
+static void test_empty_files(void)
+{
+        config_init(&config);
+        CHECK_EQ(config_add_module(&config, HPA(0), 0, "vm=a mem=64M"), -EINVAL);
+        CHECK_EQ(config_add_module(&config, HPA(0), 1, "initrd"), 0);
+        CHECK_EQ(config_add_module(&config, HPA(0), 1, "vm=b mem=64M"), 0);
+        CHECK_EQ(config_add_module(&config, HPA(0), 0, "initrd"), -EINVAL);
+        config_finish(&config);
+        CHECK(!config.vm[0].startable && !config.vm[1].startable);
+        CHECK(said("module 1: vm=a", "empty") && said("module 4: initrd", "empty"));
+}
+
+/* Neither VMs nor messages overflow their arrays; modules of a dropped VM hurt nobody. */
+static void test_limits(void)
+{
+        char line[64];
+
+        config_init(&config);
+        for (unsigned i = 0; i < CONFIG_VMS_MAX; i++) {
+                snprintf(line, sizeof line, "vm=v%u mem=64M -- root=x", i);
+                CHECK_EQ(config_add_module(&config, HPA(0), 1, line), 0);
+        }
+        CHECK_EQ(config_add_module(&config, HPA(0), 1, "vm=more mem=64M"), -EINVAL);
+        CHECK(said("vm=more", "more than 16 VMs"));
+        CHECK_EQ(config_add_module(&config, HPA(0), 1, "initrd"), -EINVAL);
+        CHECK_EQ(config.error_count, 1);
+        for (unsigned i = 0; i < 2 * CONFIG_ERRORS_MAX; i++)
+                CHECK_EQ(config_parse_options(&config, "no"), -EINVAL);
+        config_finish(&config);
+        config_report(&config);
+        CHECK_EQ(config.vm_count, CONFIG_VMS_MAX);
+        CHECK_EQ(config.error_count, 1 + 2 * CONFIG_ERRORS_MAX);
+        for (unsigned i = 0; i < CONFIG_VMS_MAX; i++)
+                CHECK(config.vm[i].startable && !config.vm[i].has_initrd);
+}
+
+/* Words are cut in messages, messages are cut at their buffer. */
+static void test_long_words(void)
+{
+        char line[4096];
+
+        memset(line, 'x', sizeof line);
+        memcpy(line, "vm=", 3);
+        line[sizeof line - 1] = '\0';
+        LOAD(line);
+        CHECK_EQ(config.error_count, 1);
+        CHECK(strlen(config.error[0].text) < CONFIG_TEXT_SIZE);
+        CHECK(said("vm=xxx", "a name of 1 to 31 characters"));
+}
+
+/* Whatever the lines hold, nothing is overrun and what is startable satisfies the contract. */
+static void test_random_lines(void)
+{
+        static const char *const pieces[] = {
+            "vm=",
+            "a",
+            "b",
+            "mem=",
+            "64M",
+            "16m",
+            "nvram=",
+            ":",
+            "2M",
+            ",",
+            " ",
+            " ",
+            " ",
+            "--",
+            "=",
+            "initrd",
+            "9",
+            "0x",
+            "vcpus",
+            "=1",
+            "\t",
+            "T",
+            "\xff",
+            "@",
+            "root",
+            "-",
+            "r1:2M",
+            "K",
+            "G",
+            "~",
+            "vm=c mem=32M ",
+        };
+        uint64_t seed = unit_seed();
+
+        for (unsigned i = 0; i < 20000; i++) {
+                config_init(&config);
+                for (uint64_t n = unit_random(&seed) % 6; n > 0; n--) {
+                        char line[400] = "";
+                        char *copy;
+
+                        for (uint64_t k = unit_random(&seed) % 24; k > 0; k--)
+                                strcat(line, pieces[unit_random(&seed) % ARRAY_LEN(pieces)]);
+                        copy = strdup(line); /* so that ASan guards its end */
+                        if (unit_random(&seed) % 4)
+                                (void)!config_add_module(&config, HPA(0), 1, copy);
+                        else
+                                (void)!config_parse_options(&config, copy);
+                        free(copy);
+                }
+                config_finish(&config);
+                for (size_t v = 0; v < config.vm_count; v++) {
+                        const struct vm_config *vm = &config.vm[v];
+
+                        if (!vm->startable)
+                                continue;
+                        CHECK(vm->mem >= CONFIG_MEM_MIN && vm->mem % PAGE_2M == 0);
+                        CHECK(vm->vcpus == 1 && strlen(vm->name) > 0);
+                        for (size_t r = 0; r < vm->region_count; r++)
+                                CHECK(vm->region[r].size > 0 && strlen(vm->region[r].name) > 0);
+                }
+        }
+}
+
+int main(void)
+{
+        RUN(test_option_defaults);
+        RUN(test_options);
+        RUN(test_wrong_options);
+        RUN(test_two_vms);
+        RUN(test_names);
+        RUN(test_numbers);
+        RUN(test_keys);
+        RUN(test_every_mistake_is_told);
+        RUN(test_long_kernel_command_line);
+        RUN(test_mistakes_stay_with_their_vm);
+        RUN(test_modules_without_vm);
+        RUN(test_empty_files);
+        RUN(test_limits);
+        RUN(test_long_words);
+        RUN(test_random_lines);
+        return unit_done();
+}

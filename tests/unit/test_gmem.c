@@ -1,0 +1,113 @@
+/* Guest memory by guest-physical address: the extent list, lookups, copies over extent borders. */
+#include "guest/gmem.h"
+
+#include "hv/lib/errno.h"
+#include "hv/lib/string.h"
+#include "tests/unit/unit.h"
+
+#define SIZE 256u
+
+static void test_add_refuses_overlap(void)
+{
+        static uint8_t host[SIZE];
+        struct gmem mem = {.count = 0};
+
+        CHECK_EQ(gmem_add(&mem, GPA(0x1000), 0x100, host), 0);
+        CHECK_EQ(gmem_add(&mem, GPA(0x1000), 0, host), -EINVAL);
+        CHECK_EQ(gmem_add(&mem, GPA(0x10ff), 1, host), -EINVAL);
+        CHECK_EQ(gmem_add(&mem, GPA(0xfff), 2, host), -EINVAL);
+        CHECK_EQ(gmem_add(&mem, GPA(0x800), 0x2000, host), -EINVAL);
+        CHECK_EQ(gmem_add(&mem, GPA(UINT64_MAX - 1), 4, host), -EINVAL);
+        CHECK_EQ(gmem_add(&mem, GPA(0x1100), 0x10, host), 0);
+        CHECK_EQ(gmem_add(&mem, GPA(0xff0), 0x10, host), 0);
+        CHECK_EQ(mem.count, 3);
+        CHECK_EQ(mem.extent[0].gpa.v, 0xff0);
+        CHECK_EQ(mem.extent[2].gpa.v, 0x1100);
+}
+
+static void test_add_stops_when_full(void)
+{
+        static uint8_t host[GMEM_EXTENTS_MAX + 1];
+        struct gmem mem = {.count = 0};
+
+        for (unsigned i = 0; i < GMEM_EXTENTS_MAX; i++)
+                CHECK_EQ(gmem_add(&mem, GPA(i), 1, host + i), 0);
+        CHECK_EQ(gmem_add(&mem, GPA(GMEM_EXTENTS_MAX), 1, host), -ENOSPC);
+        CHECK_EQ(mem.count, GMEM_EXTENTS_MAX);
+}
+
+static void test_ptr_wants_adjacent_host_memory(void)
+{
+        uint8_t a[64], b[64];
+        struct gmem mem = {.count = 0};
+
+        CHECK_EQ(gmem_add(&mem, GPA(0), 32, a), 0);
+        CHECK_EQ(gmem_add(&mem, GPA(32), 32, a + 32), 0);
+        CHECK_EQ(gmem_add(&mem, GPA(64), 64, b), 0);
+        CHECK(gmem_ptr(&mem, GPA(0), 64) == a);
+        CHECK(gmem_ptr(&mem, GPA(40), 24) == a + 40);
+        CHECK(gmem_ptr(&mem, GPA(64), 64) == b);
+        CHECK(gmem_ptr(&mem, GPA(64), 65) == NULL);
+        CHECK(gmem_ptr(&mem, GPA(128), 1) == NULL);
+        CHECK(gmem_ptr(&mem, GPA(UINT64_MAX), 2) == NULL);
+        CHECK(gmem_ptr(&mem, GPA(0), UINT64_MAX) == NULL);
+}
+
+/* Random extents with holes against one byte of model for each guest address. */
+static void test_copies_against_model(void)
+{
+        uint64_t seed = unit_seed();
+
+        for (unsigned round = 0; round < 200; round++) {
+                struct gmem mem = {.count = 0};
+                uint8_t host[SIZE], model[SIZE], buf[SIZE], out[SIZE];
+                bool there[SIZE] = {false};
+                unsigned host_at = 0;
+
+                for (unsigned at = 0; at < SIZE;) {
+                        unsigned n = 1 + (unsigned)unit_random(&seed) % 40;
+
+                        n = n < SIZE - at ? n : SIZE - at;
+                        /* from the top down in host memory, so that neighbours never join */
+                        if (unit_random(&seed) % 4) {
+                                host_at += n;
+                                CHECK_EQ(gmem_add(&mem, GPA(at), n, host + SIZE - host_at), 0);
+                                memset(there + at, true, n);
+                        }
+                        at += n;
+                }
+                memset(host, 0, sizeof host);
+                memset(model, 0, sizeof model);
+                for (unsigned step = 0; step < 100; step++) {
+                        uint64_t at = unit_random(&seed) % SIZE, n = unit_random(&seed) % SIZE;
+                        bool inside = at + n <= SIZE;
+
+                        for (uint64_t i = at; inside && i < at + n; i++)
+                                inside = there[i];
+                        for (unsigned i = 0; i < n; i++)
+                                buf[i] = (uint8_t)unit_random(&seed);
+                        if (unit_random(&seed) % 3 == 0) {
+                                CHECK_EQ(gmem_zero(&mem, GPA(at), n), inside ? 0 : -EFAULT);
+                                memset(buf, 0, sizeof buf);
+                        } else {
+                                CHECK_EQ(gmem_write(&mem, GPA(at), buf, n), inside ? 0 : -EFAULT);
+                        }
+                        if (inside)
+                                memcpy(model + at, buf, n);
+                        CHECK_EQ(gmem_read(&mem, GPA(at), out, n), inside ? 0 : -EFAULT);
+                        CHECK(!inside || memcmp(out, model + at, n) == 0);
+                        for (unsigned i = 0; i < SIZE; i++)
+                                if (there[i])
+                                        CHECK_EQ(*(uint8_t *)gmem_ptr(&mem, GPA(i), 1), model[i]);
+                }
+        }
+}
+
+int main(void)
+{
+        RUN(test_add_refuses_overlap);
+        RUN(test_add_stops_when_full);
+        RUN(test_ptr_wants_adjacent_host_memory);
+        RUN(test_copies_against_model);
+        return unit_done();
+}

@@ -1,0 +1,323 @@
+/* Multiboot2 boot information: what a GRUB hands over, and structures that lie about themselves. */
+#include "boot/multiboot2.h"
+
+#include "hv/lib/errno.h"
+#include "hv/lib/string.h"
+#include "tests/unit/unit.h"
+
+#define MBI_SIZE 16384u
+
+/* A structure under construction; 8-byte aligned as the specification demands. */
+static struct {
+        _Alignas(8) uint8_t bytes[MBI_SIZE];
+        uint32_t used;
+} mbi;
+
+static struct boot_info info;
+
+static void put32(uint32_t at, uint32_t v)
+{
+        memcpy(mbi.bytes + at, &v, sizeof v);
+}
+
+static void put64(uint32_t at, uint64_t v)
+{
+        memcpy(mbi.bytes + at, &v, sizeof v);
+}
+
+static void mbi_begin(void)
+{
+        memset(&mbi, 0, sizeof mbi);
+        mbi.used = 8;
+}
+
+/* Append a tag of size bytes in all; returns its offset. */
+static uint32_t add_tag(uint32_t type, uint32_t size)
+{
+        uint32_t at = mbi.used;
+
+        put32(at, type);
+        put32(at + 4, size);
+        mbi.used = (uint32_t)align_up(at + size, 8);
+        return at;
+}
+
+static void add_string(uint32_t type, const char *text)
+{
+        uint32_t at = add_tag(type, 8 + (uint32_t)strlen(text) + 1);
+
+        memcpy(mbi.bytes + at + 8, text, strlen(text));
+}
+
+static uint32_t add_module(uint32_t start, uint32_t end, const char *text)
+{
+        uint32_t at = add_tag(3, 16 + (uint32_t)strlen(text) + 1);
+
+        put32(at + 8, start);
+        put32(at + 12, end);
+        memcpy(mbi.bytes + at + 16, text, strlen(text));
+        return at;
+}
+
+static uint32_t add_map(unsigned entries, uint32_t entry_size)
+{
+        uint32_t at = add_tag(6, 16 + entries * entry_size);
+
+        put32(at + 8, entry_size);
+        for (unsigned i = 0; i < entries; i++) {
+                put64(at + 16 + i * entry_size, 0x100000000ull * i);
+                put64(at + 24 + i * entry_size, 0x1000 + i);
+                put32(at + 32 + i * entry_size, i == 2 ? 90 : 1);
+        }
+        return at;
+}
+
+static uint32_t add_framebuffer(uint8_t type, uint32_t size)
+{
+        uint32_t at = add_tag(8, size);
+        static const uint8_t colors[] = {16, 8, 8, 7, 0, 6};
+
+        put64(at + 8, 0xfd000000);
+        put32(at + 16, 4096);
+        put32(at + 20, 1024);
+        put32(at + 24, 768);
+        mbi.bytes[at + 28] = 32;
+        mbi.bytes[at + 29] = type;
+        if (size >= 38)
+                memcpy(mbi.bytes + at + 32, colors, sizeof colors);
+        return at;
+}
+
+static int parse(void)
+{
+        put32(0, mbi.used);
+        return multiboot2_parse(mbi.bytes, mbi.used, &info);
+}
+
+static int parse_to_end(void)
+{
+        add_tag(0, 8);
+        return parse();
+}
+
+static void build_full(void)
+{
+        mbi_begin();
+        add_string(1, "console=com1 exit=halt");
+        add_string(2, "GRUB 2.06");
+        add_module(0x200000, 0x300010, "vm=a mem=64M -- quiet");
+        add_module(0x400000, 0x400000, "initrd");
+        add_map(4, 24);
+        add_framebuffer(1, 38);
+        memset(mbi.bytes + add_tag(15, 8 + 36) + 8, 0x15, 36);
+        memset(mbi.bytes + add_tag(14, 8 + 20) + 8, 0x14, 20);
+        add_tag(77, 13);
+        add_tag(0, 8);
+}
+
+static void test_full(void)
+{
+        build_full();
+        CHECK_EQ(parse(), 0);
+        CHECK(strcmp(info.cmdline, "console=com1 exit=halt") == 0);
+        CHECK(strcmp(info.loader, "GRUB 2.06") == 0);
+        CHECK_EQ(info.module_count, 2);
+        CHECK_EQ(info.module[0].start.v, 0x200000);
+        CHECK_EQ(info.module[0].size, 0x100010);
+        CHECK(strcmp(info.module[0].string, "vm=a mem=64M -- quiet") == 0);
+        CHECK_EQ(info.module[1].size, 0);
+        CHECK_EQ(info.map_count, 4);
+        CHECK_EQ(info.map[2].start, 0x200000000);
+        CHECK_EQ(info.map[2].size, 0x1002);
+        CHECK_EQ(info.map[2].type, 90);
+        CHECK_EQ(info.display, BOOT_DISPLAY_FB);
+        CHECK_EQ(info.fb.base.v, 0xfd000000);
+        CHECK_EQ(info.fb.pitch, 4096);
+        CHECK_EQ(info.fb.width, 1024);
+        CHECK_EQ(info.fb.height, 768);
+        CHECK_EQ(info.fb.bpp, 32);
+        CHECK_EQ(info.fb.red_pos, 16);
+        CHECK_EQ(info.fb.green_size, 7);
+        CHECK_EQ(info.fb.blue_size, 6);
+        CHECK_EQ(info.rsdp_size, 36);
+        CHECK_EQ(info.rsdp[0], 0x15);
+        CHECK_EQ(info.rsdp[35], 0x15);
+        CHECK_EQ(info.size, mbi.used);
+        CHECK_EQ(info.start.v, (uintptr_t)mbi.bytes);
+}
+
+static void test_nothing_told(void)
+{
+        mbi_begin();
+        CHECK_EQ(parse_to_end(), 0);
+        CHECK(strcmp(info.cmdline, "") == 0);
+        CHECK(strcmp(info.loader, "") == 0);
+        CHECK_EQ(info.module_count + info.map_count + info.rsdp_size, 0);
+        CHECK_EQ(info.display, BOOT_DISPLAY_NONE);
+}
+
+static void test_text_screen_and_old_rsdp(void)
+{
+        mbi_begin();
+        add_framebuffer(2, 32);
+        memset(mbi.bytes + add_tag(14, 8 + 20) + 8, 0x14, 20);
+        CHECK_EQ(parse_to_end(), 0);
+        CHECK_EQ(info.display, BOOT_DISPLAY_TEXT);
+        CHECK_EQ(info.text_columns, 1024);
+        CHECK_EQ(info.rsdp_size, 20);
+        CHECK_EQ(info.rsdp[19], 0x14);
+}
+
+/* Entries may grow in later versions of the specification. */
+static void test_longer_map_entries(void)
+{
+        mbi_begin();
+        add_map(3, 32);
+        CHECK_EQ(parse_to_end(), 0);
+        CHECK_EQ(info.map_count, 3);
+        CHECK_EQ(info.map[2].type, 90);
+}
+
+static void test_limits(void)
+{
+        mbi_begin();
+        for (unsigned i = 0; i < BOOT_MODULES_MAX; i++)
+                add_module(i, i, "initrd");
+        add_map(BOOT_MAP_MAX, 24);
+        CHECK_EQ(parse_to_end(), 0);
+        CHECK_EQ(info.module_count, BOOT_MODULES_MAX);
+        CHECK_EQ(info.map_count, BOOT_MAP_MAX);
+        mbi.used -= 8;
+        add_module(1, 2, "one more");
+        CHECK_EQ(parse_to_end(), -E2BIG);
+        mbi_begin();
+        add_map(BOOT_MAP_MAX + 1, 24);
+        CHECK_EQ(parse_to_end(), -E2BIG);
+}
+
+static void test_bad_tags(void)
+{
+        mbi_begin();
+        mbi.bytes[add_tag(1, 12) + 11] = 'x';
+        memset(mbi.bytes + mbi.used - 8, 'x', 4);
+        CHECK_EQ(parse_to_end(), -EINVAL); /* a string without an end */
+        mbi_begin();
+        add_tag(1, 8);
+        CHECK_EQ(parse_to_end(), -EINVAL); /* not even an empty string */
+        mbi_begin();
+        add_module(0x2000, 0x1fff, "initrd");
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        add_tag(3, 16);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        add_map(2, 16);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        put32(add_map(2, 24) + 8, 0);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        put32(add_map(2, 24) + 8, 40);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        add_framebuffer(1, 37);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        add_framebuffer(1, 29);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        add_tag(14, 8 + 19);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        add_tag(15, 8 + 35);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+}
+
+static void test_bad_structure(void)
+{
+        static const uint32_t sizes[] = {0, 1, 7, 17, UINT32_MAX, UINT32_MAX - 7};
+
+        for (unsigned i = 0; i < ARRAY_LEN(sizes); i++) {
+                mbi_begin();
+                put32(add_tag(77, 16) + 4, sizes[i]);
+                CHECK_EQ(parse(), -EINVAL);
+        }
+        mbi_begin();
+        CHECK_EQ(parse(), -EINVAL); /* no end tag */
+        mbi_begin();
+        add_tag(0, 8);
+        put32(0, mbi.used + 1);
+        CHECK_EQ(multiboot2_parse(mbi.bytes, mbi.used, &info), -EINVAL);
+        put32(0, 7);
+        CHECK_EQ(multiboot2_parse(mbi.bytes, mbi.used, &info), -EINVAL);
+        put32(0, mbi.used);
+        CHECK_EQ(multiboot2_parse(mbi.bytes, 7, &info), -EINVAL);
+        CHECK_EQ(multiboot2_parse(mbi.bytes + 4, mbi.used, &info), -EINVAL);
+}
+
+/* Parse a copy that ends exactly where the parser may still read, so that ASan sees every overrun.
+ */
+static int parse_copy(const uint8_t *from, uint32_t size)
+{
+        uint8_t *copy = malloc(size ? size : 1);
+        int err;
+
+        memcpy(copy, from, size);
+        err = multiboot2_parse(copy, size, &info);
+        if (!err) {
+                for (size_t i = 0; i < info.module_count; i++)
+                        CHECK(strlen(info.module[i].string) < size);
+                CHECK(strlen(info.cmdline) + strlen(info.loader) < size);
+        }
+        free(copy);
+        return err;
+}
+
+static void test_every_truncation(void)
+{
+        build_full();
+        for (uint32_t size = 0; size < mbi.used; size++) {
+                put32(0, size);
+                CHECK_EQ(parse_copy(mbi.bytes, size), -EINVAL);
+        }
+        put32(0, mbi.used);
+        CHECK_EQ(parse_copy(mbi.bytes, mbi.used), 0);
+}
+
+static void test_mutations(void)
+{
+        uint64_t seed = unit_seed();
+        unsigned good = 0, bad = 0;
+
+        for (unsigned i = 0; i < 30000; i++) {
+                build_full();
+                put32(0, mbi.used);
+                for (uint64_t n = 1 + unit_random(&seed) % 3; n > 0; n--) {
+                        uint32_t at = (uint32_t)(unit_random(&seed) % mbi.used);
+
+                        if (unit_random(&seed) % 2)
+                                mbi.bytes[at] = (uint8_t)unit_random(&seed);
+                        else
+                                put32(at & ~3u, (uint32_t)unit_random(&seed) % 300);
+                }
+                if (parse_copy(mbi.bytes, mbi.used))
+                        bad++;
+                else
+                        good++;
+        }
+        CHECK(good > 0 && bad > 0);
+}
+
+int main(void)
+{
+        RUN(test_full);
+        RUN(test_nothing_told);
+        RUN(test_text_screen_and_old_rsdp);
+        RUN(test_longer_map_entries);
+        RUN(test_limits);
+        RUN(test_bad_tags);
+        RUN(test_bad_structure);
+        RUN(test_every_truncation);
+        RUN(test_mutations);
+        return unit_done();
+}
