@@ -260,6 +260,8 @@ static void test_random_machines(void)
                         uint64_t size = unit_random(&seed) % (1ull << (12 + i));
 
                         at += unit_random(&seed) % 3 * (unit_random(&seed) % (1ull << (12 + i)));
+                        if (at + size > SPACE)
+                                break;
                         add(at, size);
                         at += size;
                 }
