@@ -16,15 +16,35 @@ static void mark_dirty(struct textterm *t, unsigned lo, unsigned hi)
                 t->dirty_hi = hi;
 }
 
+/*
+ * Index of the first cell from col on that differs; cols when none does. Most of a screen is blank
+ * before and after it scrolls, so equal cells are passed eight at a time.
+ */
+static unsigned next_change(const char *wanted, const char *shown, unsigned col, unsigned cols)
+{
+        for (; col + 8 <= cols; col += 8) {
+                uint64_t w, s;
+
+                __builtin_memcpy(&w, wanted + col, 8);
+                __builtin_memcpy(&s, shown + col, 8);
+                if (w != s)
+                        return col + (unsigned)__builtin_ctzll(w ^ s) / 8;
+        }
+        while (col < cols && wanted[col] == shown[col])
+                col++;
+        return col;
+}
+
 static void flush(struct textterm *t)
 {
         for (unsigned row = t->dirty_lo; row < t->dirty_hi; row++) {
                 const char *wanted = t->wanted + (size_t)row * t->cols;
                 char *shown = t->shown + (size_t)row * t->cols;
 
-                for (unsigned col = 0; col < t->cols; col++) {
-                        if (shown[col] == wanted[col])
-                                continue;
+                for (unsigned col = 0;; col++) {
+                        col = next_change(wanted, shown, col, t->cols);
+                        if (col == t->cols)
+                                break;
                         shown[col] = wanted[col];
                         t->ops->draw(t->ctx, row, col, wanted[col]);
                 }

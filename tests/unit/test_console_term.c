@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define COLS 10
+#define COLS 10 /* a word of cells and a rest */
 #define ROWS 4
 
 static char screen[ROWS][COLS];
