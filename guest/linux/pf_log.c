@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guest/linux/pf_util.h"
@@ -44,17 +45,27 @@ static void fill_record(struct record *r, uint64_t number)
         r->checksum = pf_checksum(r, offsetof(struct record, checksum));
 }
 
-/* Maps file n synchronously: when a write fault returns, the file's metadata are durable too. */
+/*
+ * Maps file n synchronously: when a write fault returns, the file's metadata are durable too. NULL
+ * for a file that was created but has not got its size: the end came in between.
+ */
 static struct record *map_file(uint64_t n, int create)
 {
         char path[256];
         struct record *map;
+        struct stat st;
         int fd;
 
         snprintf(path, sizeof(path), "%s/log.%" PRIu64, folder, n);
         fd = open(path, O_RDWR | (create ? O_CREAT : 0), 0600);
         if (fd < 0)
                 pf_fail(name, "%s: %s", path, strerror(errno));
+        if (fstat(fd, &st) < 0)
+                pf_fail(name, "%s: %s", path, strerror(errno));
+        if (!create && st.st_size < FILE_BYTES) {
+                close(fd);
+                return NULL;
+        }
         if (create && posix_fallocate(fd, 0, FILE_BYTES))
                 pf_fail(name, "%s: no space for %d bytes", path, FILE_BYTES);
         map = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
@@ -107,6 +118,8 @@ static uint64_t count_records(uint64_t n)
         struct record *map = map_file(n, 0);
         uint64_t valid = 0;
 
+        if (!map)
+                return 0;
         while (valid < FILE_RECORDS && record_is(&map[valid], n * FILE_RECORDS + valid + 1))
                 valid++;
         for (uint64_t i = valid + 1; i < FILE_RECORDS; i++)

@@ -95,11 +95,12 @@ class Emulator:
         return True
 
     def expect(self, pattern, timeout):
-        """The match of the pattern in what comes after the last match; Failure when the time or the machine ends."""
+        """The match of the pattern in the whole lines after the last match; Failure when the time or the machine ends.
+        A line counts once it is complete, so that a number cut short is never taken for a value."""
         deadline = time.monotonic() + timeout
         regex = re.compile(pattern, re.M)
         while True:
-            match = regex.search(self.log, self.position)
+            match = regex.search(self.log, self.position, self.log.rfind("\n") + 1)
             if match:
                 self.position = match.end()
                 return match
@@ -107,8 +108,8 @@ class Emulator:
             if left <= 0:
                 raise self.failure(f"no {pattern!r} within {timeout} s")
             if not self.pump(min(left, 5)):
-                match = regex.search(self.log, self.position)
-                if not match:
+                self.log += "\n" * (not self.log.endswith("\n"))
+                if not regex.search(self.log, self.position):
                     raise self.failure(f"ended ({self.wait_end(10)}) without {pattern!r}")
 
     def failure(self, what):
