@@ -93,7 +93,6 @@ int acpi_open(struct acpi_tables *t, const struct acpi_memory *memory, const voi
 {
         const uint8_t *r = rsdp;
         uint64_t xsdt = 0, rsdt;
-        int err;
 
         *t = (struct acpi_tables){.memory = *memory};
         if (len < RSDP_V1_BYTES || memcmp(r, "RSD PTR ", 8) != 0 || !sum_is_zero(r, RSDP_V1_BYTES))
@@ -103,7 +102,8 @@ int acpi_open(struct acpi_tables *t, const struct acpi_memory *memory, const voi
         if (r[15] >= 2 && len >= RSDP_V2_BYTES && sum_is_zero(r, RSDP_V2_BYTES))
                 xsdt = read_le(r + 24, 8);
         if (xsdt != 0) {
-                err = open_root(t, xsdt, "XSDT", 8);
+                int err = open_root(t, xsdt, "XSDT", 8);
+
                 if (err == 0 || rsdt == 0)
                         return err;
         }
