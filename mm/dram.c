@@ -52,6 +52,12 @@ static int node_find(const uint64_t *node, unsigned order)
 {
         unsigned step = order > 6 ? 1u << (order - 6) : 1;
 
+        if (!order) {
+                for (unsigned w = 0; w < WORDS; w++)
+                        if (node[w])
+                                return (int)(w * 64 + (unsigned)__builtin_ctzll(node[w]));
+                return -1;
+        }
         for (unsigned w = 0; w < WORDS; w += step) {
                 uint64_t runs = order < 6 ? aligned_runs(node[w], order) : node[w];
 
@@ -92,16 +98,22 @@ static void node_flip(uint64_t *node, unsigned at, unsigned order)
 
 /* ---- Keeping the upper levels right. ---- */
 
+static void bit_put(uint64_t *map, size_t i, bool value)
+{
+        map[i / 64] = (map[i / 64] & ~(1ull << (i % 64))) | (uint64_t)value << (i % 64);
+}
+
 static void area_publish(struct dram *d, uint32_t area)
 {
         const struct dram_area *a = &d->area[area];
 
-        (a->partial_count ? bit_set : bit_clear)(d->areas_partial, area);
-        (a->free_count ? bit_set : bit_clear)(d->areas_free, area);
-        (a->free_count == FANOUT ? bit_set : bit_clear)(d->areas_whole, area);
+        bit_put(d->areas_partial, area, a->partial_count != 0);
+        bit_put(d->areas_free, area, a->free_count != 0);
+        bit_put(d->areas_whole, area, a->free_count == FANOUT);
 }
 
-void dram_chunk_moved(struct dram *d, uint32_t chunk, unsigned was, unsigned now)
+__attribute__((noinline)) void dram_chunk_moved(struct dram *d, uint32_t chunk, unsigned was,
+                                                unsigned now)
 {
         struct dram_area *a = &d->area[chunk / FANOUT];
         uint32_t at = chunk % FANOUT;
@@ -203,10 +215,13 @@ static void large_mark(struct dram *d, uint32_t chunk, unsigned order, bool take
         struct dram_area *a = &d->area[chunk / FANOUT];
         unsigned n = 1u << (order - DRAM_ORDER_2M);
 
-        for (unsigned i = 0; i < n; i++)
-                d->chunk[chunk + i] = take ? (uint16_t)USE_INSIDE : (uint16_t)(USE_FRAMES | FANOUT);
-        if (take)
-                d->chunk[chunk] = (uint16_t)USE_LARGE(order);
+        d->chunk[chunk] = (uint16_t)(take ? USE_LARGE(order) : USE_FRAMES | FANOUT);
+        if (order == DRAM_ORDER_2M) {
+                dram_chunk_moved(d, chunk, take ? FANOUT : 0, take ? 0 : FANOUT);
+                return;
+        }
+        for (unsigned i = 1; i < n; i++)
+                d->chunk[chunk + i] = (uint16_t)(take ? USE_INSIDE : USE_FRAMES | FANOUT);
         node_flip(a->free, chunk % FANOUT, order - DRAM_ORDER_2M);
         a->free_count = (uint16_t)(take ? a->free_count - n : a->free_count + n);
         area_publish(d, chunk / FANOUT);
@@ -233,25 +248,41 @@ static int64_t next_chunk(struct dram *d)
         return next * FANOUT + find_from(d->area[next].partial, FANOUT, d->current % FANOUT);
 }
 
+/* Out of line, as everything the two hot paths rarely need: it keeps them short. */
+static __attribute__((noinline)) int change_chunk(struct dram *d)
+{
+        int64_t next = next_chunk(d);
+
+        if (next < 0)
+                return -ENOMEM;
+        d->current = (uint32_t)next;
+        d->current_hpa = chunk_hpa(d, d->current);
+        return 0;
+}
+
+/* The hot path: one frame out of the current chunk, which is partly used most of the time. */
 static int take_frame(struct dram *d, hpa_t *out)
 {
-        unsigned free = d->chunk[d->current] & CHUNK_FREE;
-        const uint64_t *node;
-        unsigned w = 0, at;
+        unsigned free = d->chunk[d->current] & CHUNK_FREE, w = 0;
+        uint64_t *node;
 
         if (!free || free == FANOUT) {
-                int64_t next = next_chunk(d);
+                int err = change_chunk(d);
 
-                if (next < 0)
-                        return -ENOMEM;
-                d->current = (uint32_t)next;
+                if (err)
+                        return err;
+                free = d->chunk[d->current] & CHUNK_FREE;
         }
         node = frames_of(d, d->current);
         while (!node[w])
                 w++;
-        at = w * 64 + (unsigned)__builtin_ctzll(node[w]);
-        chunk_take(d, d->current, at, 0);
-        *out = HPA(chunk_hpa(d, d->current).v + at * PAGE_4K);
+        *out = HPA(d->current_hpa.v + (w * 64 + (unsigned)__builtin_ctzll(node[w])) * PAGE_4K);
+        node[w] &= node[w] - 1;
+        d->chunk[d->current]--;
+        d->free_frames--;
+        d->used[0]++;
+        if (free == FANOUT || free == 1)
+                dram_chunk_moved(d, d->current, free, free - 1);
         return 0;
 }
 
@@ -310,21 +341,25 @@ static int take_large(struct dram *d, unsigned order, hpa_t *out)
         return 0;
 }
 
-int dram_alloc(struct dram *dram, unsigned order, hpa_t *out)
+static __attribute__((noinline)) int alloc_block(struct dram *d, unsigned order, hpa_t *out)
 {
         int err;
 
-        if (order > DRAM_ORDER_1G || !dram->started)
+        if (order > DRAM_ORDER_1G)
                 return -EINVAL;
-        if (!order)
-                err = take_frame(dram, out);
-        else
-                err = (order < DRAM_ORDER_2M ? take_small : take_large)(dram, order, out);
+        err = (order < DRAM_ORDER_2M ? take_small : take_large)(d, order, out);
         if (err)
                 return err;
-        dram->free_frames -= 1ull << order;
-        dram->used[order]++;
+        d->free_frames -= 1ull << order;
+        d->used[order]++;
         return 0;
+}
+
+int dram_alloc(struct dram *dram, unsigned order, hpa_t *out)
+{
+        if (!dram->started)
+                return -EINVAL;
+        return order ? alloc_block(dram, order, out) : take_frame(dram, out);
 }
 
 int dram_alloc_zeroed(struct dram *dram, unsigned order, hpa_t *out)
@@ -365,26 +400,51 @@ static bool give_large(struct dram *d, uint32_t chunk, unsigned order)
         return true;
 }
 
-int dram_free(struct dram *dram, hpa_t block, unsigned order)
+static __attribute__((noinline)) int refuse(hpa_t block, unsigned order)
+{
+        printk(LOG_ERROR, "dram: free of 0x%lx, order %u: no such block is allocated", block.v,
+               order);
+        return -EINVAL;
+}
+
+static __attribute__((noinline)) int free_block(struct dram *d, hpa_t block, unsigned order)
 {
         uint64_t frame = block.v / PAGE_4K;
-        const struct dram_span *s = dram->started ? span_of(dram, frame) : NULL;
-        bool ok = false;
+        const struct dram_span *s = span_of(d, frame);
+        bool ok;
 
-        if (s && order <= DRAM_ORDER_1G && dram->used[order] &&
-            is_aligned(block.v, PAGE_4K << order)) {
-                uint32_t chunk = chunk_of(s, frame);
+        if (!s || order > DRAM_ORDER_1G || !d->used[order] ||
+            !is_aligned(block.v, PAGE_4K << order))
+                return refuse(block, order);
+        ok = order < DRAM_ORDER_2M ? give_small(d, chunk_of(s, frame), frame, order)
+                                   : give_large(d, chunk_of(s, frame), order);
+        if (!ok)
+                return refuse(block, order);
+        d->free_frames += 1ull << order;
+        d->used[order]--;
+        return 0;
+}
 
-                ok = order < DRAM_ORDER_2M ? give_small(dram, chunk, frame, order)
-                                           : give_large(dram, chunk, order);
-        }
-        if (!ok) {
-                printk(LOG_ERROR, "dram: free of 0x%lx, order %u: no such block is allocated",
-                       block.v, order);
-                return -EINVAL;
-        }
-        dram->free_frames += 1ull << order;
-        dram->used[order]--;
+/* The hot path: a single frame whose chunk stays partly used. Every other case is free_block's. */
+int dram_free(struct dram *dram, hpa_t block, unsigned order)
+{
+        uint64_t frame = block.v / PAGE_4K, *word, bit = 1ull << frame % 64;
+        const struct dram_span *s = span_of(dram, frame);
+        uint32_t chunk;
+        unsigned was;
+
+        if (order || !s || block.v % PAGE_4K || !dram->used[0])
+                return free_block(dram, block, order);
+        chunk = chunk_of(s, frame);
+        word = &frames_of(dram, chunk)[frame % FANOUT / 64];
+        was = dram->chunk[chunk] - USE_FRAMES;
+        /* One comparison: used for frames, not MIXED, from 1 to 510 free. */
+        if (was - 1 >= FANOUT - 2 || (*word & bit))
+                return free_block(dram, block, order);
+        *word |= bit;
+        dram->chunk[chunk]++;
+        dram->free_frames++;
+        dram->used[0]--;
         return 0;
 }
 

@@ -36,9 +36,10 @@ struct dram {
         size_t ranges, spans;
         uint32_t areas;
         bool started;
-        uint32_t current; /* the chunk that single frames are taken from: a hint */
-        uint64_t *frames; /* 8 words a chunk: bit set = free; meaningful in a partly used chunk */
-        uint16_t *chunk;  /* a word a chunk: free frames and flags */
+        uint32_t current;  /* the chunk that single frames are taken from: a hint */
+        hpa_t current_hpa; /* its address; of the chunk chosen last */
+        uint64_t *frames;  /* 8 words a chunk: bit set = free; meaningful in a partly used chunk */
+        uint16_t *chunk;   /* a word a chunk: free frames and flags */
         struct dram_area *area;
         uint64_t *areas_partial, *areas_free, *areas_whole; /* a bit an area */
         uint64_t total_frames, free_frames, metadata_bytes;

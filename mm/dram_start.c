@@ -232,5 +232,6 @@ int dram_start(struct dram *dram)
                 dram->total_frames += dram->range[i].end - dram->range[i].first;
         }
         dram->free_frames = dram->total_frames;
+        dram->current_hpa = HPA(dram->span[0].first * PAGE_1G);
         return 0;
 }

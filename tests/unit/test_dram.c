@@ -251,7 +251,7 @@ static void test_random_machines(void)
         uint64_t seed = unit_seed();
 
         for (int round = 0; round < 6; round++) {
-                uint64_t at = unit_random(&seed) % (4 * MiB);
+                uint64_t at = unit_random(&seed) % (round % 2 ? 2 * GiB : 4 * MiB);
 
                 fresh();
                 add(at, 8 * MiB);
