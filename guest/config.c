@@ -416,8 +416,10 @@ static void copy_cmdline(struct line *line)
         while (is_blank(*text))
                 text++;
         len = strlen(text);
+        while (len > 0 && is_blank(text[len - 1]))
+                len--;
         if (len < CONFIG_CMDLINE_SIZE)
-                memcpy(line_vm(line)->cmdline, text, len + 1);
+                memcpy(line_vm(line)->cmdline, text, len); /* the rest of it is zero */
         else
                 complain(line, "the kernel's command line is longer than %d characters",
                          CONFIG_CMDLINE_SIZE - 1);

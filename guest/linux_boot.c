@@ -1,6 +1,7 @@
 /* Linux's 64-bit boot protocol from the loader's side; the contract is in linux_boot.h. */
 #include "guest/linux_boot.h"
 
+#include "guest/acpi_pm.h"
 #include "guest/platform.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
@@ -364,27 +365,64 @@ static int write_gdt(const struct load *load)
         return write_guest(load, PLATFORM_GDT, gdt, sizeof gdt);
 }
 
+/*
+ * The whole BIOS. On hardware-reduced ACPI without EFI Linux 6.1 passes over the reset register and
+ * restarts as an old PC did, through the real-mode reset vector.
+ */
+static int write_reset_vector(const struct load *load)
+{
+        const uint16_t port = PLATFORM_ACPI_PM_PORT + ACPI_PM_RESET;
+        /* mov dx, port; mov al, value; out dx, al; stop: hlt; jmp stop */
+        const uint8_t code[] = {0xba, port & 0xff, port >> 8, 0xb0, ACPI_PM_RESET_VALUE,
+                                0xee, 0xf4,        0xeb,      0xfd};
+
+        return write_guest(load, PLATFORM_RESET_VECTOR, code, sizeof code);
+}
+
+static int check_and_place(struct load *load)
+{
+        int err = read_header(load);
+
+        if (!err)
+                err = check_kernel(load);
+        if (!err)
+                err = place_kernel(load);
+        if (!err)
+                err = place_initrd(load);
+        return err;
+}
+
+static int write_files(const struct load *load)
+{
+        const struct linux_image *image = load->image;
+        const uint8_t *code = (const uint8_t *)image->kernel + load->code_offset;
+        int err = write_guest(load, load->kernel, code, load->code_size);
+
+        if (!err && image->initrd)
+                err = write_guest(load, load->initrd, image->initrd, image->initrd_size);
+        return err;
+}
+
 int linux_boot_load(const struct linux_image *image, const struct vm_layout *layout,
                     const struct gmem *mem, struct linux_entry *entry, char why[LINUX_WHY_SIZE])
 {
-        static int (*const steps[])(struct load * load) = {read_header, check_kernel, place_kernel,
-                                                           place_initrd};
-        static int (*const writes[])(const struct load *load) = {write_cmdline, write_boot_params,
-                                                                 write_page_tables, write_gdt};
         struct load load = {.image = image, .layout = layout, .mem = mem, .why = why};
-        int err = 0;
+        int err;
 
         why[0] = '\0';
-        for (size_t i = 0; i < ARRAY_LEN(steps) && !err; i++)
-                err = steps[i](&load);
-        for (size_t i = 0; i < ARRAY_LEN(writes) && !err; i++)
-                err = writes[i](&load);
+        err = check_and_place(&load);
         if (!err)
-                err =
-                    write_guest(&load, load.kernel,
-                                (const uint8_t *)image->kernel + load.code_offset, load.code_size);
-        if (!err && image->initrd)
-                err = write_guest(&load, load.initrd, image->initrd, image->initrd_size);
+                err = write_cmdline(&load);
+        if (!err)
+                err = write_boot_params(&load);
+        if (!err)
+                err = write_page_tables(&load);
+        if (!err)
+                err = write_gdt(&load);
+        if (!err)
+                err = write_reset_vector(&load);
+        if (!err)
+                err = write_files(&load);
         if (!err)
                 fill_entry(&load, entry);
         return err;

@@ -28,8 +28,8 @@ struct linux_entry {
 
 /*
  * Copy kernel and initrd into the guest's RAM and write boot parameters, E820 map, command line,
- * page tables and GDT. RAM must read as zero where nothing is written. The ACPI tables are written
- * apart (acpi_tables_write).
+ * page tables, GDT and the reset vector. RAM must read as zero where nothing is written. The ACPI
+ * tables are written apart (acpi_tables_write).
  *
  * Returns 0, or with the reason in words in why: -EINVAL when the file is no kernel that can be
  * booted this way; -ENOSPC when something does not fit in the VM's RAM; -E2BIG when the command

@@ -33,4 +33,5 @@
 #define PLATFORM_BIOS_BASE    0xa0000ull
 #define PLATFORM_ACPI_BASE    0xe0000ull /* the RSDP stands first: found by a scan, too */
 #define PLATFORM_ACPI_SIZE    0x4000ull
+#define PLATFORM_RESET_VECTOR 0xffff0ull /* F000:FFF0, where a PC restarts */
 #define PLATFORM_BIOS_END     0x100000ull

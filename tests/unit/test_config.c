@@ -138,8 +138,8 @@ static void test_two_vms(void)
 {
         const struct vm_config *vm = config.vm;
 
-        LOAD("vm=db mem=256M vcpus=1 nvram=db-data:64M,db-log:16M --  console=ttyS0 -- x", "initrd",
-             "vm=web mem=1g -- root=/dev/pmem0");
+        LOAD("vm=db mem=256M vcpus=1 nvram=db-data:64M,db-log:16M --  console=ttyS0 -- x \t",
+             "initrd", "vm=web mem=1g -- root=/dev/pmem0");
         CHECK_EQ(config.error_count, 0);
         CHECK_EQ(config.vm_count, 2);
         CHECK(strcmp(vm[0].name, "db") == 0);

@@ -9,9 +9,10 @@
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"
 
-#define FILE_SIZE (5 * 512u + CODE_SIZE + 100u) /* with something behind the code, as a signature  \
-                                                 */
-#define CODE_OFFSET (5 * 512u)                  /* setup_sects 0 means 4 */
+#define FILE_SIZE                                                                                  \
+        (5 * 512u + CODE_SIZE + 100u) /* with something behind the code, as a signature            \
+                                       */
+#define CODE_OFFSET (5 * 512u)        /* setup_sects 0 means 4 */
 #define CODE_SIZE   8192u
 #define PREF        (2 * MiB)
 #define INIT_SIZE   (3 * MiB)
@@ -104,6 +105,8 @@ static void test_loads(void)
         CHECK_EQ(get(initrd_at, 1), 0x5a);
         CHECK_EQ(get(initrd_at + 4999, 2), 0x5a);
         CHECK(strcmp((char *)ram + PLATFORM_CMDLINE, "quiet") == 0);
+        /* mov dx, 604h; mov al, 6; out dx, al */
+        CHECK(memcmp(ram + 0xffff0, "\xba\x04\x06\xb0\x06\xee", 6) == 0);
 }
 
 static void test_boot_params(void)
