@@ -22,13 +22,11 @@ header:
         dd 16
         dd 1, 6
         align 8
+        ; No framebuffer tag: BIOS machines keep their text mode (asked for a mode, GRUB 2.06 crashes
+        ; on Bochs), and UEFI machines get a framebuffer from GRUB in any case.
         dw 4, 1                         ; console flags: EGA text is supported (optional tag)
         dd 12
         dd 2
-        align 8
-        dw 5, 1                         ; framebuffer: any mode (optional tag)
-        dd 20
-        dd 0, 0, 0
         align 8
         dw 6, 0                         ; modules on page borders
         dd 8
@@ -140,3 +138,5 @@ boot_stack:     resb 4096               ; guard page, left out of the real page 
                 resb 32768
 global boot_stack_top
 boot_stack_top:
+
+section .note.GNU-stack noalloc noexec nowrite progbits

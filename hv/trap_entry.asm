@@ -66,3 +66,5 @@ trap_stubs:
         jmp near trap_common
 %assign v v + 1
 %endrep
+
+section .note.GNU-stack noalloc noexec nowrite progbits

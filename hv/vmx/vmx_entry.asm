@@ -75,3 +75,5 @@ restore_host:
         pop rbp
         pop rbx
         ret
+
+section .note.GNU-stack noalloc noexec nowrite progbits
