@@ -162,6 +162,11 @@ static void give_wrongly(uint64_t *seed)
         unsigned order = (unsigned)(unit_random(seed) % (DRAM_ORDERS + 2));
         uint64_t before = dram_free_bytes(&dram);
 
+        /* Often a small block beside one that is held, where chunks are partly used. */
+        if (held_count && unit_random(seed) % 2) {
+                frame = held[unit_random(seed) % held_count].frame ^ unit_random(seed) % 16;
+                order = (unsigned)(unit_random(seed) % 3);
+        }
         if (unit_random(seed) % 2 && order < DRAM_ORDERS)
                 frame &= ~((1ull << order) - 1);
         if (order < DRAM_ORDERS && model[frame] == HEAD) {
@@ -348,6 +353,48 @@ static void test_large_blocks_stay_whole(void)
         CHECK_EQ(dram_alloc(&dram, DRAM_ORDER_1G + 1, &hpa), -EINVAL);
 }
 
+/* 2 MiB blocks come from the area that the metadata has broken already. */
+static void test_broken_area_first(void)
+{
+        struct dram_stats stats;
+
+        fresh();
+        add(GiB, 3 * GiB);
+        start();
+        for (int i = 0; i < 10; i++)
+                take(DRAM_ORDER_2M);
+        dram_get_stats(&dram, &stats);
+        CHECK_EQ(stats.free_1g, 2);
+}
+
+/* Room for two frames is found in the last of 200 chunks that all have one. */
+static void test_last_chunk_with_room(void)
+{
+        uint64_t at;
+        hpa_t hpa;
+
+        fresh();
+        add(2 * MiB, 400 * MiB);
+        start();
+        while (!dram_alloc(&dram, 0, &hpa))
+                CHECK_EQ(model[hpa.v / PAGE_4K], FREE);
+        for (at = 4 * MiB; at < 400 * MiB; at += 2 * MiB)
+                CHECK_EQ(dram_free(&dram, HPA(at), 0), 0);
+        CHECK_EQ(dram_alloc(&dram, 1, &hpa), -ENOMEM);
+        CHECK_EQ(dram_free(&dram, HPA(at - 2 * MiB + PAGE_4K), 0), 0);
+        CHECK_EQ(dram_free(&dram, HPA(at - 2 * MiB + PAGE_4K), 0), -EINVAL);
+        CHECK_EQ(dram_alloc(&dram, 1, &hpa), 0);
+        CHECK_EQ(hpa.v, at - 2 * MiB);
+}
+
+/* The first chunk is partly there and does not lie at address 0. */
+static void test_first_chunk_is_partial(void)
+{
+        fresh();
+        add(2 * GiB + 3 * PAGE_4K, 64 * MiB);
+        start();
+}
+
 static void test_zeroed(void)
 {
         hpa_t hpa;
@@ -385,6 +432,9 @@ int main(void)
         RUN(test_random_machines);
         RUN(test_exhaust_every_order);
         RUN(test_large_blocks_stay_whole);
+        RUN(test_broken_area_first);
+        RUN(test_last_chunk_with_room);
+        RUN(test_first_chunk_is_partial);
         RUN(test_zeroed);
         RUN(test_metadata_budget);
         return unit_done();

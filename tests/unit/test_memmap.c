@@ -13,6 +13,7 @@
 
 static struct memmap map;
 static enum mem_kind model[UNITS];
+static uint32_t model_type[UNITS]; /* of who said so first */
 
 static void check_well_formed(void)
 {
@@ -49,6 +50,8 @@ static void check_equals_model(void)
                 if (first != model[u]) {
                         CHECK_EQ(first, MEM_HOLE);
                         CHECK(model[u] <= map.lost);
+                } else if (first > map.lost) {
+                        CHECK_EQ(memmap_find(&map, u * UNIT)->source.type, model_type[u]);
                 }
                 total[first]++;
         }
@@ -61,8 +64,10 @@ static int add_units(size_t first, size_t count, enum mem_kind kind, uint32_t ty
         struct mem_source source = {.origin = MEM_FROM_E820, .type = type};
 
         for (size_t u = first; u < first + count; u++)
-                if (model[u] < kind)
+                if (model[u] < kind) {
                         model[u] = kind;
+                        model_type[u] = type;
+                }
         return memmap_add(&map, first * UNIT, count * UNIT, kind, source);
 }
 
@@ -111,6 +116,11 @@ static void test_overflow_keeps_reservations(void)
         CHECK_EQ(memmap_total(&map, MEM_RESERVED), 120 * UNIT);
         CHECK_EQ(map.lost, MEM_ACPI_NVS);
         CHECK_EQ(memmap_total(&map, MEM_RAM), 0);
+        CHECK_EQ(add_units(0, UNITS, MEM_RAM, 1), -ENOSPC);
+        check_equals_model();
+        /* Also when there is room again. */
+        CHECK_EQ(add_units(0, 240, MEM_RESERVED, 2), 0);
+        CHECK(map.count < 20);
         CHECK_EQ(add_units(0, UNITS, MEM_RAM, 1), -ENOSPC);
         check_equals_model();
 }

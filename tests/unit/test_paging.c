@@ -296,6 +296,10 @@ static void check_bits(const struct paging_format *fmt, uint64_t table, uint64_t
         CHECK_EQ(raw_entry(PAGE_4K, 0), 0x1000 | r_uc);
         CHECK_EQ(raw_entry(PAGE_2M, 1), PAGE_2M | rw_large);
         CHECK_EQ(raw_entry(PAGE_1G, 2), PAGE_1G | rw_large);
+        /* Split: the bit of large pages stays in 2 MiB leaves and means PAT in smaller ones. */
+        CHECK_EQ(paging_unmap(&paging, PAGE_1G, PAGE_4K), 0);
+        CHECK_EQ(raw_entry(PAGE_1G + PAGE_2M, 1), (PAGE_1G + PAGE_2M) | rw_large);
+        CHECK_EQ(raw_entry(PAGE_1G + PAGE_4K, 0), (PAGE_1G + PAGE_4K) | (rw_large & ~0x80ull));
         close_tables();
 }
 
