@@ -66,12 +66,12 @@ static int too_many(const struct tag *tag, const char *what, int limit)
         return -E2BIG;
 }
 
-/* The text from offset at to a terminator that stands within the tag. */
+/* The text from offset at, not past the tag's end, to a terminator that stands within the tag. */
 static int read_string(const struct tag *tag, uint32_t at, const char **out)
 {
         const char *text = (const char *)tag->p + at;
 
-        if (tag->size <= at || strnlen(text, tag->size - at) == tag->size - at)
+        if (strnlen(text, tag->size - at) == tag->size - at)
                 return bad_tag(tag, "string without an end");
         *out = text;
         return 0;

@@ -197,7 +197,7 @@ static bool build_madt(struct area *area, unsigned vcpus, uint64_t *gpa)
 
 static bool build_dsdt(struct area *area, uint64_t *gpa)
 {
-        uint64_t size = (uint64_t)(dsdt_aml_end - dsdt_aml);
+        uint64_t size = (uintptr_t)dsdt_aml_end - (uintptr_t)dsdt_aml;
         void *dsdt = reserve(area, size, gpa);
 
         if (!dsdt)

@@ -38,7 +38,7 @@ static void test_add_stops_when_full(void)
 
 static void test_ptr_wants_adjacent_host_memory(void)
 {
-        uint8_t a[64], b[64];
+        uint8_t a[160], *b = a + 80;
         struct gmem mem = {.count = 0};
 
         CHECK_EQ(gmem_add(&mem, GPA(0), 32, a), 0);
@@ -46,6 +46,7 @@ static void test_ptr_wants_adjacent_host_memory(void)
         CHECK_EQ(gmem_add(&mem, GPA(64), 64, b), 0);
         CHECK(gmem_ptr(&mem, GPA(0), 64) == a);
         CHECK(gmem_ptr(&mem, GPA(40), 24) == a + 40);
+        CHECK(gmem_ptr(&mem, GPA(40), 25) == NULL);
         CHECK(gmem_ptr(&mem, GPA(64), 64) == b);
         CHECK(gmem_ptr(&mem, GPA(64), 65) == NULL);
         CHECK(gmem_ptr(&mem, GPA(128), 1) == NULL);

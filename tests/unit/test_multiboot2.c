@@ -214,6 +214,9 @@ static void test_bad_tags(void)
         add_map(2, 16);
         CHECK_EQ(parse_to_end(), -EINVAL);
         mbi_begin();
+        add_map(2, 28);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
         put32(add_map(2, 24) + 8, 0);
         CHECK_EQ(parse_to_end(), -EINVAL);
         mbi_begin();
