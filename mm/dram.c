@@ -191,7 +191,7 @@ static int64_t find_large(const struct dram *d, unsigned order)
         size_t words = (d->areas + 63u) / 64;
 
         for (size_t i = 0; i < 2 * words; i++) {
-                size_t w = i % words;
+                size_t w = i < words ? i : i - words;
                 uint64_t areas = d->areas_free[w];
 
                 if (order == DRAM_ORDER_1G)

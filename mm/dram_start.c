@@ -135,7 +135,7 @@ static uint64_t find_room(const struct dram *d, uint64_t frames)
                 uint64_t first = r->first < MiB / PAGE_4K ? MiB / PAGE_4K : r->first;
 
                 if (r->end >= first && r->end - first >= frames)
-                        return first % AREA_FRAMES ? first : r->end - frames;
+                        return (first % AREA_FRAMES) ? first : r->end - frames;
                 if (r->end - r->first >= frames)
                         low = r->end - frames;
         }

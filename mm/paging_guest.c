@@ -27,7 +27,7 @@ static struct guest_mode mode_of(const struct paging_guest_regs *regs)
                 return (struct guest_mode){4, 9, 8, 2, ENTRY_ADDR};
         if (regs->cr4 & CR4_PAE)
                 return (struct guest_mode){3, 9, 8, 1, 0xffffffe0};
-        return (struct guest_mode){2, 10, 4, regs->cr4 & CR4_PSE ? 1 : 0, 0xfffff000};
+        return (struct guest_mode){2, 10, 4, (regs->cr4 & CR4_PSE) ? 1 : 0, 0xfffff000};
 }
 
 static int read_entry(const struct guest_mode *mode, uint64_t table, uint64_t index,
@@ -40,7 +40,7 @@ static int read_entry(const struct guest_mode *mode, uint64_t table, uint64_t in
                 return err;
         if (mode->entry_size == 4)
                 *out = at % 8 ? *out >> 32 : *out & UINT32_MAX;
-        return *out & ENTRY_P ? 0 : -EFAULT;
+        return (*out & ENTRY_P) ? 0 : -EFAULT;
 }
 
 /* The address a leaf of 2^shift bytes points to. */
