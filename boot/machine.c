@@ -14,6 +14,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/trap.h"
+#include "hv/virt.h"
 #include "mm/pm.h"
 
 #define PIC_VECTOR 0xe0u
@@ -132,7 +133,7 @@ int machine_start_devices(struct machine *m)
         host_lapic_init(TRAP_VECTOR_SPURIOUS);
         if (!m->has_madt || host_ioapic_init(&m->madt) < 0)
                 printk(LOG_WARN, "irq: no I/O APIC: nothing typed will be read");
-        else if (m->uart.port && console_init(&m->uart))
+        else if (m->uart.port && console_init(&m->uart, virt_caps.direct_interrupts))
                 printk(LOG_WARN, "console: no interrupt: nothing typed will be read");
         return 0;
 }

@@ -10,6 +10,8 @@ enum lapic_register {
         REG_TPR = 0x08,
         REG_EOI = 0x0b,
         REG_SPURIOUS = 0x0f,
+        REG_ISR = 0x10,
+        REG_IRR = 0x20,
         REG_ESR = 0x28,
         REG_LVT_CMCI = 0x2f,
         REG_ICR = 0x30,
@@ -19,6 +21,7 @@ enum lapic_register {
         REG_LVT_LINT0 = 0x35,
         REG_LVT_LINT1 = 0x36,
         REG_LVT_ERROR = 0x37,
+        REG_TIMER_INITIAL = 0x38,
         REG_SELF_IPI = 0x3f, /* x2APIC only */
 };
 
@@ -111,6 +114,36 @@ void host_lapic_send_self(uint8_t vector)
         while (xapic[4 * REG_ICR] & ICR_PENDING)
                 cpu_pause();
         xapic[4 * REG_ICR] = ICR_SELF | ICR_ASSERT | vector;
+}
+
+void host_lapic_lend_timer(uint32_t lvt)
+{
+        reg_write(REG_LVT_TIMER, lvt);
+}
+
+/* Whether one of the 256 bits from a register on is set. */
+static bool any_vector(enum lapic_register first)
+{
+        uint32_t any = 0;
+
+        for (unsigned i = 0; i < 8; i++)
+                any |= reg_read((enum lapic_register)(first + i));
+        return any != 0;
+}
+
+void host_lapic_take_back(void)
+{
+        reg_write(REG_LVT_TIMER, LVT_MASKED);
+        cpu_wrmsr(MSR_TSC_DEADLINE, 0);
+        reg_write(REG_TIMER_INITIAL, 0);
+        reg_write(REG_TPR, 0);
+        while (any_vector(REG_ISR) || any_vector(REG_IRR)) {
+                while (any_vector(REG_ISR))
+                        reg_write(REG_EOI, 0);
+                cpu_sti();
+                cpu_pause();
+                cpu_cli();
+        }
 }
 
 bool host_lapic_is_x2apic(void)

@@ -25,5 +25,13 @@ void host_lapic_eoi(void);
 /* Send a fixed interrupt to this CPU. */
 void host_lapic_send_self(uint8_t vector);
 
+/*
+ * The local APIC lent to a guest (x2APIC mode only): host_lapic_lend_timer sets the timer's entry
+ * of the local vector table. host_lapic_take_back stops the timer, ends what is in service, and
+ * lets what is pending arrive at the host, where every vector from 32 on must be acknowledged.
+ */
+void host_lapic_lend_timer(uint32_t lvt);
+void host_lapic_take_back(void);
+
 /* Is the local APIC in x2APIC mode (registers are MSRs)? */
 bool host_lapic_is_x2apic(void);

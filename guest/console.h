@@ -9,10 +9,14 @@
 #include "hv/lib/types.h"
 
 /*
- * Take input from uart by its interrupt, routed through the machine's I/O APIC to this CPU.
- * -ENODEV: no such interrupt; then nothing typed arrives.
+ * Take input from uart by its interrupt, routed through the machine's I/O APIC to this CPU; as an
+ * NMI where guests may own the CPU's other interrupts. -ENODEV: no such interrupt; then nothing
+ * typed arrives.
  */
-must_check int console_init(struct uart *uart);
+must_check int console_init(struct uart *uart, bool nmi);
+
+/* Fetch what an NMI has announced. */
+void console_poll(void);
 
 /* A byte of guest output. */
 void console_put(char c);

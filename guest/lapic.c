@@ -258,6 +258,11 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
         return a + b < a ? NEVER : a + b;
 }
 
+void lapic_hand_over(struct lapic *l, uint8_t vector)
+{
+        vectors_clear(&l->irr, vector);
+}
+
 uint64_t lapic_deadline(const struct lapic *l)
 {
         /* Nobody sees a masked timer expire: its registers are brought up to date when used. */

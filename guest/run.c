@@ -4,6 +4,7 @@
  */
 #include "guest/run.h"
 
+#include "drivers/lapic.h"
 #include "guest/console.h"
 #include "guest/hypercall.h"
 #include "guest/mmio.h"
@@ -13,6 +14,9 @@
 
 #define MSR_X2APIC_TPR 0x808u
 #define TPR_SHIFT      4
+#define LVT_MASKED     (1u << 16)
+
+#define FIRST_USABLE_VECTOR 32 /* below stand the exceptions */
 
 static void crash(struct vm *vm, const char *why)
 {
@@ -32,6 +36,30 @@ static void crash(struct vm *vm, const char *why)
         vm->end = VM_CRASHED;
 }
 
+/*
+ * A VM that has the real local APIC gets the models' interrupts through it. Vectors of exceptions
+ * are not sent: pending at the VM's end they would be the host's.
+ */
+static void forward_interrupts(struct vm *vm)
+{
+        int vector;
+
+        while ((vector = lapic_next_irq(&vm->lapic)) >= 0) {
+                lapic_hand_over(&vm->lapic, (uint8_t)vector);
+                if (vector >= FIRST_USABLE_VECTOR)
+                        host_lapic_send_self((uint8_t)vector);
+                vm->interrupts++;
+        }
+}
+
+/* The timer's entry is the only one of the local vector table that is lent. */
+static void lend_timer(struct vm *vm)
+{
+        uint32_t lvt = vm->lapic.lvt[LAPIC_LVT_TIMER];
+
+        host_lapic_lend_timer((lvt & 0xff) < FIRST_USABLE_VECTOR ? lvt | LVT_MASKED : lvt);
+}
+
 /* Interrupts and the timer: what the local APIC has for the vCPU goes in as soon as it can. */
 static void offer_interrupt(struct vm *vm)
 {
@@ -39,6 +67,10 @@ static void offer_interrupt(struct vm *vm)
 
         if (vector < 0)
                 return;
+        if (vm->direct) {
+                forward_interrupts(vm);
+                return;
+        }
         if (!virt->can_take_irq(&vm->vcpu)) {
                 virt->want_irq_window(&vm->vcpu, true);
                 return;
@@ -51,6 +83,7 @@ static void offer_interrupt(struct vm *vm)
 
 static void take_input(struct vm *vm)
 {
+        console_poll();
         while (console_has_input() && uart16550_room(&vm->uart))
                 if (uart16550_receive(&vm->uart, (uint8_t)console_get()))
                         break;
@@ -109,7 +142,9 @@ static void exit_msr(struct vm *vm, bool write)
                 virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
                 return;
         }
-        if (write) {
+        if (write && vm->direct) {
+                lend_timer(vm);
+        } else if (write) {
                 virt->set_deadline(&vm->vcpu, lapic_deadline(&vm->lapic));
         } else {
                 r[REG_RAX] = (uint32_t)value;

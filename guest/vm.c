@@ -1,6 +1,7 @@
 /* Building a VM and taking it apart; contract in vm.h. */
 #include "guest/vm.h"
 
+#include "drivers/lapic.h"
 #include "guest/acpi_tables.h"
 #include "guest/console.h"
 #include "guest/linux_boot.h"
@@ -248,6 +249,9 @@ static int load(struct vm *vm)
         if (err)
                 return refuse(vm, err, "no memory for the vCPU");
         vm->has_vcpu = true;
+        vm->direct = virt_caps.direct_interrupts && vm->host->direct_interrupts;
+        if (vm->direct)
+                virt->pass_interrupts(&vm->vcpu);
         memcpy(vm->vcpu.regs, entry.regs, sizeof vm->vcpu.regs);
         virt->set_state(&vm->vcpu, &entry.state);
         return 0;
@@ -303,6 +307,8 @@ void vm_destroy(struct vm *vm)
 {
         for (size_t i = 0; i < vm->regions; i++)
                 pool_detach(vm->region[i], POOL_READ_WRITE);
+        if (vm->direct)
+                host_lapic_take_back();
         if (vm->has_vcpu)
                 virt->vcpu_destroy(&vm->vcpu);
         if (vm->has_tables)
@@ -313,5 +319,6 @@ void vm_destroy(struct vm *vm)
         vm->regions = 0;
         vm->blocks = 0;
         vm->has_vcpu = false;
+        vm->direct = false;
         vm->has_tables = false;
 }

@@ -39,6 +39,7 @@ struct vm_host {
         uint64_t wall_tsc, wall_sec; /* the wall clock showed wall_sec (since 1970) at this TSC */
         uint64_t entry_tsc;          /* when the loader entered the hypervisor */
         unsigned address_bits;       /* physical address width of the CPU */
+        bool direct_interrupts;      /* every VM has a CPU of its own: lend it the local APIC */
 };
 
 struct vm_block {
@@ -70,6 +71,7 @@ struct vm {
         struct pool_region *region[CONFIG_REGIONS_MAX];
         size_t regions; /* attached */
         bool has_vcpu, has_tables;
+        bool direct; /* has the CPU's local APIC: interrupts without exits */
 };
 
 /*

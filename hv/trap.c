@@ -1,6 +1,7 @@
 /* The host's descriptor tables and traps; contract in trap.h. SDM vol. 3 3.4.5, 6.11, 7.7. */
 #include "hv/trap.h"
 
+#include "drivers/lapic.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -37,6 +38,7 @@ static struct tss tss;
 static uint8_t ist_stack[IST_STACK_SIZE] __attribute__((aligned(16)));
 static struct trap_tables tables;
 static trap_irq_fn irq_handlers[256];
+static trap_irq_fn nmi_handler;
 
 static const char *const exception_names[32] = {
     "divide error",
@@ -129,12 +131,23 @@ void trap_set_irq(uint8_t vector, trap_irq_fn fn)
         irq_handlers[vector] = fn;
 }
 
+void trap_set_nmi(trap_irq_fn fn)
+{
+        nmi_handler = fn;
+}
+
+void trap_dispatch_nmi(void)
+{
+        if (nmi_handler)
+                nmi_handler();
+}
+
 void trap_dispatch_irq(uint8_t vector)
 {
         if (irq_handlers[vector])
                 irq_handlers[vector]();
         else if (vector != TRAP_VECTOR_SPURIOUS)
-                printk(LOG_DEBUG, "trap: interrupt 0x%x has no handler", vector);
+                host_lapic_eoi();
 }
 
 static void print_frame(const struct trap_frame *f)
@@ -154,6 +167,10 @@ void trap_handle(struct trap_frame *frame)
 {
         if (frame->vector >= 32) {
                 trap_dispatch_irq((uint8_t)frame->vector);
+                return;
+        }
+        if (frame->vector == VECTOR_NMI) {
+                trap_dispatch_nmi();
                 return;
         }
         print_frame(frame);

@@ -119,6 +119,8 @@ struct virt_caps {
         uint64_t page_max; /* largest second-level page, bytes: 2 MiB or 1 GiB */
         bool rdtscp;       /* instructions that guests can have if the CPU does */
         bool invpcid;
+        /* a vCPU with a CPU of its own can be given that CPU's local APIC (pass_interrupts) */
+        bool direct_interrupts;
 };
 
 struct virt_ops {
@@ -163,6 +165,17 @@ struct virt_ops {
         /* Whether inject_irq may be called now: IF set, no shadow, nothing else to be injected. */
         bool (*can_take_irq)(struct vcpu *vcpu);
         void (*want_irq_window)(struct vcpu *vcpu, bool on);
+
+        /*
+         * Let the guest take this CPU's interrupts itself and end them, set the TSC deadline and
+         * the task priority of the real local APIC, all without exits. The other registers of the
+         * APIC still exit. Only with caps.direct_interrupts; for the vCPU's whole life.
+         */
+        void (*pass_interrupts)(struct vcpu *vcpu);
+
+        /* Make the run that is under way, or the next one, return soon. The one entry that may be
+         * called from an NMI handler. */
+        void (*kick)(void);
 
         /* Exit with VM_EXIT_TIMER once the TSC has reached this value; UINT64_MAX: never. */
         void (*set_deadline)(struct vcpu *vcpu, uint64_t tsc);

@@ -1,6 +1,6 @@
 /*
- * VMCS field encodings (SDM vol. 3 appendix B), execution-control bits (24.6 to 24.8) and basic exit
- * reasons (appendix C): only those that the VT-x backend uses. Values, no behaviour.
+ * VMCS field encodings (SDM vol. 3 appendix B), execution-control bits (24.6 to 24.8) and basic
+ * exit reasons (appendix C): only those that the VT-x backend uses. Values, no behaviour.
  */
 #pragma once
 
@@ -134,20 +134,20 @@ enum vmcs_field {
 #define CPU2_INVPCID      (1u << 12)
 
 /* VM-exit controls, SDM 24.7.1, and VM-entry controls, 24.8.1. */
-#define EXIT_SAVE_DEBUG     (1u << 2)
-#define EXIT_HOST_64BIT     (1u << 9)
-#define EXIT_ACK_INTERRUPT  (1u << 15)
-#define EXIT_SAVE_PAT       (1u << 18)
-#define EXIT_LOAD_PAT       (1u << 19)
-#define EXIT_SAVE_EFER      (1u << 20)
-#define EXIT_LOAD_EFER      (1u << 21)
-#define EXIT_SAVE_TIMER     (1u << 22)
-#define ENTRY_LOAD_DEBUG    (1u << 2)
-#define ENTRY_GUEST_64BIT   (1u << 9)
-#define ENTRY_SMM           (1u << 10)
-#define ENTRY_DUAL_MONITOR  (1u << 11)
-#define ENTRY_LOAD_PAT      (1u << 14)
-#define ENTRY_LOAD_EFER     (1u << 15)
+#define EXIT_SAVE_DEBUG    (1u << 2)
+#define EXIT_HOST_64BIT    (1u << 9)
+#define EXIT_ACK_INTERRUPT (1u << 15)
+#define EXIT_SAVE_PAT      (1u << 18)
+#define EXIT_LOAD_PAT      (1u << 19)
+#define EXIT_SAVE_EFER     (1u << 20)
+#define EXIT_LOAD_EFER     (1u << 21)
+#define EXIT_SAVE_TIMER    (1u << 22)
+#define ENTRY_LOAD_DEBUG   (1u << 2)
+#define ENTRY_GUEST_64BIT  (1u << 9)
+#define ENTRY_SMM          (1u << 10)
+#define ENTRY_DUAL_MONITOR (1u << 11)
+#define ENTRY_LOAD_PAT     (1u << 14)
+#define ENTRY_LOAD_EFER    (1u << 15)
 
 /* Interruption information, SDM 24.8.3 and 24.9.2. */
 #define INTR_VALID      (1u << 31)

@@ -11,8 +11,11 @@
 #include "mm/dram.h"
 #include "mm/paging.h"
 
-#define CPUID_1_ECX_XSAVE (1u << 26)
-#define VPID_FIRST        1u
+#define CPUID_1_ECX_X2APIC   (1u << 21)
+#define CPUID_1_ECX_DEADLINE (1u << 24)
+#define CPUID_1_ECX_XSAVE    (1u << 26)
+#define CPUID_1_ECX_DIRECT   (CPUID_1_ECX_X2APIC | CPUID_1_ECX_DEADLINE)
+#define VPID_FIRST           1u
 
 struct vmx_caps vmx_caps;
 struct vmx_msrs vmx_msrs;
@@ -49,6 +52,7 @@ static int vmx_probe(struct virt_caps *caps)
             .page_max = vmx_caps.ept_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = vmx_caps.rdtscp,
             .invpcid = vmx_caps.invpcid,
+            .direct_interrupts = (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_DIRECT) == CPUID_1_ECX_DIRECT,
         };
         return 0;
 }
@@ -163,7 +167,7 @@ static int vmx_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
         v = (struct vmx_vcpu *)frame.v;
         *v = (struct vmx_vcpu){.vmcs = vmcs, .dram = dram, .deadline = UINT64_MAX};
         v->timer_stale = true;
-        v->cpu_controls = vmx_caps.cpu;
+        v->cpu_base = vmx_caps.cpu;
         vcpu->arch = v;
         clear_vmcs(vmcs);
         vmx_make_current(v);
@@ -204,6 +208,8 @@ const struct virt_ops vmx_ops = {
     .inject_irq = vmx_inject_irq,
     .can_take_irq = vmx_can_take_irq,
     .want_irq_window = vmx_want_irq_window,
+    .pass_interrupts = vmx_pass_interrupts,
+    .kick = vmx_kick,
     .set_deadline = vmx_set_deadline,
     .flush_tlb = vmx_flush_tlb,
 };

@@ -17,8 +17,9 @@ struct vmx_vcpu {
         hpa_t vmcs;
         struct dram *dram;
         bool launched;
-        bool timer_stale; /* the timer field does not tell the time left to deadline any more */
-        uint32_t cpu_controls;
+        bool timer_stale;  /* the timer field does not tell the time left to deadline any more */
+        uint32_t cpu_base; /* processor controls without the interrupt window */
+        bool window;       /* exit when the guest can take an interrupt */
         uint64_t deadline; /* TSC, UINT64_MAX: none */
 };
 
@@ -61,6 +62,8 @@ void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
 void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool vmx_can_take_irq(struct vcpu *vcpu);
 void vmx_want_irq_window(struct vcpu *vcpu, bool on);
+void vmx_pass_interrupts(struct vcpu *vcpu);
+void vmx_kick(void);
 void vmx_set_deadline(struct vcpu *vcpu, uint64_t tsc);
 
 /* Emulate a write of CR0 or CR4 that touched owned bits. -EINVAL: the guest may not have it. */

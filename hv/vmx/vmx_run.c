@@ -35,6 +35,9 @@
 /* In vmx_entry.asm: 0 after an exit, 1 when the instruction itself failed. */
 unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
 
+/* Set from NMI context, see vmx_kick. */
+static volatile bool kicked;
+
 static uint64_t read_for_check(void *ctx, enum vmcs_field field)
 {
         (void)ctx;
@@ -176,7 +179,7 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
 
         exit->kind = VM_EXIT_HOST;
         if (INTR_TYPE(info) == INTR_NMI) {
-                printk(LOG_WARN, "trap: NMI while a guest ran");
+                trap_dispatch_nmi();
                 redeliver();
         } else if (vector == VECTOR_MC) {
                 panic("machine check while a guest ran");
@@ -200,6 +203,7 @@ static void exit_interrupt(struct vm_exit *exit)
 static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
 {
         exit->kind = VM_EXIT_HOST;
+        kicked = false;
         if (v->deadline == UINT64_MAX || cpu_rdtsc() < v->deadline)
                 return;
         exit->kind = VM_EXIT_TIMER;
@@ -276,6 +280,8 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
         vmx_make_current(v);
         if (v->timer_stale)
                 arm_timer(v);
+        if (kicked)
+                vmx_write(VMCS_PREEMPTION_TIMER, 0);
         if (vmx_enter(vcpu, v->launched)) {
                 enter_refused(exit);
                 return;
@@ -353,13 +359,22 @@ bool vmx_can_take_irq(struct vcpu *vcpu)
 void vmx_want_irq_window(struct vcpu *vcpu, bool on)
 {
         struct vmx_vcpu *v = vcpu->arch;
-        uint32_t controls = vmx_caps.cpu | (on ? CPU_INTERRUPT_WINDOW : 0);
 
-        if (v->cpu_controls == controls)
+        if (v->window == on)
                 return;
         vmx_make_current(v);
-        vmx_write(VMCS_CPU_CONTROLS, controls);
-        v->cpu_controls = controls;
+        vmx_write(VMCS_CPU_CONTROLS, v->cpu_base | (on ? CPU_INTERRUPT_WINDOW : 0));
+        v->window = on;
+}
+
+/*
+ * An NMI that comes before vmx_run looks at the flag is seen there; one that comes later has the
+ * last word on the timer field. Either way the next entry exits at once.
+ */
+void vmx_kick(void)
+{
+        kicked = true;
+        vmx_write(VMCS_PREEMPTION_TIMER, 0);
 }
 
 void vmx_set_deadline(struct vcpu *vcpu, uint64_t tsc)

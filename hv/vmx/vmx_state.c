@@ -20,13 +20,16 @@ extern const uint8_t vmx_exit_entry[];
 
 /* Every access exits but those to MSRs that belong to the guest alone while it runs. */
 static uint8_t msr_bitmap[4096] __attribute__((aligned(4096)));
+/* The same, and the registers of the local APIC that a guest may have (vmx_pass_interrupts). */
+static uint8_t msr_bitmap_direct[4096] __attribute__((aligned(4096)));
 
-static void pass_msr(uint32_t msr, bool write)
+static void pass_msr(uint8_t *bitmap, uint32_t msr, bool read, bool write)
 {
-        uint8_t *half = msr_bitmap + (msr >= 0xc0000000 ? MSR_BITMAP_HALF : 0);
+        uint8_t *half = bitmap + (msr >= 0xc0000000 ? MSR_BITMAP_HALF : 0);
         uint32_t bit = msr & 0x1fff;
 
-        half[bit / 8] &= (uint8_t) ~(1u << bit % 8);
+        if (read)
+                half[bit / 8] &= (uint8_t) ~(1u << bit % 8);
         if (write)
                 half[2 * MSR_BITMAP_HALF + bit / 8] &= (uint8_t) ~(1u << bit % 8);
 }
@@ -40,10 +43,46 @@ static void setup_msr_bitmap(void)
 
         memset(msr_bitmap, 0xff, sizeof msr_bitmap);
         for (size_t i = 0; i < ARRAY_LEN(own); i++)
-                pass_msr(own[i], true);
+                pass_msr(msr_bitmap, own[i], true, true);
         if (vmx_caps.rdtscp)
-                pass_msr(MSR_TSC_AUX, true);
-        pass_msr(MSR_TSC, false);
+                pass_msr(msr_bitmap, MSR_TSC_AUX, true, true);
+        pass_msr(msr_bitmap, MSR_TSC, true, false);
+}
+
+/* SDM vol. 3 table 10-6. What could reach another CPU or the host's own setup is not here. */
+static void setup_direct_bitmap(void)
+{
+        static const struct {
+                uint32_t first, last;
+                bool read, write;
+        } own[] = {
+            {MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, true, true},
+            {0x808, 0x808, true, true},  /* TPR */
+            {0x80a, 0x80a, true, false}, /* PPR */
+            {0x80b, 0x80b, false, true}, /* EOI */
+            {0x810, 0x827, true, false}, /* ISR, TMR, IRR */
+            {0x838, 0x838, true, true},  /* timer: initial count */
+            {0x839, 0x839, true, false}, /* timer: current count */
+            {0x83e, 0x83e, true, true},  /* timer: divider */
+        };
+
+        memcpy(msr_bitmap_direct, msr_bitmap, sizeof msr_bitmap);
+        for (size_t i = 0; i < ARRAY_LEN(own); i++)
+                for (uint32_t msr = own[i].first; msr <= own[i].last; msr++)
+                        pass_msr(msr_bitmap_direct, msr, own[i].read, own[i].write);
+}
+
+void vmx_pass_interrupts(struct vcpu *vcpu)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+
+        vmx_make_current(v);
+        setup_direct_bitmap();
+        v->cpu_base &= ~(CPU_CR8_LOAD | CPU_CR8_STORE);
+        vmx_write(VMCS_CPU_CONTROLS, v->cpu_base);
+        vmx_write(VMCS_PIN_CONTROLS,
+                  (vmx_caps.pin & ~PIN_EXTERNAL_INTERRUPT) | PIN_PREEMPTION_TIMER);
+        vmx_write(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap_direct);
 }
 
 static void setup_host_state(const struct vcpu *vcpu)
