@@ -52,7 +52,7 @@ build/guests/%.bin: tests/guests/%.asm tests/guests/bzimage.inc | deps
 	@mkdir -p $(@D)
 	$(Q)nasm -f bin -i tests/guests/ $< -o $@
 
-build/guests/text.bin: README.md
+build/guests/text.bin: LICENSE
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 

@@ -59,7 +59,7 @@ step_info()
         for device in /sys/block/pmem*; do
                 [ -e "$device" ] && echo "PF-STATE: ${device##*/} bytes=$(pmem_size ${device##*/})"
         done
-        echo "PF-STATE: clock source=$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+        echo "PF-STATE: clock sources=$(cat /sys/devices/system/clocksource/clocksource0/available_clocksource)"
         echo "PF-STATE: memory total=$(sed -n 's/MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
         echo "PF-TEST: info ok"
 }

@@ -16,37 +16,39 @@ def tiny(kernel, keys=f"vm=tiny {SMALL}"):
     return Vm(keys=keys, kernel=f"{kernel}.bin", initrd="", args="root=none")
 
 
-def run_guest(t, kernel, says, ends, options="console=com1 exit=poweroff"):
+def run_guest(t, kernel, says, ends, state=True):
     """Boots one test guest: it must say `says`, and the hypervisor must tell its end with the pattern `ends`, print its
-    state and come to its defined end."""
-    with t.boot(bochs(), tiny(kernel), options=options, files={f"{kernel}.bin": guest(kernel)}) as machine:
+    state unless it halted by itself, and come to its defined end."""
+    with t.boot(bochs(), tiny(kernel), files={f"{kernel}.bin": guest(kernel)}) as machine:
         machine.expect(re.escape(says), BOOT_LIMIT_S)
         machine.expect(ends, BOOT_LIMIT_S)
-        machine.expect(r"(?i)rip\W+[0-9a-fx]+", BOOT_LIMIT_S)
+        if state:
+            machine.expect(r"rip 0010:0*[1-9a-f]", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
         return machine.log
 
 
 @test()
 def test_guest_triple_fault(t):
-    run_guest(t, "triple_fault", "guest: triple fault follows", r"(?i)triple fault(?! follows)")
+    run_guest(t, "triple_fault", "guest: triple fault follows", r"vm tiny: triple fault")
 
 
 @test()
 def test_guest_halts_for_ever(t):
-    log = run_guest(t, "halt_forever", "guest: halts for ever", r"(?i)VM tiny.*halt")
+    log = run_guest(t, "halt_forever", "guest: halts for ever", r"vm tiny: halted", state=False)
     check("guest: woke up" not in log, "the guest woke up")
 
 
 @test()
 def test_guest_outside_memory(t):
-    log = run_guest(t, "outside_memory", "guest: writes outside its memory", r"(?i)0x0*7f00000000")
-    check("guest: wrote outside" not in log, "the write went somewhere")
+    """A write there changes nothing, a read gives ones, and the machine goes on to its defined end."""
+    log = run_guest(t, "outside_memory", "guest: writes outside its memory", "guest: nobody answered", state=False)
+    check("went somewhere" not in log, "the write went somewhere")
 
 
 @test()
 def test_guest_port_storm(t):
-    run_guest(t, "port_storm", "guest: survived the port storm", r"(?i)triple fault")
+    run_guest(t, "port_storm", "guest: survived the port storm", r"vm tiny: triple fault")
 
 
 @test()

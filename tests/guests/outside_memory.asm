@@ -1,6 +1,6 @@
-; A test guest that writes where it has no memory: a guest-physical address beyond all of its ranges, which it maps first.
+; A test guest that writes and reads where it has no memory: a guest-physical address beyond all of its ranges, which it maps first.
 %include "bzimage.inc"
-NOWHERE equ 0x7f00000000
+NOWHERE equ 0x8f00000000
         say "guest: writes outside its memory"
         mov rax, cr3
         and rax, ~0xfff
@@ -15,7 +15,12 @@ NOWHERE equ 0x7f00000000
         mov cr3, rax
         mov rax, NOWHERE
         mov qword [rax], 1
-        say "guest: wrote outside its memory"
+        cmp qword [rax], -1             ; as on a bus where nobody answers
+        jne .somewhere
+        say "guest: nobody answered"
+        hlt
+.somewhere:
+        say "guest: the write went somewhere"
         hlt
 table:  times 8192 db 0
         align 16, db 0

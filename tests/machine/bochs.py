@@ -43,7 +43,7 @@ class Bochs(Emulator):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(timeout)
         cells = []
-        for row in re.findall(r"0x0*[bB]8[0-9a-fA-F]{3} <bogus\+ *\d+>:((?:\s+0x[0-9a-f]{8})+)", self.output()):
+        for row in re.findall(r"0x0*[bB]8[0-9a-fA-F]{3} <bogus\+ *\d+>:((?:[ \t]+0x[0-9a-f]{8})+)", self.output()):
             for word in row.split():
                 cells += [int(word, 16) & 0xFF, int(word, 16) >> 16 & 0xFF]
         text = "".join(chr(c) if 32 <= c < 127 else " " for c in cells)
