@@ -89,26 +89,64 @@ static void take_input(struct vm *vm)
                         break;
 }
 
-static void exit_cpuid(struct vm *vm)
+static void answer_cpuid(struct vm *vm, const struct cpuid_regs *answer)
 {
         uint64_t *r = vm->vcpu.regs;
-        uint32_t leaf = (uint32_t)r[REG_RAX];
-        const struct cpuid_regs *answer = cpuid_policy_fast(&vm->cpuid, leaf);
-        struct cpuid_regs slow;
 
-        if (!answer) {
-                struct vcpu_state s;
-
-                virt->get_state(&vm->vcpu, &s);
-                slow = cpuid_policy_slow(&vm->cpuid, cpu_cpuid, leaf, (uint32_t)r[REG_RCX], s.cr4);
-                answer = &slow;
-        }
         r[REG_RAX] = answer->eax;
         r[REG_RBX] = answer->ebx;
         r[REG_RCX] = answer->ecx;
         r[REG_RDX] = answer->edx;
+}
+
+/* Leaf 1: the only one that tells something of the guest's own control registers. */
+static void exit_cpuid(struct vm *vm)
+{
+        struct cpuid_regs answer;
+        struct vcpu_state s;
+
+        virt->get_state(&vm->vcpu, &s);
+        answer = cpuid_policy_slow(&vm->cpuid, cpu_cpuid, 1, 0, s.cr4);
+        answer_cpuid(vm, &answer);
         virt->skip(&vm->vcpu);
 }
+
+/* Apart, so that the common leaves save no registers for it. */
+__attribute__((noinline)) static void answer_dynamic_cpuid(struct vm *vm, uint32_t leaf)
+{
+        const struct cpuid_regs answer =
+            cpuid_policy_slow(&vm->cpuid, cpu_cpuid, leaf, (uint32_t)vm->vcpu.regs[REG_RCX], 0);
+
+        answer_cpuid(vm, &answer);
+}
+
+/* struct vm begins with its vCPU. */
+static bool fast_cpuid(struct vcpu *vcpu)
+{
+        struct vm *vm = (struct vm *)vcpu;
+        uint32_t leaf = (uint32_t)vcpu->regs[REG_RAX];
+        const struct cpuid_regs *answer = cpuid_policy_fast(&vm->cpuid, leaf);
+
+        if (leaf == 1)
+                return false;
+        vm->exits[VM_EXIT_CPUID]++;
+        if (answer)
+                answer_cpuid(vm, answer);
+        else
+                answer_dynamic_cpuid(vm, leaf);
+        return true;
+}
+
+static bool fast_hypercall(struct vcpu *vcpu, unsigned cpl)
+{
+        struct vm *vm = (struct vm *)vcpu;
+
+        vm->exits[VM_EXIT_HYPERCALL]++;
+        hypercall_serve(vm, cpl);
+        return true;
+}
+
+static const struct vcpu_fast fast_exits = {fast_cpuid, fast_hypercall};
 
 static void exit_io(struct vm *vm, const struct vm_exit_io *io)
 {
@@ -218,10 +256,13 @@ static void exit_unexpected(struct vm *vm, const struct vm_exit *exit)
         crash(vm, "stopped at an exit that is not handled");
 }
 
-/* All kinds but the two that vm_run serves itself. */
+/* Hypercalls never come here: fast_hypercall answers them all. */
 static void handle(struct vm *vm, const struct vm_exit *exit)
 {
         switch (exit->kind) {
+        case VM_EXIT_CPUID:
+                exit_cpuid(vm);
+                break;
         case VM_EXIT_IO:
                 exit_io(vm, &exit->io);
                 break;
@@ -278,6 +319,7 @@ enum vm_end vm_run(struct vm *vm)
         struct vm_exit exit;
 
         vm->end = VM_RUNNING;
+        vm->vcpu.fast = &fast_exits;
         vm->start_tsc = cpu_rdtsc();
         printk(LOG_INFO, "vm %s: starts at TSC %lu, %lu after the loader's jump", vm->config->name,
                vm->start_tsc, vm->start_tsc - vm->host->entry_tsc);
@@ -285,14 +327,7 @@ enum vm_end vm_run(struct vm *vm)
                 offer_interrupt(vm);
                 virt->run(&vm->vcpu, &exit);
                 vm->exits[exit.kind]++;
-                if (exit.kind == VM_EXIT_CPUID) {
-                        exit_cpuid(vm);
-                } else if (exit.kind == VM_EXIT_HYPERCALL) {
-                        hypercall_serve(vm, exit.cpl);
-                        virt->skip(&vm->vcpu);
-                } else {
-                        handle(vm, &exit);
-                }
+                handle(vm, &exit);
         }
         return vm->end;
 }

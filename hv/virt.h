@@ -107,11 +107,24 @@ struct vm_exit {
         };
 };
 
-/* What the guest does not run with, such as the vCPU's state between runs, stands in arch. */
+struct vcpu;
+
+/*
+ * Exits that policy can answer from the vCPU's registers alone, without leaving run: the most
+ * frequent ones cost only the round trip. A handler returns whether it has answered; then the
+ * instruction is stepped over and the guest goes on. If not, run returns the exit as always. It may
+ * not call virt nor make an interrupt pending.
+ */
+struct vcpu_fast {
+        bool (*cpuid)(struct vcpu *vcpu);
+        bool (*hypercall)(struct vcpu *vcpu, unsigned cpl);
+};
+
 struct vcpu {
-        uint64_t regs[REG_COUNT]; /* first: the backend's exit code pushes the registers here */
-        uint64_t host_rsp;        /* second: the backend's, while the guest runs */
-        void *arch;               /* the backend's own */
+        uint64_t regs[REG_COUNT];     /* first: the backend's exit code pushes the registers here */
+        uint64_t host_rsp;            /* second: the backend's, while the guest runs */
+        void *arch;                   /* the backend's own */
+        const struct vcpu_fast *fast; /* set before the first run, as the registers are */
 };
 
 /* What the machine's extension offers beyond the required minimum; filled in by probe. */

@@ -19,9 +19,9 @@
 
 struct vmx_caps vmx_caps;
 struct vmx_msrs vmx_msrs;
+struct vmx_vcpu *vmx_current;
 
 static hpa_t vmxon_region;
-static struct vmx_vcpu *current;
 static uint16_t next_vpid = VPID_FIRST;
 
 /* An invalidation descriptor, SDM vol. 3 30.3 (INVEPT, INVVPID). */
@@ -111,14 +111,6 @@ static void clear_vmcs(hpa_t vmcs)
         __asm__ volatile("vmclear %0" : : "m"(vmcs.v) : "cc", "memory");
 }
 
-void vmx_make_current(struct vmx_vcpu *v)
-{
-        if (current == v)
-                return;
-        __asm__ volatile("vmptrld %0" : : "m"(v->vmcs.v) : "cc", "memory");
-        current = v;
-}
-
 static void invalidate_ept(void)
 {
         struct invalidation d = {0};
@@ -183,8 +175,8 @@ static void vmx_vcpu_destroy(struct vcpu *vcpu)
         struct dram *dram = v->dram;
 
         clear_vmcs(v->vmcs);
-        if (current == v)
-                current = NULL;
+        if (vmx_current == v)
+                vmx_current = NULL;
         if (dram_free(dram, v->vmcs, 0) || dram_free(dram, HPA((uint64_t)v), 0))
                 panic("VT-x: the frames of a vCPU cannot be freed");
         vcpu->arch = NULL;

@@ -45,8 +45,17 @@ static inline void vmx_write(enum vmcs_field field, uint64_t v)
         __asm__ volatile("vmwrite %1, %0" : : "r"((uint64_t)field), "rm"(v) : "cc");
 }
 
+/* The vCPU whose VMCS is the current one of this CPU. */
+extern struct vmx_vcpu *vmx_current;
+
 /* Make the vCPU's VMCS the current one of this CPU. */
-void vmx_make_current(struct vmx_vcpu *v);
+static inline void vmx_make_current(struct vmx_vcpu *v)
+{
+        if (vmx_current == v)
+                return;
+        __asm__ volatile("vmptrld %0" : : "m"(v->vmcs.v) : "cc", "memory");
+        vmx_current = v;
+}
 
 /* Fill in a new VMCS except for the guest's registers. */
 void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root, uint16_t vpid);

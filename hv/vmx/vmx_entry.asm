@@ -7,8 +7,30 @@ bits 64
 
 section .text
 
+extern vmx_exit_fast
+
+; RSP is at the registers: load them all. LEA keeps the flags of a TEST before.
+%macro load_guest 0
+        pop rax
+        pop rcx
+        pop rdx
+        pop rbx
+        lea rsp, [rsp + 8]              ; the guest's RSP is in the VMCS
+        pop rbp
+        pop rsi
+        pop rdi
+        pop r8
+        pop r9
+        pop r10
+        pop r11
+        pop r12
+        pop r13
+        pop r14
+        pop r15
+%endmacro
+
 ; unsigned vmx_enter(struct vcpu *vcpu, unsigned launched)
-; Returns 0 after a VM exit; 1 when VMLAUNCH or VMRESUME itself failed (reason in RFLAGS, and in the
+; Returns 0 after a VM exit that vmx_exit_fast did not settle; 1 when VMLAUNCH or VMRESUME itself failed (reason in RFLAGS, and in the
 ; VMCS when there is a current one).
 global vmx_enter
 vmx_enter:
@@ -21,28 +43,13 @@ vmx_enter:
         mov [rdi + VCPU_HOST_RSP], rsp
         mov rsp, rdi
         test esi, esi
-        pop rax
-        pop rcx
-        pop rdx
-        pop rbx
-        lea rsp, [rsp + 8]              ; RSP is in the VMCS; LEA keeps the flags of the TEST
-        pop rbp
-        pop rsi
-        pop rdi
-        pop r8
-        pop r9
-        pop r10
-        pop r11
-        pop r12
-        pop r13
-        pop r14
-        pop r15
+        load_guest
         jz .launch
         vmresume
-        jmp .failed
+        jmp entry_failed
 .launch:
         vmlaunch
-.failed:
+entry_failed:
         mov rsp, [rsp]                  ; vcpu->host_rsp stands right behind the registers
         mov eax, 1
         jmp restore_host
@@ -65,8 +72,16 @@ vmx_exit_entry:
         push rdx
         push rcx
         push rax
+        mov rdi, rsp
+        mov rbx, rsp                    ; kept by the call
         mov rsp, [rsp + VCPU_HOST_RSP]
-        xor eax, eax
+        call vmx_exit_fast
+        test al, al
+        jz restore_host                 ; EAX is 0
+        mov rsp, rbx
+        load_guest
+        vmresume
+        jmp entry_failed
 restore_host:
         pop r15
         pop r14

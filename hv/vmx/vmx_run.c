@@ -38,6 +38,25 @@ unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
 /* Set from NMI context, see vmx_kick. */
 static volatile bool kicked;
 
+/* Of the current VMCS: the privilege level is that of SS (SDM 24.4.1). */
+static inline uint8_t guest_cpl(void)
+{
+        return (uint8_t)(vmx_read(VMCS_GUEST_SS_ACCESS) >> 5 & 3);
+}
+
+/* Also ends the shadow of STI and MOV SS, and keeps a guest's single-stepping exact. */
+static inline void step_over(unsigned bytes)
+{
+        uint64_t state = vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
+
+        vmx_write(VMCS_GUEST_RIP, vmx_read(VMCS_GUEST_RIP) + bytes);
+        if (state & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))
+                vmx_write(VMCS_GUEST_INTERRUPTIBILITY,
+                          state & ~(uint64_t)(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+        if (vmx_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
+                vmx_write(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+}
+
 static uint64_t read_for_check(void *ctx, enum vmcs_field field)
 {
         (void)ctx;
@@ -214,6 +233,8 @@ static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
 static enum vm_exit_kind simple_kind(uint32_t reason)
 {
         switch (reason) {
+        case REASON_CPUID:
+                return VM_EXIT_CPUID;
         case REASON_HLT:
                 return VM_EXIT_HALT;
         case REASON_RDMSR:
@@ -255,6 +276,10 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
         case REASON_CR_ACCESS:
                 exit_control_register(vcpu, exit);
                 break;
+        case REASON_VMCALL:
+                exit->kind = VM_EXIT_HYPERCALL;
+                exit->cpl = guest_cpl();
+                break;
         case REASON_IO:
                 exit_io(exit);
                 break;
@@ -273,6 +298,23 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
         }
 }
 
+/* Called by vmx_entry.asm on the host's stack: nonzero when the guest can go on at once. */
+uint64_t vmx_exit_fast(struct vcpu *vcpu);
+
+uint64_t vmx_exit_fast(struct vcpu *vcpu)
+{
+        uint32_t reason = vmx_read32(VMCS_EXIT_REASON);
+        bool done = false;
+
+        if (reason == REASON_CPUID)
+                done = vcpu->fast->cpuid(vcpu);
+        else if (reason == REASON_VMCALL)
+                done = vcpu->fast->hypercall(vcpu, guest_cpl());
+        if (done)
+                step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+        return done;
+}
+
 void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
 {
         struct vmx_vcpu *v = vcpu->arch;
@@ -288,15 +330,7 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
         }
         v->launched = true;
         exit->reason = vmx_read32(VMCS_EXIT_REASON);
-        /* The two that measure a round trip come first and cost the least. */
-        if (exit->reason == REASON_CPUID) {
-                exit->kind = VM_EXIT_CPUID;
-        } else if (exit->reason == REASON_VMCALL) {
-                exit->kind = VM_EXIT_HYPERCALL;
-                exit->cpl = (uint8_t)(vmx_read(VMCS_GUEST_SS_ACCESS) >> 5 & 3);
-        } else {
-                normalise(vcpu, v, exit);
-        }
+        normalise(vcpu, v, exit);
 }
 
 void vmx_halt(struct vcpu *vcpu)
@@ -307,21 +341,14 @@ void vmx_halt(struct vcpu *vcpu)
 
 void vmx_advance(struct vcpu *vcpu, unsigned bytes)
 {
-        uint64_t state;
-
         vmx_make_current(vcpu->arch);
-        vmx_write(VMCS_GUEST_RIP, vmx_read(VMCS_GUEST_RIP) + bytes);
-        state = vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
-        if (state & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))
-                vmx_write(VMCS_GUEST_INTERRUPTIBILITY,
-                          state & ~(uint64_t)(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
-        if (vmx_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
-                vmx_write(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+        step_over(bytes);
 }
 
 void vmx_skip(struct vcpu *vcpu)
 {
-        vmx_advance(vcpu, vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+        vmx_make_current(vcpu->arch);
+        step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
 }
 
 static bool has_error_code(uint8_t vector)
