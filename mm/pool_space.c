@@ -139,16 +139,14 @@ int pool_space_take(struct pool *pool, uint64_t granules, struct pool_media_exte
 {
         uint32_t n = 0;
 
-        if (granules > pool_space_free(pool))
-                return -ENOSPC;
         while (granules) {
                 struct pool_media_extent *last = n ? &extent[n - 1] : NULL;
                 struct run run = pick(pool, granules, last);
 
-                if (last && last->range == run.member->id &&
+                if (run.count && last && last->range == run.member->id &&
                     last->start + last->count == run.start) {
                         last->count += run.count;
-                } else if (n == POOL_EXTENTS_MAX) {
+                } else if (!run.count || n == POOL_EXTENTS_MAX) {
                         give_back(pool, extent, n);
                         return -ENOSPC;
                 } else {
