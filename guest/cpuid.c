@@ -164,7 +164,9 @@ static struct cpuid_regs dynamic_leaf(const struct cpuid_policy *p, cpuid_fn nat
         case LEAF_XSAVE:
                 return xsave_leaf(p, native, subleaf);
         default:
-                return subleaf ? (struct cpuid_regs){0} : r;
+                if (subleaf)
+                        memset(&r, 0, sizeof r);
+                return r;
         }
 }
 
