@@ -41,6 +41,7 @@ build/gen/offsets.inc: hv/offsets.c hv/virt.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -S $< -o - | sed -n 's/.*"@\([A-Z_]*\) \([0-9]*\)@".*/%define \1 \2/p' > $@
 
+include tests/check.mk
 include tests/unit.mk
 include tests/machine.mk
 

@@ -3,7 +3,8 @@
 
 HOSTED_SRCS := $(filter-out hv/% boot/main.c mm/pm_native.c,\
 	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c \
-	hv/vmx/vmx_caps.c hv/vmx/vmx_check.c hv/vmx/vmx_check_guest.c tests/unit/unit.c
+	hv/vmx/vmx_caps.c hv/vmx/vmx_check.c hv/vmx/vmx_check_guest.c \
+	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 HOSTED_CFLAGS := -std=gnu11 -g -O1 -I. -Wall -Wextra -Wshadow -Wundef -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 HOSTED_OBJS := $(HOSTED_SRCS:%.c=build/hosted/%.o)
@@ -20,5 +21,8 @@ build/unit/%: build/hosted/tests/unit/%.o build/hosted/libhosted.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HOSTED_CFLAGS) $^ -o $@
 
+unit: $(UNIT_TESTS)
+	$(Q)tests/unit/run.sh $(UNIT_TESTS)
+
 .PRECIOUS: build/hosted/%.o
--include $(HOSTED_OBJS:.o=.d)
+-include $(HOSTED_OBJS:.o=.d) $(wildcard build/hosted/tests/unit/*.d)

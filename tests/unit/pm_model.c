@@ -148,7 +148,7 @@ static void try_image(struct pm_recording *r, const size_t *unit, const bool *ke
 
 static void try_images(struct pm_recording *r, bool by_line)
 {
-        size_t *unit = malloc((r->count + 1) * sizeof *unit);
+        size_t *unit = calloc(r->count + 1, sizeof *unit);
         bool *kept = calloc(r->count + 1, sizeof *kept);
         size_t units = group(r, by_line, unit);
         bool all = units <= r->power;

@@ -317,42 +317,15 @@ static void test_long_words(void)
         CHECK(said("vm=xxx", "a name of 1 to 31 characters"));
 }
 
+static const char *const line_pieces[] = {
+    "vm=",  "a",  "b",     "mem=",   "64M", "16m", "nvram=",        ":",  "2M", ",", " ",    " ",
+    " ",    "--", "=",     "initrd", "9",   "0x",  "vcpus",         "=1", "\t", "T", "\xff", "@",
+    "root", "-",  "r1:2M", "K",      "G",   "~",   "vm=c mem=32M ",
+};
+
 /* Whatever the lines hold, nothing is overrun and what is startable satisfies the contract. */
 static void test_random_lines(void)
 {
-        static const char *const pieces[] = {
-            "vm=",
-            "a",
-            "b",
-            "mem=",
-            "64M",
-            "16m",
-            "nvram=",
-            ":",
-            "2M",
-            ",",
-            " ",
-            " ",
-            " ",
-            "--",
-            "=",
-            "initrd",
-            "9",
-            "0x",
-            "vcpus",
-            "=1",
-            "\t",
-            "T",
-            "\xff",
-            "@",
-            "root",
-            "-",
-            "r1:2M",
-            "K",
-            "G",
-            "~",
-            "vm=c mem=32M ",
-        };
         uint64_t seed = unit_seed();
 
         for (unsigned i = 0; i < 20000; i++) {
@@ -362,7 +335,8 @@ static void test_random_lines(void)
                         char *copy;
 
                         for (uint64_t k = unit_random(&seed) % 24; k > 0; k--)
-                                strcat(line, pieces[unit_random(&seed) % ARRAY_LEN(pieces)]);
+                                strcat(line,
+                                       line_pieces[unit_random(&seed) % ARRAY_LEN(line_pieces)]);
                         copy = strdup(line); /* so that ASan guards its end */
                         if (unit_random(&seed) % 4)
                                 (void)!config_add_module(&config, HPA(0), 1, copy);

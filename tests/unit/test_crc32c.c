@@ -27,8 +27,8 @@ static void test_vectors(void)
         CHECK_EQ(crc32c(0, buf, sizeof buf), 0x8a9136aa);
         memset(buf, 0xff, sizeof buf);
         CHECK_EQ(crc32c(0, buf, sizeof buf), 0x62a8ab43);
-        for (uint8_t i = 0; i < sizeof buf; i++)
-                buf[i] = i;
+        for (size_t i = 0; i < sizeof buf; i++)
+                buf[i] = (uint8_t)i;
         CHECK_EQ(crc32c(0, buf, sizeof buf), 0x46dd794e);
 }
 

@@ -145,8 +145,8 @@ static void test_penryn_is_refused_in_words(void)
             "VT-x: missing: guest CR3 loads without an exit: IA32_VMX_PROCBASED_CTLS bit 15 is 1",
             "VT-x: missing: guest CR3 stores without an exit: IA32_VMX_PROCBASED_CTLS bit 16 is 1",
             "VT-x: missing: extended page tables (EPT): IA32_VMX_PROCBASED_CTLS2 bit 33 is 0",
-            "VT-x: missing: virtual-processor identifiers (VPID): IA32_VMX_PROCBASED_CTLS2 bit 37 "
-            "is 0",
+            ("VT-x: missing: virtual-processor identifiers (VPID): IA32_VMX_PROCBASED_CTLS2 bit 37 "
+             "is 0"),
             "VT-x: missing: unrestricted guest: IA32_VMX_PROCBASED_CTLS2 bit 39 is 0",
             "VT-x: missing: saving IA32_PAT on exit: IA32_VMX_EXIT_CTLS bit 50 is 0",
             "VT-x: missing: loading IA32_PAT on exit: IA32_VMX_EXIT_CTLS bit 51 is 0",
