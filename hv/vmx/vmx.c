@@ -5,6 +5,7 @@
 #include "hv/vmx/vmx.h"
 
 #include "hv/cpu.h"
+#include "hv/lent_state.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -161,6 +162,7 @@ static int vmx_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
         v->timer_stale = true;
         v->cpu_base = vmx_caps.cpu;
         vcpu->arch = v;
+        lent_state_reset();
         clear_vmcs(vmcs);
         vmx_make_current(v);
         vmx_setup_vmcs(vcpu, root, next_vpid);
