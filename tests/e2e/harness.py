@@ -49,12 +49,12 @@ class Context:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.lab = Lab(self.folder)
 
-    def boot(self, setup, *vms, options="console=com1 exit=poweroff", files=None, payload="text"):
+    def boot(self, setup, *vms, options="console=com1 exit=poweroff", files=None):
         """Starts Permafrost with these VMs; `files` adds to or replaces the standard ones on the ISO."""
         named = {**standard_files(), **(files or {})}
         lines = entry(*vms, options=options)
         wanted = {name: path for name, path in named.items() if re.search(rf"/boot/{re.escape(name)}\b", "\n".join(lines))}
-        return self.start(setup, self.lab.iso(lines, wanted, payload))
+        return self.start(setup, self.lab.iso(lines, wanted))
 
     def start(self, setup, iso):
         """Switches the machine on (again) with this ISO. What it must never say ends the test at once."""

@@ -6,14 +6,13 @@ from pathlib import Path
 HEAD = """\
 set timeout=0
 insmod all_video
-set gfxpayload={payload}
-menuentry permafrost {{
+menuentry permafrost {
 """
 
 
-def write_config(lines, payload="text"):
+def write_config(lines):
     """The text of a grub.cfg with one entry that is started at once."""
-    return HEAD.format(payload=payload) + "".join(f"    {line}\n" for line in lines) + "}\n"
+    return HEAD + "".join(f"    {line}\n" for line in lines) + "}\n"
 
 
 def make(path, config, files, stage):

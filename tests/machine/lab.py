@@ -73,10 +73,10 @@ class Lab:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.runs = 0
 
-    def iso(self, lines, files=None, payload="text", name="boot.iso"):
+    def iso(self, lines, files=None, name="boot.iso"):
         return iso.make(
             self.folder / name,
-            iso.write_config(lines, payload),
+            iso.write_config(lines),
             standard_files() if files is None else files,
             self.folder / "stage",
         )
