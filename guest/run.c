@@ -234,7 +234,7 @@ static void exit_xsetbv(struct vm *vm)
                 virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
                 return;
         }
-        cpu_xsetbv(0, value);
+        virt->set_xcr0(&vm->vcpu, value);
         virt->skip(&vm->vcpu);
 }
 

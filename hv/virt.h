@@ -158,6 +158,9 @@ struct virt_ops {
         void (*get_state)(struct vcpu *vcpu, struct vcpu_state *state);
         void (*set_state)(struct vcpu *vcpu, const struct vcpu_state *state);
 
+        /* Set the guest's XCR0; the caller has checked the value against SDM vol. 1 13.3. */
+        void (*set_xcr0)(struct vcpu *vcpu, uint64_t value);
+
         /* Run the guest until something needs the caller; exit is filled in on every return. */
         void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
 
