@@ -44,6 +44,7 @@ build/gen/offsets.inc: hv/offsets.c hv/virt.h
 include tests/check.mk
 include tests/unit.mk
 include tests/machine.mk
+include tests/bench.mk
 
 clean:
 	$(Q)rm -rf build/hv build/hosted build/unit build/gen build/guest build/drivers build/*.elf build/*.iso

@@ -3,7 +3,8 @@
 CLI := python3 -B -m tests.machine.cli
 MACHINE ?= auto
 MODEL ?=
-GUEST_PROGRAMS := $(patsubst guest/linux/%.c,build/guest/%,$(wildcard guest/linux/pf_*.c))
+GUEST_PROGRAMS := $(patsubst guest/linux/%.c,build/guest/%,\
+	$(filter-out guest/linux/pf_bench.c,$(wildcard guest/linux/pf_*.c)))
 GUEST_SCRIPTS := guest/linux/init $(wildcard guest/linux/*.sh)
 
 .PHONY: deps run iso initramfs clean-nvram
@@ -28,10 +29,7 @@ build/keepmem.so: tests/machine/keepmem.c | deps
 build/initrd.img: $(GUEST_SCRIPTS) $(GUEST_PROGRAMS) tests/machine/initramfs.py build/linux/vmlinuz
 	$(Q)$(CLI) initramfs $@ $(GUEST_PROGRAMS)
 
-build/initrd-bench.img: $(GUEST_SCRIPTS) tests/machine/initramfs.py build/linux/vmlinuz
-	$(Q)$(CLI) initramfs --minimal $@
-
-initramfs: build/initrd.img build/initrd-bench.img
+initramfs: build/initrd.img
 
 BOOT_FILES := build/permafrost.elf build/linux/vmlinuz build/initrd.img
 
