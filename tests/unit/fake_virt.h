@@ -1,0 +1,49 @@
+/*
+ * A virtualization backend without a CPU: its run plays a script of exits, its other operations
+ * record what the policy did. It also stands in for the host's local APIC and trap tables, which
+ * only exist on bare metal.
+ *
+ * A struct vm for the policy is built by fake_vm_create with the real vm_create, from hosted
+ * memory.
+ */
+#pragma once
+
+#include "guest/vm.h"
+
+/* An exit, and what the guest has in the registers that instructions with an exit use. */
+struct fake_step {
+        struct vm_exit exit;
+        uint64_t rax, rcx, rdx;
+};
+
+/* All since the last fake_play, but state and the fields up to it, which are the test's. */
+struct fake_virt {
+        struct vcpu_state state; /* what get_state tells */
+        bool irqs_blocked;       /* what can_take_irq tells, negated */
+        unsigned skips, halts;
+        unsigned advanced; /* bytes */
+        unsigned exceptions;
+        uint8_t exception; /* the last */
+        unsigned irqs;
+        uint8_t irq; /* the last */
+        bool window;
+        uint64_t deadline;
+        unsigned xcr0_writes;
+        uint64_t xcr0;
+        unsigned self_ipis, timer_loans;
+        uint32_t timer_lvt;
+        uint64_t regs[REG_COUNT]; /* the guest's after the last step */
+        unsigned vcpus;           /* alive */
+};
+
+extern struct fake_virt fake;
+
+/* Bind the backend and build the VM, with 16 MiB. Panics when that fails. */
+void fake_vm_create(struct vm *vm);
+void fake_vm_destroy(struct vm *vm);
+
+/*
+ * Run the VM through count steps; then the guest powers off. Returns how the run ended, which is
+ * VM_POWERED_OFF unless a step ended it.
+ */
+enum vm_end fake_play(struct vm *vm, const struct fake_step *steps, size_t count);

@@ -1,0 +1,366 @@
+/* The exit policy with a scripted backend: what each kind of exit does to guest and VM. */
+#include "guest/run.h"
+
+#include "guest/abi.h"
+#include "guest/platform.h"
+#include "hv/lib/string.h"
+#include "tests/unit/fake_virt.h"
+#include "tests/unit/unit.h"
+
+#define JUNK          0x1122334455667788ull
+#define MSR_TPR       0x808u
+#define MSR_SELF_IPI  0x83fu
+#define MSR_SVR       0x80fu
+#define MSR_LVT_TIMER 0x832u
+#define UART_SCRATCH  (PLATFORM_COM1_PORT + 7)
+
+static struct vm vm;
+
+static enum vm_end play(const struct fake_step *steps, size_t count)
+{
+        return fake_play(&vm, steps, count);
+}
+
+static enum vm_end play_one(struct fake_step step)
+{
+        return play(&step, 1);
+}
+
+static struct fake_step plain(enum vm_exit_kind kind)
+{
+        return (struct fake_step){.exit = {.kind = kind}, .rax = JUNK, .rcx = JUNK, .rdx = JUNK};
+}
+
+static struct fake_step io(uint16_t port, uint8_t size, bool in, uint64_t rax)
+{
+        return (struct fake_step){
+            .exit = {.kind = VM_EXIT_IO, .io = {.port = port, .size = size, .in = in}}, .rax = rax};
+}
+
+static struct fake_step wrmsr(uint32_t msr, uint64_t value)
+{
+        return (struct fake_step){.exit = {.kind = VM_EXIT_MSR_WRITE},
+                                  .rax = JUNK << 32 | (uint32_t)value,
+                                  .rcx = JUNK << 32 | msr,
+                                  .rdx = JUNK << 32 | value >> 32};
+}
+
+static struct fake_step rdmsr(uint32_t msr)
+{
+        return (struct fake_step){
+            .exit = {.kind = VM_EXIT_MSR_READ}, .rax = JUNK, .rcx = msr, .rdx = JUNK};
+}
+
+static struct fake_step cr8(uint8_t reg, bool write, uint64_t rax)
+{
+        return (struct fake_step){
+            .exit = {.kind = VM_EXIT_CR8, .cr8 = {.reg = reg, .write = write}}, .rax = rax};
+}
+
+static void expect_gp(struct fake_step step)
+{
+        CHECK_EQ(play_one(step), VM_POWERED_OFF);
+        CHECK_EQ(fake.exceptions, 1);
+        CHECK_EQ(fake.exception, VECTOR_GP);
+        CHECK_EQ(fake.skips, 0);
+}
+
+static void expect_skip(struct fake_step step)
+{
+        CHECK_EQ(play_one(step), VM_POWERED_OFF);
+        CHECK_EQ(fake.exceptions, 0);
+        CHECK_EQ(fake.skips, 1);
+}
+
+static void test_plain_exits(void)
+{
+        expect_skip(plain(VM_EXIT_CACHE));
+        expect_gp(plain(VM_EXIT_REFUSED));
+        CHECK_EQ(play_one(plain(VM_EXIT_UNDEFINED)), VM_POWERED_OFF);
+        CHECK_EQ(fake.exceptions, 1);
+        CHECK_EQ(fake.exception, VECTOR_UD);
+        CHECK_EQ(fake.skips, 0);
+        CHECK_EQ(play_one(plain(VM_EXIT_HOST)), VM_POWERED_OFF);
+        CHECK_EQ(fake.exceptions + fake.skips, 0);
+        CHECK_EQ(play_one(plain(VM_EXIT_SHUTDOWN)), VM_CRASHED);
+        CHECK_EQ(play_one(plain(VM_EXIT_ENTRY_FAILED)), VM_CRASHED);
+        CHECK_EQ(play_one(plain(VM_EXIT_UNEXPECTED)), VM_CRASHED);
+}
+
+static void test_exits_are_counted_once(void)
+{
+        const struct fake_step steps[] = {plain(VM_EXIT_CACHE),
+                                          plain(VM_EXIT_CPUID),
+                                          {.exit = {.kind = VM_EXIT_CPUID}, .rax = 1},
+                                          plain(VM_EXIT_HYPERCALL),
+                                          plain(VM_EXIT_CACHE)};
+
+        memset(vm.exits, 0, sizeof vm.exits);
+        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
+        CHECK_EQ(vm.exits[VM_EXIT_CACHE], 2);
+        CHECK_EQ(vm.exits[VM_EXIT_CPUID], 2);
+        CHECK_EQ(vm.exits[VM_EXIT_HYPERCALL], 1);
+        CHECK_EQ(vm.exits[VM_EXIT_IO], 1);
+        CHECK_EQ(fake.skips, 5);
+}
+
+static void test_cpuid_answers_in_registers(void)
+{
+        expect_skip((struct fake_step){.exit = {.kind = VM_EXIT_CPUID},
+                                       .rax = JUNK << 32 | PERMAFROST_CPUID_BASE,
+                                       .rdx = JUNK});
+        CHECK_EQ(fake.regs[REG_RAX], PERMAFROST_CPUID_BASE);
+        CHECK(memcmp(&fake.regs[REG_RBX], "Perm", 4) == 0);
+        CHECK(memcmp(&fake.regs[REG_RCX], "afro", 4) == 0);
+        CHECK(memcmp(&fake.regs[REG_RDX], "stHV\0\0\0", 8) == 0);
+}
+
+/* CPUID.1:ECX.OSXSAVE follows the guest's CR4. */
+static void test_cpuid_tells_osxsave(void)
+{
+        const struct fake_step step = {.exit = {.kind = VM_EXIT_CPUID}, .rax = 1};
+
+        fake.state.cr4 |= CR4_OSXSAVE;
+        expect_skip(step);
+        CHECK(fake.regs[REG_RCX] >> 27 & 1);
+        fake.state.cr4 &= ~CR4_OSXSAVE;
+        expect_skip(step);
+        CHECK(!(fake.regs[REG_RCX] >> 27 & 1));
+}
+
+static void test_hypercall_answers_in_rax(void)
+{
+        expect_skip((struct fake_step){.exit = {.kind = VM_EXIT_HYPERCALL, .cpl = 0},
+                                       .rax = PERMAFROST_HC_VERSION});
+        CHECK_EQ(fake.regs[REG_RAX], PERMAFROST_ABI_VERSION);
+        expect_skip((struct fake_step){.exit = {.kind = VM_EXIT_HYPERCALL, .cpl = 3},
+                                       .rax = PERMAFROST_HC_VERSION});
+        CHECK_EQ(fake.regs[REG_RAX], -PERMAFROST_EPERM);
+}
+
+/* IN of 1 and 2 bytes keeps the rest of RAX, of 4 bytes clears its upper half. */
+static void test_in_widths(void)
+{
+        expect_skip(io(0x80, 1, true, 0));
+        CHECK_EQ(fake.regs[REG_RAX], 0xff);
+        expect_skip(io(0x80, 1, true, JUNK));
+        CHECK_EQ(fake.regs[REG_RAX], 0x11223344556677ff);
+        expect_skip(io(0x80, 2, true, JUNK));
+        CHECK_EQ(fake.regs[REG_RAX], 0x112233445566ffff);
+        expect_skip(io(0x80, 4, true, JUNK));
+        CHECK_EQ(fake.regs[REG_RAX], 0xffffffff);
+}
+
+static void test_out_reaches_a_device(void)
+{
+        expect_skip(io(UART_SCRATCH, 1, false, JUNK << 8 | 0xa5));
+        expect_skip(io(UART_SCRATCH, 1, true, 0));
+        CHECK_EQ(fake.regs[REG_RAX], 0xa5);
+}
+
+static void test_string_io_ends_the_vm(void)
+{
+        struct fake_step step = io(UART_SCRATCH, 1, false, 0);
+
+        step.exit.io.string = true;
+        CHECK_EQ(play_one(step), VM_CRASHED);
+        CHECK_EQ(fake.skips, 0);
+}
+
+static void test_power_ports(void)
+{
+        CHECK_EQ(play_one(io(PLATFORM_ACPI_PM_PORT + ACPI_PM_RESET, 1, false, 6)), VM_REBOOTED);
+        CHECK_EQ(play_one(io(PLATFORM_ACPI_PM_PORT + ACPI_PM_RESET, 1, false, 5)), VM_POWERED_OFF);
+        CHECK_EQ(fake.skips, 1);
+}
+
+static void test_msrs(void)
+{
+        expect_skip(rdmsr(0x1a0));
+        CHECK_EQ(fake.regs[REG_RAX], 1);
+        CHECK_EQ(fake.regs[REG_RDX], 0);
+        expect_gp(rdmsr(0x12345));
+        CHECK_EQ(fake.regs[REG_RAX], JUNK);
+        CHECK_EQ(fake.regs[REG_RDX], JUNK);
+        expect_gp(wrmsr(0x12345, 0));
+        expect_skip(wrmsr(0x1a0, 1));
+        expect_gp(wrmsr(0x1a0, 1ull << 32 | 1));
+}
+
+static void test_cr8_is_the_task_priority(void)
+{
+        expect_skip(cr8(REG_RAX, true, 9));
+        expect_skip(rdmsr(MSR_TPR));
+        CHECK_EQ(fake.regs[REG_RAX], 0x90);
+        expect_skip(cr8(REG_RAX, false, JUNK));
+        CHECK_EQ(fake.regs[REG_RAX], 9);
+        expect_gp(cr8(REG_RAX, true, 16));
+        expect_gp(cr8(REG_RAX, true, 1ull << 60));
+        CHECK_EQ(play_one(cr8(REG_RSP, true, 0)), VM_CRASHED);
+        expect_skip(cr8(REG_RAX, true, 0));
+}
+
+static void test_halt(void)
+{
+        fake.state.rflags = RFLAGS_FIXED | RFLAGS_IF;
+        expect_skip(plain(VM_EXIT_HALT));
+        CHECK_EQ(fake.halts, 1);
+        fake.state.rflags = RFLAGS_FIXED;
+        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_HALTED);
+        CHECK_EQ(fake.halts, 0);
+}
+
+/* SDM vol. 1 13.3. */
+static void test_xsetbv(void)
+{
+        static const struct {
+                uint64_t xcr0;
+                bool fine;
+        } tries[] = {{1, true},    {3, true},     {7, true},     {0xe7, true},        {0, false},
+                     {2, false},   {5, false},    {0xe3, false}, {0x67, false},       {0xe5, false},
+                     {0xf, false}, {0x10, false}, {0x20, false}, {1ull << 62, false}, {1, true}};
+
+        vm.cpuid.xcr0 = 0xe7;
+        for (size_t i = 0; i < ARRAY_LEN(tries); i++) {
+                struct fake_step step = {.exit = {.kind = VM_EXIT_XSETBV},
+                                         .rax = JUNK << 32 | (uint32_t)tries[i].xcr0,
+                                         .rdx = tries[i].xcr0 >> 32};
+
+                if (tries[i].fine)
+                        expect_skip(step);
+                else
+                        expect_gp(step);
+                CHECK_EQ(fake.xcr0_writes, tries[i].fine);
+                CHECK(!tries[i].fine || fake.xcr0 == tries[i].xcr0);
+                step.rcx = 1;
+                expect_gp(step);
+                CHECK_EQ(fake.xcr0_writes, 0);
+        }
+        vm.cpuid.xcr0 = 3;
+        expect_gp((struct fake_step){.exit = {.kind = VM_EXIT_XSETBV}, .rax = 7});
+}
+
+static void test_interrupt_is_injected(void)
+{
+        const struct fake_step steps[] = {wrmsr(MSR_SVR, 0x1ff), wrmsr(MSR_SELF_IPI, 0x41),
+                                          plain(VM_EXIT_HOST), wrmsr(MSR_X2APIC_EOI, 0)};
+
+        vm.interrupts = 0;
+        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 1);
+        CHECK_EQ(fake.irq, 0x41);
+        CHECK_EQ(vm.interrupts, 1);
+        CHECK(!fake.window);
+        CHECK_EQ(lapic_next_irq(&vm.lapic), -1);
+}
+
+static void test_interrupt_waits_for_its_window(void)
+{
+        const struct fake_step steps[] = {wrmsr(MSR_SELF_IPI, 0x42), plain(VM_EXIT_HOST)};
+        const struct fake_step window = plain(VM_EXIT_IRQ_WINDOW);
+
+        fake.irqs_blocked = true;
+        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 0);
+        CHECK(fake.window);
+        fake.irqs_blocked = false;
+        CHECK_EQ(play_one(window), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 1);
+        CHECK_EQ(fake.irq, 0x42);
+        CHECK(!fake.window);
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+}
+
+/* Two at once: the higher goes first, the other as soon as it may. */
+static void test_interrupts_by_priority(void)
+{
+        const struct fake_step raise[] = {wrmsr(MSR_SELF_IPI, 0x51), wrmsr(MSR_SELF_IPI, 0x61)};
+
+        fake.irqs_blocked = true;
+        CHECK_EQ(play(raise, ARRAY_LEN(raise)), VM_POWERED_OFF);
+        fake.irqs_blocked = false;
+        CHECK_EQ(play_one(plain(VM_EXIT_IRQ_WINDOW)), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 1);
+        CHECK_EQ(fake.irq, 0x61);
+        CHECK_EQ(play_one(wrmsr(MSR_X2APIC_EOI, 0)), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 1);
+        CHECK_EQ(fake.irq, 0x51);
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+}
+
+static void test_timer(void)
+{
+        const uint32_t tsc_deadline_mode = 1u << 18 | 0x33;
+        const struct fake_step arm[] = {wrmsr(MSR_LVT_TIMER, tsc_deadline_mode),
+                                        wrmsr(MSR_IA32_TSC_DEADLINE, UINT64_MAX / 2)};
+        const struct fake_step again = wrmsr(MSR_IA32_TSC_DEADLINE, 1);
+
+        CHECK_EQ(play(arm, ARRAY_LEN(arm)), VM_POWERED_OFF);
+        CHECK_EQ(fake.deadline, UINT64_MAX / 2);
+        CHECK_EQ(fake.irqs, 0);
+        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 0);
+        CHECK_EQ(fake.deadline, UINT64_MAX / 2);
+        vm.lapic.timer_deadline = cpu_rdtsc();
+        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 1);
+        CHECK_EQ(fake.irq, 0x33);
+        CHECK_EQ(fake.deadline, UINT64_MAX);
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+        CHECK_EQ(play_one(again), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 1);
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+}
+
+/* With the real local APIC lent: no injection, and no vector of an exception ever reaches it. */
+static void test_direct_interrupts(void)
+{
+        vm.direct = true;
+        CHECK_EQ(play_one(wrmsr(MSR_SELF_IPI, 0x71)), VM_POWERED_OFF);
+        CHECK_EQ(fake.self_ipis, 1);
+        CHECK_EQ(fake.irq, 0x71);
+        CHECK_EQ(play_one(wrmsr(MSR_SELF_IPI, 0x1f)), VM_POWERED_OFF);
+        CHECK_EQ(fake.self_ipis, 0);
+        CHECK_EQ(fake.irqs, 0);
+        CHECK_EQ(lapic_next_irq(&vm.lapic), -1);
+        expect_skip(wrmsr(MSR_LVT_TIMER, 0x40034));
+        CHECK_EQ(fake.timer_lvt, 0x40034);
+        expect_skip(wrmsr(MSR_LVT_TIMER, 0x40012));
+        CHECK_EQ(fake.timer_lvt, 0x50012);
+        CHECK_EQ(fake.timer_loans, 1);
+        vm.direct = false;
+}
+
+static void test_fetch_outside_memory_ends_the_vm(void)
+{
+        struct fake_step step = plain(VM_EXIT_MEMORY);
+
+        step.exit.memory = (struct vm_exit_memory){.gpa = GPA(1 * TiB), .fetch = true};
+        CHECK_EQ(play_one(step), VM_CRASHED);
+}
+
+int main(void)
+{
+        fake_vm_create(&vm);
+        RUN(test_plain_exits);
+        RUN(test_exits_are_counted_once);
+        RUN(test_cpuid_answers_in_registers);
+        RUN(test_cpuid_tells_osxsave);
+        RUN(test_hypercall_answers_in_rax);
+        RUN(test_in_widths);
+        RUN(test_out_reaches_a_device);
+        RUN(test_string_io_ends_the_vm);
+        RUN(test_power_ports);
+        RUN(test_msrs);
+        RUN(test_cr8_is_the_task_priority);
+        RUN(test_halt);
+        RUN(test_xsetbv);
+        RUN(test_interrupt_is_injected);
+        RUN(test_interrupt_waits_for_its_window);
+        RUN(test_interrupts_by_priority);
+        RUN(test_timer);
+        RUN(test_direct_interrupts);
+        RUN(test_fetch_outside_memory_ends_the_vm);
+        fake_vm_destroy(&vm);
+        return unit_done();
+}
