@@ -24,7 +24,7 @@ uint64_t pf_random(uint64_t *state);
 /* Fills n bytes (a multiple of 8) with the bytes that (seed, stream) determine. */
 void pf_fill(void *p, size_t n, uint64_t seed, uint64_t stream);
 
-/* FNV-1a over n bytes, 64 bits. */
+/* 64 bits over n bytes (a multiple of 8), in the manner of FNV-1a with words for bytes. */
 uint64_t pf_checksum(const void *p, size_t n);
 
 #endif
