@@ -15,7 +15,8 @@ NOWHERE equ 0x8f00000000
         mov cr3, rax
         mov rax, NOWHERE
         mov qword [rax], 1
-        cmp qword [rax], -1             ; as on a bus where nobody answers
+        mov rcx, [rax]
+        cmp rcx, -1                     ; as on a bus where nobody answers
         jne .somewhere
         say "guest: nobody answered"
         hlt
