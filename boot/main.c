@@ -27,19 +27,22 @@ static _Noreturn void finish(void)
         machine_end(config.options.exit);
 }
 
-/* A VM from its first start over all its reboots to its end. */
-static void run_vm(const struct vm_config *vm_config, const struct vm_host *host)
+/* A VM from its first start over all its reboots to its end. Returns whether it ran at all. */
+static bool run_vm(const struct vm_config *vm_config, const struct vm_host *host)
 {
         enum vm_end end;
+        bool ran = false;
 
         do {
                 if (vm_create(&vm, vm_config, host))
-                        return;
+                        return ran;
+                ran = true;
                 end = vm_run(&vm);
                 vm_print_stats(&vm);
                 printk(LOG_INFO, "vm %s: %s", vm_config->name, vm_end_text(end));
                 vm_destroy(&vm);
         } while (end == VM_REBOOTED);
+        return ran;
 }
 
 static void read_config(void)
@@ -58,6 +61,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
 {
         uint64_t entry_tsc = cpu_rdtsc();
         struct vm_host host;
+        bool any = false;
         bool readable = magic == MULTIBOOT2_LOADED_BY &&
                         !multiboot2_parse((const void *)(uintptr_t)mbi, EARLY_LIMIT - mbi, &info);
 
@@ -86,7 +90,9 @@ void boot_main(uint32_t magic, uint32_t mbi)
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
         };
         for (size_t i = 0; i < config.vm_count; i++)
-                if (config.vm[i].startable)
-                        run_vm(&config.vm[i], &host);
+                if (config.vm[i].startable && run_vm(&config.vm[i], &host))
+                        any = true;
+        if (!any)
+                printk(LOG_WARN, "permafrost: no VM was started");
         finish();
 }

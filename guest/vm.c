@@ -1,6 +1,8 @@
 /* Building a VM and taking it apart; contract in vm.h. */
 #include "guest/vm.h"
 
+#include <stdarg.h>
+
 #include "drivers/lapic.h"
 #include "guest/acpi_tables.h"
 #include "guest/console.h"
@@ -8,6 +10,7 @@
 #include "guest/platform.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
+#include "hv/lib/format.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
@@ -16,10 +19,17 @@
 #define BRIDGE_DEVICE      0x0008
 #define LAPIC_TSC_PER_TICK 1u
 
-static int refuse(const struct vm *vm, int err, const char *what)
+/* One line that names the module and the key, and why the VM is not started. */
+static void __attribute__((format(printf, 2, 3))) refuse(const struct vm *vm, const char *fmt, ...)
 {
-        printk(LOG_ERROR, "vm %s: %s (error %d); not started", vm->config->name, what, -err);
-        return err;
+        char text[LINUX_WHY_SIZE + CONFIG_NAME_SIZE];
+        va_list ap;
+
+        va_start(ap, fmt);
+        format_text_v(text, sizeof text, fmt, ap);
+        va_end(ap);
+        printk(LOG_ERROR, "module %u: vm %s: %s; not started", vm->config->module, vm->config->name,
+               text);
 }
 
 /* The largest block order, up to 1 GiB, that fits in size bytes at a gpa. */
@@ -111,8 +121,10 @@ static int check_regions(struct vm *vm)
         struct pool_usage usage;
         uint64_t wanted = 0;
 
-        if (vm->layout.region_count && !vm->host->pool)
-                return refuse(vm, -ENODEV, "nvram: this machine has no usable NVRAM pool");
+        if (vm->layout.region_count && !vm->host->pool) {
+                refuse(vm, "nvram=: this machine has no usable NVRAM pool");
+                return -ENODEV;
+        }
         if (!vm->layout.region_count)
                 return 0;
         for (size_t i = 0; i < vm->layout.region_count; i++) {
@@ -120,8 +132,7 @@ static int check_regions(struct vm *vm)
                 const char *conflict = region_conflict(vm, place);
 
                 if (conflict) {
-                        printk(LOG_ERROR, "vm %s: nvram=%s: the region %s; not started",
-                               vm->config->name, place->name, conflict);
+                        refuse(vm, "nvram=%s: the region %s", place->name, conflict);
                         return -EINVAL;
                 }
                 if (!pool_find(vm->host->pool, place->name))
@@ -129,8 +140,7 @@ static int check_regions(struct vm *vm)
         }
         usage = pool_usage(vm->host->pool);
         if (wanted / PAGE_2M > usage.free) {
-                printk(LOG_ERROR, "vm %s: nvram: %lu MiB wanted, %lu MiB free; not started",
-                       vm->config->name, wanted / MiB, usage.free * 2);
+                refuse(vm, "nvram=: %lu MiB wanted, %lu MiB free", wanted / MiB, usage.free * 2);
                 return -ENOSPC;
         }
         return 0;
@@ -152,9 +162,8 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
         if (!err)
                 err = pool_attach(region, vm->config->name, POOL_READ_WRITE);
         if (err) {
-                printk(LOG_ERROR, "vm %s: nvram=%s: %s (error %d); not started", vm->config->name,
-                       place->name, err == -EBUSY ? "attached elsewhere" : "no room in the pool",
-                       -err);
+                refuse(vm, "nvram=%s: %s (error %d)", place->name,
+                       err == -EBUSY ? "attached elsewhere" : "no room in the pool", -err);
                 return err;
         }
         vm->region[vm->regions++] = region;
@@ -238,16 +247,19 @@ static int load(struct vm *vm)
         int err = linux_boot_load(&image, &vm->layout, &vm->mem, &entry, why);
 
         if (err) {
-                printk(LOG_ERROR, "vm %s: module %u (kernel): %s; not started", c->name, c->module,
-                       why);
+                refuse(vm, "kernel: %s", why);
                 return err;
         }
         err = acpi_tables_write(&vm->mem, c->vcpus);
-        if (err)
-                return refuse(vm, err, "the ACPI tables do not fit");
+        if (err) {
+                refuse(vm, "the ACPI tables do not fit (error %d)", -err);
+                return err;
+        }
         err = virt->vcpu_create(&vm->vcpu, vm->second_level.root, vm->host->dram);
-        if (err)
-                return refuse(vm, err, "no memory for the vCPU");
+        if (err) {
+                refuse(vm, "no memory for the vCPU (error %d)", -err);
+                return err;
+        }
         vm->has_vcpu = true;
         vm->direct = virt_caps.direct_interrupts && vm->host->direct_interrupts;
         if (vm->direct)
@@ -261,28 +273,33 @@ static int build(struct vm *vm)
 {
         int err = layout_compute(vm->config, vm->host->address_bits, &vm->layout);
 
-        if (err)
-                return refuse(vm, err, "mem, nvram: more than the CPU can address");
+        if (err) {
+                refuse(vm, "mem=, nvram=: more than the CPU can address (error %d)", -err);
+                return err;
+        }
         err = check_regions(vm);
         if (err)
                 return err;
         err = paging_init(&vm->second_level, virt->second_level, virt_caps.page_max,
                           &paging_dram_ops, vm->host->dram);
-        if (err)
-                return refuse(vm, err, "no memory for page tables");
+        if (err) {
+                refuse(vm, "no memory for page tables (error %d)", -err);
+                return err;
+        }
         vm->has_tables = true;
         err = add_ram(vm);
         if (err) {
-                printk(LOG_ERROR, "vm %s: mem=%luM: only %lu MiB of DRAM are free; not started",
-                       vm->config->name, vm->config->mem / MiB,
+                refuse(vm, "mem=%luM: only %lu MiB of DRAM are free", vm->config->mem / MiB,
                        dram_free_bytes(vm->host->dram) / MiB);
                 return err;
         }
         err = kvmclock_init(&vm->clock, vm->host->tsc_khz, vm->host->wall_tsc, vm->host->wall_sec);
         if (!err)
                 err = add_devices(vm);
-        if (err)
-                return refuse(vm, err, "the virtual platform does not fit together");
+        if (err) {
+                refuse(vm, "the virtual platform does not fit together (error %d)", -err);
+                return err;
+        }
         cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps);
         err = load(vm);
         for (size_t i = 0; !err && i < vm->layout.region_count; i++)
