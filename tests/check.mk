@@ -2,7 +2,7 @@
 
 CHECK_C := $(sort $(wildcard $(foreach d,boot guest guest/linux mm drivers hv hv/lib hv/vmx tests/unit tests/machine,$(d)/*.c)))
 CHECK_H := $(sort $(wildcard $(foreach d,boot guest guest/linux mm drivers hv hv/lib hv/vmx tests/unit,$(d)/*.h)))
-CHECK_ASM := $(sort $(wildcard boot/*.asm hv/*.asm hv/vmx/*.asm tests/firmware/*.asm tests/guests/*.asm))
+CHECK_ASM := $(sort $(wildcard boot/*.asm hv/*.asm hv/vmx/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
 CHECK_PY := $(sort $(wildcard tests/*.py tests/*/*.py))
 CHECK_JOBS ?= 2
 
