@@ -279,8 +279,10 @@ void fake_vm_destroy(struct vm *vm)
 
 enum vm_end fake_play(struct vm *vm, const struct fake_step *steps, size_t count)
 {
-        fake = (struct fake_virt){
-            .state = fake.state, .irqs_blocked = fake.irqs_blocked, .vcpus = fake.vcpus};
+        fake = (struct fake_virt){.state = fake.state,
+                                  .irqs_blocked = fake.irqs_blocked,
+                                  .window = fake.window,
+                                  .vcpus = fake.vcpus};
         script = steps;
         script_left = count;
         powering_off = false;

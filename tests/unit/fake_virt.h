@@ -20,13 +20,13 @@ struct fake_step {
 struct fake_virt {
         struct vcpu_state state; /* what get_state tells */
         bool irqs_blocked;       /* what can_take_irq tells, negated */
+        bool window;             /* asked for by want_irq_window */
         unsigned skips, halts;
         unsigned advanced; /* bytes */
         unsigned exceptions;
         uint8_t exception; /* the last */
         unsigned irqs;
         uint8_t irq; /* the last */
-        bool window;
         uint64_t deadline;
         unsigned xcr0_writes;
         uint64_t xcr0;

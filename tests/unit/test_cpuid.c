@@ -91,6 +91,9 @@ static void test_hidden_features(void)
         CHECK(is_zero(ask(claims_all, 0x16, 0, 0)));
         r = ask(claims_all, 0x80000001, 0, 0);
         CHECK_EQ(r.ecx & (1u << 2), 0); /* SVM */
+        r = ask(claims_all, 0x80000008, 0, 0);
+        CHECK_EQ(r.eax, ALL);       /* the sizes of addresses */
+        CHECK_EQ(r.ebx | r.ecx, 0); /* features, and how many cores */
 }
 
 static void test_what_permafrost_gives(void)
@@ -99,9 +102,10 @@ static void test_what_permafrost_gives(void)
 
         cpuid_policy_init(&policy, claims_little, &all_caps);
         r = ask(claims_little, 1, 0, 0);
-        CHECK(r.ecx >> 21 & 1); /* x2APIC */
-        CHECK(r.ecx >> 24 & 1); /* TSC deadline */
-        CHECK(r.ecx >> 31 & 1); /* a hypervisor is present */
+        CHECK(r.ecx >> 21 & 1);                       /* x2APIC */
+        CHECK(r.ecx >> 24 & 1);                       /* TSC deadline */
+        CHECK(r.ecx >> 31 & 1);                       /* a hypervisor is present */
+        CHECK_EQ(ask(claims_little, 6, 0, 0).eax, 4); /* ARAT */
         r = ask(claims_little, PERMAFROST_CPUID_BASE, 0, 0);
         CHECK(memcmp(&r.ebx, PERMAFROST_SIGNATURE, 12) == 0);
         CHECK_EQ(r.eax, PERMAFROST_CPUID_BASE);

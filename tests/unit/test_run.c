@@ -278,14 +278,24 @@ static void test_interrupts_by_priority(void)
 
         fake.irqs_blocked = true;
         CHECK_EQ(play(raise, ARRAY_LEN(raise)), VM_POWERED_OFF);
+        CHECK(fake.window);
         fake.irqs_blocked = false;
-        CHECK_EQ(play_one(plain(VM_EXIT_IRQ_WINDOW)), VM_POWERED_OFF);
+        CHECK_EQ(play_one(plain(VM_EXIT_HOST)), VM_POWERED_OFF);
         CHECK_EQ(fake.irqs, 1);
         CHECK_EQ(fake.irq, 0x61);
+        CHECK(!fake.window); /* the other is not let through by the first one's priority */
         CHECK_EQ(play_one(wrmsr(MSR_X2APIC_EOI, 0)), VM_POWERED_OFF);
         CHECK_EQ(fake.irqs, 1);
         CHECK_EQ(fake.irq, 0x51);
         expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+}
+
+static void test_window_without_interrupt_is_closed(void)
+{
+        fake.window = true;
+        CHECK_EQ(play_one(plain(VM_EXIT_IRQ_WINDOW)), VM_POWERED_OFF);
+        CHECK(!fake.window);
+        CHECK_EQ(fake.irqs, 0);
 }
 
 static void test_timer(void)
@@ -358,6 +368,7 @@ int main(void)
         RUN(test_interrupt_is_injected);
         RUN(test_interrupt_waits_for_its_window);
         RUN(test_interrupts_by_priority);
+        RUN(test_window_without_interrupt_is_closed);
         RUN(test_timer);
         RUN(test_direct_interrupts);
         RUN(test_fetch_outside_memory_ends_the_vm);
