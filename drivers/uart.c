@@ -148,8 +148,11 @@ void uart_write_text(struct uart *u, const char *text, size_t n)
                 while (line < n && text[line] != '\n')
                         line++;
                 uart_write(u, text, line);
+                if (line)
+                        u->after_cr = text[line - 1] == '\r';
                 if (line < n) {
-                        uart_write(u, "\r\n", 2);
+                        uart_write(u, u->after_cr ? "\n" : "\r\n", u->after_cr ? 1 : 2);
+                        u->after_cr = false;
                         line++;
                 }
                 text += line;

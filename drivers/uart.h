@@ -9,6 +9,7 @@
 struct uart {
         uint16_t port;      /* base I/O port; 0 when the port is absent */
         uint8_t fifo_depth; /* bytes the transmitter takes at once: 16, or 1 without a FIFO */
+        bool after_cr;      /* the last text byte was a carriage return */
         bool stuck;         /* the transmitter stopped draining: do not wait for it at each byte */
 };
 
@@ -30,7 +31,7 @@ must_check int uart_init(struct uart *u, uint16_t port);
  */
 void uart_write(struct uart *u, const char *data, size_t n);
 
-/* Send text: as uart_write with every \n sent as \r\n. */
+/* Send text: as uart_write with every \n sent as \r\n, unless the text has the \r already. */
 void uart_write_text(struct uart *u, const char *text, size_t n);
 
 /* The next received byte (0 to 255), or -1 when there is none. Never waits. */

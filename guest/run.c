@@ -99,23 +99,12 @@ static void answer_cpuid(struct vm *vm, const struct cpuid_regs *answer)
         r[REG_RDX] = answer->edx;
 }
 
-/* Leaf 1: the only one that tells something of the guest's own control registers. */
-static void exit_cpuid(struct vm *vm)
-{
-        struct cpuid_regs answer;
-        struct vcpu_state s;
-
-        virt->get_state(&vm->vcpu, &s);
-        answer = cpuid_policy_slow(&vm->cpuid, cpu_cpuid, 1, 0, s.cr4);
-        answer_cpuid(vm, &answer);
-        virt->skip(&vm->vcpu);
-}
-
 /* Apart, so that the common leaves save no registers for it. */
 __attribute__((noinline)) static void answer_dynamic_cpuid(struct vm *vm, uint32_t leaf)
 {
         const struct cpuid_regs answer =
-            cpuid_policy_slow(&vm->cpuid, cpu_cpuid, leaf, (uint32_t)vm->vcpu.regs[REG_RCX], 0);
+            cpuid_policy_slow(&vm->cpuid, cpu_cpuid, leaf, (uint32_t)vm->vcpu.regs[REG_RCX],
+                              virt->get_cr4(&vm->vcpu));
 
         answer_cpuid(vm, &answer);
 }
@@ -127,8 +116,6 @@ static bool fast_cpuid(struct vcpu *vcpu)
         uint32_t leaf = (uint32_t)vcpu->regs[REG_RAX];
         const struct cpuid_regs *answer = cpuid_policy_fast(&vm->cpuid, leaf);
 
-        if (leaf == 1)
-                return false;
         vm->exits[VM_EXIT_CPUID]++;
         if (answer)
                 answer_cpuid(vm, answer);
@@ -146,7 +133,21 @@ static bool fast_hypercall(struct vcpu *vcpu, unsigned cpl)
         return true;
 }
 
-static const struct vcpu_fast fast_exits = {fast_cpuid, fast_hypercall};
+/* What cannot be read becomes an exit like others, which injects the exception. */
+static bool fast_msr_read(struct vcpu *vcpu)
+{
+        struct vm *vm = (struct vm *)vcpu;
+        uint64_t value;
+
+        if (msr_read(vm, (uint32_t)vcpu->regs[REG_RCX], &value, cpu_rdtsc()))
+                return false;
+        vm->exits[VM_EXIT_MSR_READ]++;
+        vcpu->regs[REG_RAX] = (uint32_t)value;
+        vcpu->regs[REG_RDX] = value >> 32;
+        return true;
+}
+
+static const struct vcpu_fast fast_exits = {fast_cpuid, fast_hypercall, fast_msr_read};
 
 static void exit_io(struct vm *vm, const struct vm_exit_io *io)
 {
@@ -166,28 +167,23 @@ static void exit_io(struct vm *vm, const struct vm_exit_io *io)
         virt->skip(&vm->vcpu);
 }
 
+/* Reads come here only when they are refused: fast_msr_read serves the others. */
 static void exit_msr(struct vm *vm, bool write)
 {
-        uint64_t *r = vm->vcpu.regs;
+        const uint64_t *r = vm->vcpu.regs;
         uint32_t msr = (uint32_t)r[REG_RCX];
-        uint64_t now = cpu_rdtsc();
         uint64_t value = r[REG_RDX] << 32 | (uint32_t)r[REG_RAX];
-        int err = write ? msr_write(vm, msr, value, now) : msr_read(vm, msr, &value, now);
 
-        if (err) {
+        if (!write || msr_write(vm, msr, value, cpu_rdtsc())) {
                 printk(LOG_DEBUG, "vm %s: %s of MSR 0x%x refused", vm->config->name,
                        write ? "write" : "read", msr);
                 virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
                 return;
         }
-        if (write && vm->direct) {
+        if (vm->direct)
                 lend_timer(vm);
-        } else if (write) {
+        else
                 virt->set_deadline(&vm->vcpu, lapic_deadline(&vm->lapic));
-        } else {
-                r[REG_RAX] = (uint32_t)value;
-                r[REG_RDX] = value >> 32;
-        }
         virt->skip(&vm->vcpu);
 }
 
@@ -256,13 +252,10 @@ static void exit_unexpected(struct vm *vm, const struct vm_exit *exit)
         crash(vm, "stopped at an exit that is not handled");
 }
 
-/* Hypercalls never come here: fast_hypercall answers them all. */
+/* CPUID and hypercalls never come here: the fast handlers answer them all. */
 static void handle(struct vm *vm, const struct vm_exit *exit)
 {
         switch (exit->kind) {
-        case VM_EXIT_CPUID:
-                exit_cpuid(vm);
-                break;
         case VM_EXIT_IO:
                 exit_io(vm, &exit->io);
                 break;
@@ -320,9 +313,8 @@ enum vm_end vm_run(struct vm *vm)
 
         vm->end = VM_RUNNING;
         vm->vcpu.fast = &fast_exits;
+        printk(LOG_INFO, "vm %s: starts", vm->config->name);
         vm->start_tsc = cpu_rdtsc();
-        printk(LOG_INFO, "vm %s: starts at TSC %lu, %lu after the loader's jump", vm->config->name,
-               vm->start_tsc, vm->start_tsc - vm->host->entry_tsc);
         while (vm->end == VM_RUNNING) {
                 offer_interrupt(vm);
                 virt->run(&vm->vcpu, &exit);
@@ -343,6 +335,8 @@ void vm_print_stats(const struct vm *vm)
 
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
                 total += vm->exits[k];
+        printk(LOG_INFO, "vm %s: started at TSC %lu, %lu after the loader's jump", vm->config->name,
+               vm->start_tsc, vm->start_tsc - vm->host->entry_tsc);
         printk(LOG_INFO, "vm %s: %lu exits, %lu interrupts injected", vm->config->name, total,
                vm->interrupts);
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)

@@ -287,10 +287,14 @@ static int build(struct vm *vm)
                 return err;
         }
         vm->has_tables = true;
-        err = add_ram(vm);
-        if (err) {
+        if (vm->config->mem > dram_free_bytes(vm->host->dram)) {
                 refuse(vm, "mem=%luM: only %lu MiB of DRAM are free", vm->config->mem / MiB,
                        dram_free_bytes(vm->host->dram) / MiB);
+                return -ENOMEM;
+        }
+        err = add_ram(vm);
+        if (err) {
+                refuse(vm, "mem=%luM: the free DRAM is too scattered", vm->config->mem / MiB);
                 return err;
         }
         err = kvmclock_init(&vm->clock, vm->host->tsc_khz, vm->host->wall_tsc, vm->host->wall_sec);

@@ -136,12 +136,6 @@ void trap_set_nmi(trap_irq_fn fn)
         nmi_handler = fn;
 }
 
-void trap_dispatch_nmi(void)
-{
-        if (nmi_handler)
-                nmi_handler();
-}
-
 void trap_dispatch_irq(uint8_t vector)
 {
         if (irq_handlers[vector])
@@ -170,7 +164,8 @@ void trap_handle(struct trap_frame *frame)
                 return;
         }
         if (frame->vector == VECTOR_NMI) {
-                trap_dispatch_nmi();
+                if (nmi_handler)
+                        nmi_handler();
                 return;
         }
         print_frame(frame);

@@ -41,9 +41,6 @@ void trap_set_irq(uint8_t vector, trap_irq_fn fn);
 /* Call fn at every NMI, whatever it interrupts: it may only set flags and call virt->kick. */
 void trap_set_nmi(trap_irq_fn fn);
 
-/* Run the handler of an NMI that was taken from a VM exit. */
-void trap_dispatch_nmi(void);
-
 /* Run the handler of an interrupt that was taken from a VM exit (acknowledged by the CPU). */
 void trap_dispatch_irq(uint8_t vector);
 

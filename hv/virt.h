@@ -113,11 +113,12 @@ struct vcpu;
  * Exits that policy can answer from the vCPU's registers alone, without leaving run: the most
  * frequent ones cost only the round trip. A handler returns whether it has answered; then the
  * instruction is stepped over and the guest goes on. If not, run returns the exit as always. It may
- * not call virt nor make an interrupt pending.
+ * not make an interrupt pending, and of virt it may call get_cr4 only.
  */
 struct vcpu_fast {
         bool (*cpuid)(struct vcpu *vcpu);
         bool (*hypercall)(struct vcpu *vcpu, unsigned cpl);
+        bool (*msr_read)(struct vcpu *vcpu);
 };
 
 struct vcpu {
@@ -155,6 +156,7 @@ struct virt_ops {
         must_check int (*vcpu_create)(struct vcpu *vcpu, hpa_t root, struct dram *dram);
         void (*vcpu_destroy)(struct vcpu *vcpu);
 
+        uint64_t (*get_cr4)(struct vcpu *vcpu);
         void (*get_state)(struct vcpu *vcpu, struct vcpu_state *state);
         void (*set_state)(struct vcpu *vcpu, const struct vcpu_state *state);
 

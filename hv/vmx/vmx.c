@@ -199,6 +199,7 @@ const struct virt_ops vmx_ops = {
     .cpu_disable = vmx_cpu_disable,
     .vcpu_create = vmx_vcpu_create,
     .vcpu_destroy = vmx_vcpu_destroy,
+    .get_cr4 = vmx_get_cr4,
     .get_state = vmx_get_state,
     .set_state = vmx_set_state,
     .set_xcr0 = vmx_set_xcr0,

@@ -61,6 +61,7 @@ static inline void vmx_make_current(struct vmx_vcpu *v)
 void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root, uint16_t vpid);
 
 /* The entries of vmx_ops that stand in other files. */
+uint64_t vmx_get_cr4(struct vcpu *vcpu);
 void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *state);
 void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *state);
 void vmx_run(struct vcpu *vcpu, struct vm_exit *exit);

@@ -198,7 +198,8 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
 
         exit->kind = VM_EXIT_HOST;
         if (INTR_TYPE(info) == INTR_NMI) {
-                trap_dispatch_nmi();
+                /* Through the IDT, for its IRET: until then no further NMI comes (27.5.5). */
+                __asm__ volatile("int %0" : : "i"(VECTOR_NMI));
                 redeliver();
         } else if (vector == VECTOR_MC) {
                 panic("machine check while a guest ran");
@@ -310,6 +311,8 @@ uint64_t vmx_exit_fast(struct vcpu *vcpu)
                 done = vcpu->fast->cpuid(vcpu);
         else if (reason == REASON_VMCALL)
                 done = vcpu->fast->hypercall(vcpu, guest_cpl());
+        else if (reason == REASON_RDMSR)
+                done = vcpu->fast->msr_read(vcpu);
         if (done)
                 step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
         return done;

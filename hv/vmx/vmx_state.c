@@ -163,6 +163,12 @@ static enum vmcs_field segment_field(enum vmcs_field first, unsigned segment)
         return (enum vmcs_field)((unsigned)first + segment * VMCS_SEGMENT_STEP);
 }
 
+uint64_t vmx_get_cr4(struct vcpu *vcpu)
+{
+        vmx_make_current(vcpu->arch);
+        return vmx_read(VMCS_GUEST_CR4) & VMX_GUEST_CR4_ALLOWED;
+}
+
 void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *s)
 {
         uint64_t cr0, cr4;

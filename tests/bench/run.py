@@ -67,7 +67,7 @@ def read_exits(log):
 
 
 def read_debian(log):
-    start = find(r"^vm db: starts at TSC (\d+), (\d+) after the loader's jump\r*$", log)
+    start = find(r"^vm db: started at TSC (\d+), (\d+) after the loader's jump\r*$", log)
     init = find(r"^PF-BENCH: init-tsc (\d+)\r*$", log)
     values = {
         "boot": int(init[1]) - int(start[1]),

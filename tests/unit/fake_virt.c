@@ -39,10 +39,22 @@ static void destroy(struct vcpu *vcpu)
         fake.vcpus--;
 }
 
+static uint64_t get_cr4(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        return fake.state.cr4;
+}
+
 static void get_state(struct vcpu *vcpu, struct vcpu_state *state)
 {
         (void)vcpu;
         *state = fake.state;
+}
+
+static uint64_t get_cr4(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        return fake.state.cr4;
 }
 
 static void set_state(struct vcpu *vcpu, const struct vcpu_state *state)
@@ -74,6 +86,8 @@ static void power_off(struct vcpu *vcpu, struct vm_exit *exit)
 static bool answered(struct vcpu *vcpu, const struct vm_exit *exit)
 {
         if (exit->kind == VM_EXIT_CPUID && vcpu->fast->cpuid(vcpu))
+                return true;
+        if (exit->kind == VM_EXIT_MSR_READ && vcpu->fast->msr_read(vcpu))
                 return true;
         return exit->kind == VM_EXIT_HYPERCALL && vcpu->fast->hypercall(vcpu, exit->cpl);
 }
@@ -165,6 +179,8 @@ static const struct virt_ops fake_ops = {
     .second_level = &paging_ept,
     .vcpu_create = create,
     .vcpu_destroy = destroy,
+    .get_cr4 = get_cr4,
+    .get_cr4 = get_cr4,
     .get_state = get_state,
     .set_state = set_state,
     .set_xcr0 = set_xcr0,

@@ -100,8 +100,10 @@ static void test_exits_are_counted_once(void)
         CHECK_EQ(vm.exits[VM_EXIT_CACHE], 2);
         CHECK_EQ(vm.exits[VM_EXIT_CPUID], 2);
         CHECK_EQ(vm.exits[VM_EXIT_HYPERCALL], 1);
+        CHECK_EQ(vm.exits[VM_EXIT_MSR_READ], 2);
         CHECK_EQ(vm.exits[VM_EXIT_IO], 1);
-        CHECK_EQ(fake.skips, 5);
+        CHECK_EQ(fake.skips, 6);
+        CHECK_EQ(fake.exceptions, 1);
 }
 
 static void test_cpuid_answers_in_registers(void)
