@@ -39,12 +39,6 @@ static void destroy(struct vcpu *vcpu)
         fake.vcpus--;
 }
 
-static uint64_t get_cr4(struct vcpu *vcpu)
-{
-        (void)vcpu;
-        return fake.state.cr4;
-}
-
 static void get_state(struct vcpu *vcpu, struct vcpu_state *state)
 {
         (void)vcpu;
@@ -179,7 +173,6 @@ static const struct virt_ops fake_ops = {
     .second_level = &paging_ept,
     .vcpu_create = create,
     .vcpu_destroy = destroy,
-    .get_cr4 = get_cr4,
     .get_cr4 = get_cr4,
     .get_state = get_state,
     .set_state = set_state,
