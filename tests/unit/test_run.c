@@ -93,6 +93,8 @@ static void test_exits_are_counted_once(void)
                                           plain(VM_EXIT_CPUID),
                                           {.exit = {.kind = VM_EXIT_CPUID}, .rax = 1},
                                           plain(VM_EXIT_HYPERCALL),
+                                          rdmsr(0x1a0),
+                                          rdmsr(0x12345),
                                           plain(VM_EXIT_CACHE)};
 
         memset(vm.exits, 0, sizeof vm.exits);
