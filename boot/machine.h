@@ -18,7 +18,8 @@ struct machine {
         struct acpi_fadt fadt;
         struct acpi_madt madt;
         bool has_fadt, has_madt;
-        struct framebuffer fb; /* base 0: none */
+        bool direct_interrupts; /* the local APIC can be lent to a guest */
+        struct framebuffer fb;  /* base 0: none */
         struct memmap map;
         struct dram dram;
         struct pool pool;

@@ -86,7 +86,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
             .wall_tsc = machine.wall_tsc,
             .wall_sec = machine.wall_sec,
             .entry_tsc = entry_tsc,
-            .direct_interrupts = true, /* one VM at a time, on one CPU */
+            .direct_interrupts = machine.direct_interrupts, /* each VM has the CPU to itself */
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
         };
         for (size_t i = 0; i < config.vm_count; i++)

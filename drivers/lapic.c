@@ -25,9 +25,15 @@ enum lapic_register {
         REG_SELF_IPI = 0x3f, /* x2APIC only */
 };
 
-#define X2APIC_MSR        0x800
-#define CPUID_ECX_X2APIC  (1u << 21)
-#define LVT_MASKED        (1u << 16)
+#define X2APIC_MSR       0x800
+#define CPUID_ECX_X2APIC (1u << 21)
+#define LVT_MASKED       (1u << 16)
+#define LVT_TSC_DEADLINE (1u << 18)
+
+/* far beyond the time that the looks take, even where a hypervisor below serves them */
+#define DEADLINE_TEST_TICKS 100000000ull
+#define DEADLINE_TEST_LOOKS 8
+
 #define SPURIOUS_ENABLE   (1u << 8)
 #define ICR_SELF          (1u << 18)
 #define ICR_ASSERT        (1u << 14)
@@ -144,6 +150,19 @@ void host_lapic_take_back(void)
                 cpu_pause();
                 cpu_cli();
         }
+}
+
+bool host_lapic_keeps_deadlines(uint8_t vector)
+{
+        uint64_t deadline = cpu_rdtsc() + DEADLINE_TEST_TICKS;
+        bool early = false;
+
+        reg_write(REG_LVT_TIMER, LVT_TSC_DEADLINE | vector);
+        cpu_wrmsr(MSR_TSC_DEADLINE, deadline);
+        for (unsigned i = 0; i < DEADLINE_TEST_LOOKS && !early; i++)
+                early = any_vector(REG_IRR) && cpu_rdtsc() < deadline;
+        host_lapic_take_back();
+        return !early;
 }
 
 bool host_lapic_is_x2apic(void)

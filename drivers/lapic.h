@@ -33,5 +33,11 @@ void host_lapic_send_self(uint8_t vector);
 void host_lapic_lend_timer(uint32_t lvt);
 void host_lapic_take_back(void);
 
+/*
+ * Whether the timer keeps TSC deadlines (x2APIC mode only): some machines fire at once, Bochs 2.7
+ * after a reset. Call with interrupts off; vector, at least 32, must be acknowledged by the host.
+ */
+bool host_lapic_keeps_deadlines(uint8_t vector);
+
 /* Is the local APIC in x2APIC mode (registers are MSRs)? */
 bool host_lapic_is_x2apic(void);
