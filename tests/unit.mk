@@ -21,7 +21,13 @@ build/unit/%: build/hosted/tests/unit/%.o build/hosted/libhosted.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(HOSTED_CFLAGS) $^ -o $@
 
-unit: $(UNIT_TESTS)
+.PHONY: unit-programs
+unit-programs: $(UNIT_TESTS)
+	@:
+
+# Two jobs, unless make was told a number.
+unit:
+	$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j2) unit-programs
 	$(Q)tests/unit/run.sh $(UNIT_TESTS)
 
 .PRECIOUS: build/hosted/%.o
