@@ -50,7 +50,6 @@ METRICS = (
     Metric("in-sleep-status", "IN from a device's port, CPL 0"),
     Metric("nothing", "the same loop around nothing"),
     Metric("boot", "Debian, VM start to /init", 1_538_000_000, 1_520_000_000, 1_537_999_999, 1_419_000_000),
-    Metric("boot-log-bytes", "- bytes logged in that span"),
     Metric("entry", "hypervisor entry to first guest instruction"),
     Metric("entry-log-bytes", "- bytes logged in that span"),
     Metric("exits", "exits, VM start to idle user space", 17_844, 110_885, 8_922, 1_999),

@@ -71,10 +71,8 @@ def read_debian(log):
     init = find(r"^PF-BENCH: init-tsc (\d+)\r*$", log)
     values = {
         "boot": int(init[1]) - int(start[1]),
-        # The line that tells the start is printed after it.
-        "boot-log-bytes": init.start() - start.start(),
         "entry": int(start[2]),
-        "entry-log-bytes": start.start(),
+        "entry-log-bytes": find(r"^vm db: starts\r*$", log).start(),
         "exits": int(find(r"^vm db: (\d+) exits,", log)[1]),
         "large-pages": large_percent(log),
     }
