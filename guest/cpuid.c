@@ -14,7 +14,6 @@
 #define L1_ECX_X2APIC     BIT(21)
 #define L1_ECX_DEADLINE   BIT(24)
 #define L1_ECX_XSAVE      BIT(26)
-#define L1_ECX_OSXSAVE    BIT(27)
 #define L1_ECX_HYPERVISOR BIT(31)
 #define L1_EDX_PASS                                                                                \
         (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) |          \
@@ -146,14 +145,12 @@ static struct cpuid_regs hypervisor_leaf(uint32_t leaf)
 }
 
 static struct cpuid_regs dynamic_leaf(const struct cpuid_policy *p, cpuid_fn native, uint32_t leaf,
-                                      uint32_t subleaf, uint64_t cr4)
+                                      uint32_t subleaf)
 {
         struct cpuid_regs r = p->basic[leaf];
 
         switch (leaf) {
         case 1:
-                if (cr4 & CR4_OSXSAVE)
-                        r.ecx |= L1_ECX_OSXSAVE;
                 return r;
         case LEAF_CACHE:
                 r = native(LEAF_CACHE, subleaf);
@@ -171,10 +168,10 @@ static struct cpuid_regs dynamic_leaf(const struct cpuid_policy *p, cpuid_fn nat
 }
 
 struct cpuid_regs cpuid_policy_slow(const struct cpuid_policy *p, cpuid_fn native, uint32_t leaf,
-                                    uint32_t subleaf, uint64_t cr4)
+                                    uint32_t subleaf)
 {
         if (leaf <= CPUID_BASIC_MAX)
-                return p->dynamic >> leaf & 1 ? dynamic_leaf(p, native, leaf, subleaf, cr4)
+                return p->dynamic >> leaf & 1 ? dynamic_leaf(p, native, leaf, subleaf)
                                               : p->basic[leaf];
         if (leaf >= 0x80000000 && leaf <= CPUID_EXTENDED_MAX)
                 return p->extended[leaf & 0xff];

@@ -102,10 +102,16 @@ static void answer_cpuid(struct vm *vm, const struct cpuid_regs *answer)
 /* Apart, so that the common leaves save no registers for it. */
 __attribute__((noinline)) static void answer_dynamic_cpuid(struct vm *vm, uint32_t leaf)
 {
-        const struct cpuid_regs answer =
-            cpuid_policy_slow(&vm->cpuid, cpu_cpuid, leaf, (uint32_t)vm->vcpu.regs[REG_RCX],
-                              virt->get_cr4(&vm->vcpu));
+        uint64_t *r = vm->vcpu.regs;
+        struct cpuid_regs answer;
 
+        if (leaf == 1) {
+                answer_cpuid(vm, &vm->cpuid.basic[1]);
+                if (virt->get_cr4(&vm->vcpu) & CR4_OSXSAVE)
+                        r[REG_RCX] |= CPUID_1_ECX_OSXSAVE;
+                return;
+        }
+        answer = cpuid_policy_slow(&vm->cpuid, cpu_cpuid, leaf, (uint32_t)r[REG_RCX]);
         answer_cpuid(vm, &answer);
 }
 
@@ -133,17 +139,24 @@ static bool fast_hypercall(struct vcpu *vcpu, unsigned cpl)
         return true;
 }
 
-/* What cannot be read becomes an exit like others, which injects the exception. */
+static void answer_msr_read(struct vm *vm, uint64_t value)
+{
+        vm->vcpu.regs[REG_RAX] = (uint32_t)value;
+        vm->vcpu.regs[REG_RDX] = value >> 32;
+}
+
+/* What is refused goes the long way, to get its exception; and the timer may raise its interrupt.
+ */
 static bool fast_msr_read(struct vcpu *vcpu)
 {
         struct vm *vm = (struct vm *)vcpu;
+        uint32_t msr = (uint32_t)vcpu->regs[REG_RCX];
         uint64_t value;
 
-        if (msr_read(vm, (uint32_t)vcpu->regs[REG_RCX], &value, cpu_rdtsc()))
+        if (msr == MSR_IA32_TSC_DEADLINE || msr_read(vm, msr, &value, cpu_rdtsc()))
                 return false;
         vm->exits[VM_EXIT_MSR_READ]++;
-        vcpu->regs[REG_RAX] = (uint32_t)value;
-        vcpu->regs[REG_RDX] = value >> 32;
+        answer_msr_read(vm, value);
         return true;
 }
 
@@ -167,22 +180,25 @@ static void exit_io(struct vm *vm, const struct vm_exit_io *io)
         virt->skip(&vm->vcpu);
 }
 
-/* Reads come here only when they are refused: fast_msr_read serves the others. */
 static void exit_msr(struct vm *vm, bool write)
 {
         const uint64_t *r = vm->vcpu.regs;
         uint32_t msr = (uint32_t)r[REG_RCX];
         uint64_t value = r[REG_RDX] << 32 | (uint32_t)r[REG_RAX];
+        int err =
+            write ? msr_write(vm, msr, value, cpu_rdtsc()) : msr_read(vm, msr, &value, cpu_rdtsc());
 
-        if (!write || msr_write(vm, msr, value, cpu_rdtsc())) {
+        if (err) {
                 printk(LOG_DEBUG, "vm %s: %s of MSR 0x%x refused", vm->config->name,
                        write ? "write" : "read", msr);
                 virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
                 return;
         }
-        if (vm->direct)
+        if (!write)
+                answer_msr_read(vm, value);
+        else if (vm->direct)
                 lend_timer(vm);
-        else
+        if (!vm->direct)
                 virt->set_deadline(&vm->vcpu, lapic_deadline(&vm->lapic));
         virt->skip(&vm->vcpu);
 }

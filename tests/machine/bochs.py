@@ -17,7 +17,7 @@ vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
 {rom}pci: enabled=1, chipset=i440fx
 ata0-master: type=cdrom, path={iso}, status=inserted
 boot: cdrom
-com1: enabled=1, mode=socket-client, dev=localhost:{port}
+com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
 clock: sync=none
 log: bochs.log
 panic: action=fatal
