@@ -139,6 +139,20 @@ static bool is_zero(const uint8_t *p, uint64_t len)
         return true;
 }
 
+/*
+ * Whether nobody has put anything there: the metadata's place whole, and the first page of every
+ * data granule (reading all of a large range would take minutes).
+ */
+static bool is_blank(const struct pool_member *member)
+{
+        if (!is_zero(member->base, member->metadata * POOL_GRANULE))
+                return false;
+        for (uint64_t g = member->metadata; g < member->granules; g++)
+                if (!is_zero(member->base + g * POOL_GRANULE, PAGE_4K))
+                        return false;
+        return true;
+}
+
 /* Take the geometry from an intact superblock if it is possible for the range. */
 static bool adopt(struct pool *pool, struct pool_member *member, const struct pool_superblock *sb)
 {
@@ -178,7 +192,7 @@ static int inspect(struct pool *pool, struct pool_member *member, const struct p
                 break;
         case PAIR_BLANK:
                 member->kind = MEMBER_BLANK;
-                if (is_zero(member->base, member->metadata * POOL_GRANULE))
+                if (is_blank(member))
                         return 0;
                 return fail(pool, POOL_FAULT_FOREIGN, member->hpa);
         case PAIR_DAMAGED:

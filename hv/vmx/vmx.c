@@ -18,10 +18,6 @@
 #define CPUID_1_ECX_DIRECT   (CPUID_1_ECX_X2APIC | CPUID_1_ECX_DEADLINE)
 #define VPID_FIRST           1u
 
-struct vmx_caps vmx_caps;
-struct vmx_msrs vmx_msrs;
-struct vmx_vcpu *vmx_current;
-
 static hpa_t vmxon_region;
 static uint16_t next_vpid = VPID_FIRST;
 

@@ -18,6 +18,10 @@
 
 extern const uint8_t vmx_exit_entry[];
 
+struct vmx_caps vmx_caps;
+struct vmx_msrs vmx_msrs;
+struct vmx_vcpu *vmx_current;
+
 /* Every access exits but those to MSRs that belong to the guest alone while it runs. */
 static uint8_t msr_bitmap[4096] __attribute__((aligned(4096)));
 /* The same, and the registers of the local APIC that a guest may have (vmx_pass_interrupts). */

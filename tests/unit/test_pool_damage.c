@@ -263,12 +263,24 @@ static void test_grow_by_range(void)
         free(wide.memory);
 }
 
+/* Zeros where the metadata would go, but somebody's data in a granule behind them. */
+static void test_data_behind_zeros(void)
+{
+        const uint64_t size[] = {8 * MiB};
+        struct world world = world_make(1, size, 0, 0);
+
+        world.memory[6 * MiB] = 1;
+        expect_fault(&world, POOL_FAULT_FOREIGN, -EBADMSG);
+        free(world.memory);
+}
+
 int main(void)
 {
         RUN(test_bit_flips);
         RUN(test_pages);
         RUN(test_swapped_records);
         RUN(test_foreign);
+        RUN(test_data_behind_zeros);
         RUN(test_both_superblocks);
         RUN(test_newer);
         RUN(test_overlap);
