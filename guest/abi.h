@@ -15,6 +15,10 @@
 
 #define PERMAFROST_CPUID_BASE 0x40000000u
 #define PERMAFROST_SIGNATURE  "PermafrostHV"
+/* The same as the registers hold it, four characters each. */
+#define PERMAFROST_SIGNATURE_EBX 0x6d726550u
+#define PERMAFROST_SIGNATURE_ECX 0x6f726661u
+#define PERMAFROST_SIGNATURE_EDX 0x56487473u
 
 #define PERMAFROST_ABI_VERSION 1
 

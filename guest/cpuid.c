@@ -121,14 +121,11 @@ static struct cpuid_regs topology_leaf(uint32_t subleaf)
 static struct cpuid_regs hypervisor_leaf(uint32_t leaf)
 {
         struct cpuid_regs r = {0};
-        static const char signature[] = PERMAFROST_SIGNATURE;
 
         switch (leaf) {
         case PERMAFROST_CPUID_BASE:
-                r.eax = PERMAFROST_CPUID_BASE;
-                memcpy(&r.ebx, signature, 4);
-                memcpy(&r.ecx, signature + 4, 4);
-                memcpy(&r.edx, signature + 8, 4);
+                r = (struct cpuid_regs){leaf, PERMAFROST_SIGNATURE_EBX, PERMAFROST_SIGNATURE_ECX,
+                                        PERMAFROST_SIGNATURE_EDX};
                 break;
         case PERMAFROST_CPUID_BASE + 0x100:
                 r = (struct cpuid_regs){leaf + 1, KVM_CPUID_SIGNATURE_EBX, KVM_CPUID_SIGNATURE_ECX,

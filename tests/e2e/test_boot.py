@@ -106,6 +106,7 @@ def test_simulated_nvram(t):
     vm = Vm(args="quiet pf.mode=steps pf.steps=info")
     with t.boot(bochs(rom=False, memory=Memory(nvram=())), vm, options=options) as machine:
         machine.expect(r"0x0*20000000-0x0*27ffffff +128 MiB +NVRAM simulated \(volatile\) +nvram=", BOOT_LIMIT_S)
+        machine.expect(r"nvram: pool of 1 ranges \(simulated, volatile\)", BOOT_LIMIT_S)
         size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
         equal(int(size[1]), 64 * MIB, "size of /dev/pmem0")
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
