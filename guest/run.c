@@ -116,7 +116,7 @@ __attribute__((noinline)) static void answer_dynamic_cpuid(struct vm *vm, uint32
 }
 
 /* struct vm begins with its vCPU. */
-static bool fast_cpuid(struct vcpu *vcpu)
+static void fast_cpuid(struct vcpu *vcpu)
 {
         struct vm *vm = (struct vm *)vcpu;
         uint32_t leaf = (uint32_t)vcpu->regs[REG_RAX];
@@ -127,16 +127,14 @@ static bool fast_cpuid(struct vcpu *vcpu)
                 answer_cpuid(vm, answer);
         else
                 answer_dynamic_cpuid(vm, leaf);
-        return true;
 }
 
-static bool fast_hypercall(struct vcpu *vcpu, unsigned cpl)
+static void fast_hypercall(struct vcpu *vcpu, unsigned cpl)
 {
         struct vm *vm = (struct vm *)vcpu;
 
         vm->exits[VM_EXIT_HYPERCALL]++;
         hypercall_serve(vm, cpl);
-        return true;
 }
 
 static void answer_msr_read(struct vm *vm, uint64_t value)
@@ -328,7 +326,7 @@ enum vm_end vm_run(struct vm *vm)
         struct vm_exit exit;
 
         vm->end = VM_RUNNING;
-        vm->vcpu.fast = &fast_exits;
+        vm->vcpu.fast = fast_exits;
         printk(LOG_INFO, "vm %s: starts", vm->config->name);
         vm->start_tsc = cpu_rdtsc();
         while (vm->end == VM_RUNNING) {

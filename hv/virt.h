@@ -57,8 +57,8 @@ struct vcpu_state {
 
 enum vm_exit_kind {
         VM_EXIT_HOST,         /* the host's own event (an interrupt), handled: just run again */
-        VM_EXIT_CPUID,        /* skip after handling */
-        VM_EXIT_HYPERCALL,    /* VMCALL/VMMCALL; skip after handling */
+        VM_EXIT_CPUID,        /* counted only: see struct vcpu_fast */
+        VM_EXIT_HYPERCALL,    /* counted only: VMCALL or VMMCALL */
         VM_EXIT_IO,           /* port access, see io; skip after handling */
         VM_EXIT_MSR_READ,     /* RDMSR of regs[RCX]; skip after handling */
         VM_EXIT_MSR_WRITE,    /* WRMSR of regs[RCX]; skip after handling */
@@ -99,7 +99,6 @@ struct vm_exit_cr8 {
 struct vm_exit {
         enum vm_exit_kind kind;
         uint32_t reason; /* the vendor's own exit reason, for statistics and reports */
-        uint8_t cpl;     /* only for VM_EXIT_HYPERCALL */
         union {
                 struct vm_exit_io io;
                 struct vm_exit_memory memory;
@@ -110,22 +109,22 @@ struct vm_exit {
 struct vcpu;
 
 /*
- * Exits that policy can answer from the vCPU's registers alone, without leaving run: the most
- * frequent ones cost only the round trip. A handler returns whether it has answered; then the
- * instruction is stepped over and the guest goes on. If not, run returns the exit as always. It may
- * not make an interrupt pending, and of virt it may call get_cr4 only.
+ * Exits that policy answers from the vCPU's registers alone, without leaving run: the most frequent
+ * ones cost only the round trip. Afterwards the instruction is stepped over and the guest goes on.
+ * msr_read returns whether it has answered; if not, run returns VM_EXIT_MSR_READ. The handlers may
+ * not make an interrupt pending, and of virt they may call get_cr4 only.
  */
 struct vcpu_fast {
-        bool (*cpuid)(struct vcpu *vcpu);
-        bool (*hypercall)(struct vcpu *vcpu, unsigned cpl);
+        void (*cpuid)(struct vcpu *vcpu);
+        void (*hypercall)(struct vcpu *vcpu, unsigned cpl);
         bool (*msr_read)(struct vcpu *vcpu);
 };
 
 struct vcpu {
-        uint64_t regs[REG_COUNT];     /* first: the backend's exit code pushes the registers here */
-        uint64_t host_rsp;            /* second: the backend's, while the guest runs */
-        void *arch;                   /* the backend's own */
-        const struct vcpu_fast *fast; /* set before the first run, as the registers are */
+        uint64_t regs[REG_COUNT]; /* first: the backend's exit code pushes the registers here */
+        uint64_t host_rsp;        /* second: the backend's, while the guest runs */
+        void *arch;               /* the backend's own */
+        struct vcpu_fast fast;    /* set before the first run, as the registers are */
 };
 
 /* What the machine's extension offers beyond the required minimum; filled in by probe. */

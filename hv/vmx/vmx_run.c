@@ -234,8 +234,6 @@ static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
 static enum vm_exit_kind simple_kind(uint32_t reason)
 {
         switch (reason) {
-        case REASON_CPUID:
-                return VM_EXIT_CPUID;
         case REASON_HLT:
                 return VM_EXIT_HALT;
         case REASON_RDMSR:
@@ -277,10 +275,6 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
         case REASON_CR_ACCESS:
                 exit_control_register(vcpu, exit);
                 break;
-        case REASON_VMCALL:
-                exit->kind = VM_EXIT_HYPERCALL;
-                exit->cpl = guest_cpl();
-                break;
         case REASON_IO:
                 exit_io(exit);
                 break;
@@ -305,17 +299,15 @@ uint64_t vmx_exit_fast(struct vcpu *vcpu);
 uint64_t vmx_exit_fast(struct vcpu *vcpu)
 {
         uint32_t reason = vmx_read32(VMCS_EXIT_REASON);
-        bool done = false;
 
         if (reason == REASON_CPUID)
-                done = vcpu->fast->cpuid(vcpu);
+                vcpu->fast.cpuid(vcpu);
         else if (reason == REASON_VMCALL)
-                done = vcpu->fast->hypercall(vcpu, guest_cpl());
-        else if (reason == REASON_RDMSR)
-                done = vcpu->fast->msr_read(vcpu);
-        if (done)
-                step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
-        return done;
+                vcpu->fast.hypercall(vcpu, guest_cpl());
+        else if (reason != REASON_RDMSR || !vcpu->fast.msr_read(vcpu))
+                return 0;
+        step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+        return 1;
 }
 
 void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)

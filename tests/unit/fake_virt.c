@@ -77,13 +77,20 @@ static void power_off(struct vcpu *vcpu, struct vm_exit *exit)
 }
 
 /* As a real backend: what the fast handlers answer does not come out of run. */
-static bool answered(struct vcpu *vcpu, const struct vm_exit *exit)
+static bool answered(struct vcpu *vcpu, const struct fake_step *step)
 {
-        if (exit->kind == VM_EXIT_CPUID && vcpu->fast->cpuid(vcpu))
+        switch (step->exit.kind) {
+        case VM_EXIT_CPUID:
+                vcpu->fast.cpuid(vcpu);
                 return true;
-        if (exit->kind == VM_EXIT_MSR_READ && vcpu->fast->msr_read(vcpu))
+        case VM_EXIT_HYPERCALL:
+                vcpu->fast.hypercall(vcpu, step->cpl);
                 return true;
-        return exit->kind == VM_EXIT_HYPERCALL && vcpu->fast->hypercall(vcpu, exit->cpl);
+        case VM_EXIT_MSR_READ:
+                return vcpu->fast.msr_read(vcpu);
+        default:
+                return false;
+        }
 }
 
 static void run(struct vcpu *vcpu, struct vm_exit *exit)
@@ -96,7 +103,7 @@ static void run(struct vcpu *vcpu, struct vm_exit *exit)
                 vcpu->regs[REG_RCX] = step->rcx;
                 vcpu->regs[REG_RDX] = step->rdx;
                 *exit = step->exit;
-                if (!answered(vcpu, exit))
+                if (!answered(vcpu, step))
                         return;
                 fake.skips++;
         }

@@ -14,6 +14,7 @@
 struct fake_step {
         struct vm_exit exit;
         uint64_t rax, rcx, rdx;
+        uint8_t cpl; /* of a hypercall */
 };
 
 /* All since the last fake_play, but state and the fields up to it, which are the test's. */

@@ -76,7 +76,8 @@ static void check_region(uint64_t index, uint64_t gpa)
 
 static int64_t hypercall(uint64_t number, uint64_t rdi, uint64_t rsi, uint8_t cpl)
 {
-        struct fake_step step = {.exit = {.kind = VM_EXIT_HYPERCALL, .cpl = cpl},
+        struct fake_step step = {.exit = {.kind = VM_EXIT_HYPERCALL},
+                                 .cpl = cpl,
                                  .rax = number,
                                  .rcx = JUNK,
                                  .rdx = JUNK};

@@ -134,11 +134,11 @@ static void test_cpuid_tells_osxsave(void)
 
 static void test_hypercall_answers_in_rax(void)
 {
-        expect_skip((struct fake_step){.exit = {.kind = VM_EXIT_HYPERCALL, .cpl = 0},
-                                       .rax = PERMAFROST_HC_VERSION});
+        expect_skip((struct fake_step){
+            .exit = {.kind = VM_EXIT_HYPERCALL}, .cpl = 0, .rax = PERMAFROST_HC_VERSION});
         CHECK_EQ(fake.regs[REG_RAX], PERMAFROST_ABI_VERSION);
-        expect_skip((struct fake_step){.exit = {.kind = VM_EXIT_HYPERCALL, .cpl = 3},
-                                       .rax = PERMAFROST_HC_VERSION});
+        expect_skip((struct fake_step){
+            .exit = {.kind = VM_EXIT_HYPERCALL}, .cpl = 3, .rax = PERMAFROST_HC_VERSION});
         CHECK_EQ(fake.regs[REG_RAX], -PERMAFROST_EPERM);
 }
 
