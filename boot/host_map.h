@@ -1,6 +1,7 @@
 /*
  * The hypervisor's own page tables: everything at its physical address, the image's sections with
- * the protection they need and no more (W^X), all other memory without execution, no guard pages.
+ * the protection they need and no more (W^X), all other memory without execution, and nothing at
+ * the guard page under the stack.
  */
 #pragma once
 

@@ -205,7 +205,7 @@ static void test_bad_rsdp_and_roots(void)
         make_rsdp(2);
         memory[ROOT + 10]++;
         CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EBADMSG);
-        seal(ROOT, "XXXX", 60);
+        seal(ROOT, "JUNK", 60);
         CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), -EBADMSG);
         seal(ROOT, "XSDT", 36);
         CHECK_EQ(acpi_open(&t, &reach, rsdp, 36), 0);
