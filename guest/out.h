@@ -1,0 +1,48 @@
+/*
+ * Where a command's output goes: aligned tables and lines for people, or JSON for programs.
+ *
+ * A command prints tables (out_table_begin, cells row by row, out_table_end) and lines (out_line).
+ * In JSON each table is one array of objects, keyed by its columns; lines other than errors are
+ * left out, so that the whole output of a command is one JSON value a table, each on a line of its
+ * own behind the object's first line. Text goes out as it is made: nothing is buffered or
+ * allocated.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+/* A column: its JSON key, its title in capitals, its least width (negative: left-aligned). */
+struct out_column {
+        const char *key;
+        const char *title;
+        int width;
+};
+
+#define OUT_COLUMNS_MAX 12
+
+struct out {
+        void (*put)(void *ctx, const char *text, size_t n);
+        void *ctx;
+        bool json;
+        /* private */
+        const struct out_column *column;
+        size_t columns, at, rows;
+};
+
+/* A line of text for people; nothing in JSON. */
+void out_line(struct out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Why a command failed, one line: "error: ..."; in JSON {"error": "..."}. */
+void out_error(struct out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Begin a table; columns stay the caller's until out_table_end. */
+void out_table_begin(struct out *out, const struct out_column *columns, size_t count);
+void out_table_end(struct out *out);
+
+/* The next cell of the row; after the last column's cell the row is written and a new one begins.
+ */
+void out_cell(struct out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void out_cell_number(struct out *out, uint64_t value);
+void out_cell_size(struct out *out, uint64_t bytes);   /* "64 MiB"; in JSON bytes as a number */
+void out_cell_address(struct out *out, uint64_t addr); /* "0x20000000"; in JSON a number */
+void out_cell_bool(struct out *out, bool value);       /* "yes" or "no"; in JSON true or false */
