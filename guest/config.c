@@ -28,6 +28,7 @@ struct line {
         unsigned module; /* 0: the hypervisor's command line */
         int vm;          /* index of the VM it concerns, or NO_VM */
         const char *rest;
+        bool quotes; /* keep blanks together */
         struct word word;
         unsigned keys; /* bit n: key n of the line's table was seen */
         unsigned mistakes;
@@ -90,19 +91,33 @@ static bool word_split(struct word word, char c, struct word *before, struct wor
         return true;
 }
 
-/* Take the next word of the line into line->word; false at its end, with an empty word. */
+/* Take the next word of the line into line->word, quotes and all; false at its end, with an empty
+ * word. */
 static bool next_word(struct line *line)
 {
         const char *p = line->rest;
+        bool inside = false;
 
         while (is_blank(*p))
                 p++;
         line->word.text = p;
-        while (*p && !is_blank(*p))
-                p++;
+        for (; *p && (inside || !is_blank(*p)); p++) {
+                if (line->quotes && *p == '"')
+                        inside = !inside;
+                else if (inside && *p == '\\' && p[1])
+                        p++;
+        }
         line->word.len = (size_t)(p - line->word.text);
         line->rest = p;
         return line->word.len > 0;
+}
+
+/* A word that stands in quotes as a whole: what is between them. */
+static struct word word_unquote(struct word word)
+{
+        if (word.len < 2 || word.text[0] != '"' || word.text[word.len - 1] != '"')
+                return word;
+        return (struct word){word.text + 1, word.len - 2};
 }
 
 static int digit_value(char c)
@@ -259,8 +274,10 @@ static void option_exit(struct line *line, struct word value)
             [CONFIG_EXIT_HALT] = "halt",
             [CONFIG_EXIT_POWEROFF] = "poweroff",
             [CONFIG_EXIT_REBOOT] = "reboot",
+            [CONFIG_EXIT_MONITOR] = "monitor",
         };
-        int choice = read_choice(line, value, names, ARRAY_LEN(names), "poweroff, reboot or halt");
+        int choice =
+            read_choice(line, value, names, ARRAY_LEN(names), "poweroff, reboot, halt or monitor");
 
         if (choice >= 0)
                 line->config->options.exit = (enum config_exit)choice;
@@ -310,10 +327,76 @@ static void option_nvram_format(struct line *line, struct word value)
                 complain(line, "only force is known");
 }
 
+static void option_nvram_bad(struct line *line, struct word value)
+{
+        struct hv_options *options = &line->config->options;
+        struct word item, end, rest = value;
+        uint64_t addr;
+        bool more;
+
+        do {
+                more = word_split(rest, ',', &item, &rest);
+                if (parse_digits(item, &addr, &end) || end.len > 0) {
+                        complain(line, "ADDRESS[,ADDRESS...] is expected");
+                        return;
+                }
+                if (options->nvram_bad_count == CONFIG_BAD_MAX) {
+                        complain(line, "more than %d addresses", CONFIG_BAD_MAX);
+                        return;
+                }
+                options->nvram_bad[options->nvram_bad_count++] = addr;
+        } while (more);
+}
+
+/* One line of run=, without the blanks around it; backslashes go. */
+static void add_run(struct line *line, struct word text)
+{
+        struct hv_options *options = &line->config->options;
+        size_t n = 0;
+        char *to;
+
+        while (text.len && is_blank(*text.text))
+                text = (struct word){text.text + 1, text.len - 1};
+        while (text.len && is_blank(text.text[text.len - 1]))
+                text.len--;
+        if (text.len == 0)
+                return;
+        if (options->run_count == CONFIG_RUN_MAX) {
+                complain(line, "more than %d lines", CONFIG_RUN_MAX);
+                return;
+        }
+        if (text.len >= COMMAND_LINE_SIZE) {
+                complain(line, "a line is longer than %d characters", COMMAND_LINE_SIZE - 1);
+                return;
+        }
+        to = options->run[options->run_count++];
+        for (size_t i = 0; i < text.len; i++) {
+                if (text.text[i] == '\\' && i + 1 < text.len)
+                        i++;
+                to[n++] = text.text[i];
+        }
+        to[n] = '\0';
+}
+
+static void option_run(struct line *line, struct word value)
+{
+        struct word item, rest = word_unquote(value);
+        bool more;
+
+        do {
+                more = word_split(rest, ';', &item, &rest);
+                add_run(line, item);
+        } while (more);
+}
+
 static const struct key option_keys[] = {
-    {"console", false, option_console},           {"exit", false, option_exit},
-    {"loglevel", false, option_log_level},        {"nvram", true, option_nvram},
+    {"console", false, option_console},
+    {"exit", false, option_exit},
+    {"loglevel", false, option_log_level},
+    {"nvram", true, option_nvram},
+    {"nvram-bad", true, option_nvram_bad},
     {"nvram-format", false, option_nvram_format},
+    {"run", true, option_run},
 };
 
 /* The keys of a VM. */
@@ -353,14 +436,19 @@ static void vm_vcpus(struct line *line, struct word value)
                 line_vm(line)->vcpus = (unsigned)count;
 }
 
-/* The VM, up to the line's own, that already names this region; NULL: none does. */
-static const struct vm_config *region_user(const struct line *line, const char *name)
+/*
+ * The VM, up to the line's own, that names this region in a way that excludes the line's: itself,
+ * or another one that also wants to write. NULL: none does.
+ */
+static const struct vm_config *region_rival(const struct line *line,
+                                            const struct config_region *region)
 {
         for (int v = 0; v <= line->vm; v++) {
                 const struct vm_config *vm = &line->config->vm[v];
 
                 for (size_t i = 0; i < vm->region_count; i++)
-                        if (strcmp(vm->region[i].name, name) == 0)
+                        if (strcmp(vm->region[i].name, region->name) == 0 &&
+                            (v == line->vm || !(vm->region[i].read_only || region->read_only)))
                                 return vm;
         }
         return NULL;
@@ -370,20 +458,25 @@ static void vm_region(struct line *line, struct word item)
 {
         struct vm_config *vm = line_vm(line);
         struct config_region region = {.size = 0};
-        struct word name, size;
-        const struct vm_config *user;
+        struct word name, size, access;
+        const struct vm_config *rival;
 
         if (!word_split(item, ':', &name, &size)) {
-                complain(line, "NAME:SIZE[,NAME:SIZE...] is expected");
+                complain(line, "NAME:SIZE[:ro][,NAME:SIZE...] is expected");
+                return;
+        }
+        region.read_only = word_split(size, ':', &size, &access);
+        if (region.read_only && !word_is(access, "ro")) {
+                complain(line, "only ro is known behind NAME:SIZE:");
                 return;
         }
         if (!read_name(line, name, region.name) ||
             !read_mapped_size(line, size, PAGE_2M, &region.size))
                 return;
-        user = region_user(line, region.name);
-        if (user)
+        rival = region_rival(line, &region);
+        if (rival)
                 complain(line, "region %s is named in module %u already", region.name,
-                         user->module);
+                         rival->module);
         else if (vm->region_count == CONFIG_REGIONS_MAX)
                 complain(line, "more than %d regions", CONFIG_REGIONS_MAX);
         else
@@ -401,11 +494,17 @@ static void vm_nvram(struct line *line, struct word value)
         } while (more);
 }
 
+static void vm_nvram_max(struct line *line, struct word value)
+{
+        read_mapped_size(line, value, PAGE_2M, &line_vm(line)->nvram_max);
+}
+
 static const struct key vm_keys[] = {
     {"vm", false, vm_name},
     {"mem", false, vm_mem},
     {"vcpus", false, vm_vcpus},
     {"nvram", false, vm_nvram},
+    {"nvram-max", false, vm_nvram_max},
 };
 
 static void copy_cmdline(struct line *line)
@@ -487,10 +586,12 @@ void config_init(struct config *config)
 
 int config_parse_options(struct config *config, const char *cmdline)
 {
-        struct line line = {.config = config, .vm = NO_VM, .rest = cmdline};
+        struct line line = {.config = config, .vm = NO_VM, .rest = cmdline, .quotes = true};
 
-        while (next_word(&line))
+        while (next_word(&line)) {
+                line.word = word_unquote(line.word);
                 parse_word(&line, option_keys, ARRAY_LEN(option_keys));
+        }
         return line.mistakes ? -EINVAL : 0;
 }
 
