@@ -48,7 +48,7 @@ def ask_json(machine, line):
 
 
 def tick(machine):
-    return machine.expect(r"^guest: tick ([a-z])", BOOT_LIMIT_S)[1]
+    return machine.expect(r"^guest: tick ([a-z])", ANSWER_LIMIT_S)[1]
 
 
 def follows(before, after):
@@ -109,13 +109,10 @@ def check_numbers(machine):
 
 
 def check_pause(machine):
-    """The guest stands still while the prompt is open, and goes on with its next word."""
-    before = tick(machine)
-    while True:  # the latest tick before the prompt
-        enter(machine)
-        for last in re.findall(r"^guest: tick ([a-z])", machine.log[machine.position :], re.M):
-            before = last
-        break
+    """The guest stands still while the prompt is open, and goes on where it was."""
+    tick(machine)
+    enter(machine)
+    before = re.findall(r"^guest: tick ([a-z])\r", machine.log, re.M)[-1]
     since = len(machine.log)
     machine.run_for(2)
     equal(machine.log[since:], "", "what the guest said while it was paused")
@@ -123,7 +120,8 @@ def check_pause(machine):
     machine.send(ENTER)
     machine.expect("permafrost monitor: left", ANSWER_LIMIT_S)
     after = tick(machine)
-    check(follows(before, after) or after == before, f"tick {after} after tick {before}")
+    # a tick that the prompt has cut in two is not found
+    check(follows(before, after) or follows(chr(ord(before) + 1), after), f"tick {after} after tick {before}")
 
 
 def control(t, model):

@@ -6,6 +6,7 @@
 LSR             equ COM1 + 5
 ROUND           equ 4000000             ; instructions between two ticks
 
+        lea rsp, [rel stack_end]
         say "guest: counts"
         mov bl, 'a'
 .tick:
@@ -47,4 +48,6 @@ tick_end:
 key:    db "guest: key ?", 13, 10
 key_end:
         align 16, db 0
+        times 64 db 0
+stack_end:
 image_end:
