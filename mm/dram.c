@@ -6,10 +6,10 @@
  * either by the same search. On top, three bitmaps with a bit an area say where to look.
  *
  *      frames    64 bytes a chunk   bit set: the frame is free
- *      chunk      2 bytes a chunk   free frames, flags
+ *      chunk       1 byte a chunk   its use
  *      area     132 bytes an area   bitmaps of free and of partly used chunks, their numbers
  *
- * That is 33.2 KiB a GiB. The frame bits of a chunk say something only while it is used by frames:
+ * That is 32.7 KiB a GiB. The frame bits of a chunk say something only while it is used by frames:
  * a chunk that is wholly free or part of a larger block needs none. So starting writes 1.2 KiB a
  * GiB, and blocks of 2 MiB and more never touch the frame bits.
  *
@@ -17,7 +17,8 @@
  * areas that are already broken: large blocks stay whole. A single frame comes from the 64 that the
  * cursor points to; it is moved to each frame given back, so that the memory used last is used next
  * and allocating after a free searches nothing. A chunk whose last frame is taken stays among the
- * partly used ones until a search finds it there: on the two hot paths no bitmap above changes.
+ * partly used ones until a search finds it there, and it can only have become wholly free when the
+ * 64 frames around the one given back have: the two hot paths change nothing but the frame bits.
  */
 #include "mm/dram.h"
 
@@ -123,13 +124,13 @@ static void area_partial(struct dram *d, uint32_t area, int count)
         bit_put(d->areas_partial, area, a->partial_count != 0);
 }
 
-void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned word)
+void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned use)
 {
         uint32_t area = chunk / FANOUT, at = chunk % FANOUT;
-        unsigned was = d->chunk[chunk] & CHUNK_USE, now = word & CHUNK_USE;
+        unsigned was = d->chunk[chunk] & ~CHUNK_MIXED, now = use & ~CHUNK_MIXED;
         struct dram_area *a = &d->area[area];
 
-        d->chunk[chunk] = (uint16_t)word;
+        d->chunk[chunk] = (uint8_t)use;
         if (was == now)
                 return;
         if (was == USE_WHOLE || now == USE_WHOLE) {
@@ -209,9 +210,9 @@ static void large_mark(struct dram *d, uint32_t chunk, unsigned order, bool take
 {
         unsigned n = 1u << (order - DRAM_ORDER_2M);
 
-        d->chunk[chunk] = (uint16_t)(take ? USE_LARGE(order) : USE_WHOLE | FANOUT);
+        d->chunk[chunk] = (uint8_t)(take ? USE_LARGE(order) : USE_WHOLE);
         for (unsigned i = 1; i < n; i++)
-                d->chunk[chunk + i] = (uint16_t)(take ? USE_INSIDE : USE_WHOLE | FANOUT);
+                d->chunk[chunk + i] = take ? USE_INSIDE : USE_WHOLE;
         node_flip(d->area[chunk / FANOUT].free, chunk % FANOUT, order - DRAM_ORDER_2M);
         dram_area_freed(d, chunk / FANOUT, take ? -(int)n : (int)n);
 }
@@ -224,48 +225,59 @@ static int64_t open_chunk(struct dram *d)
         if (chunk < 0)
                 return -1;
         memset(frames_of(d, (uint32_t)chunk), 0xff, WORDS * sizeof(uint64_t));
-        dram_chunk_set(d, (uint32_t)chunk, USE_PARTLY | FANOUT);
+        dram_chunk_set(d, (uint32_t)chunk, USE_PARTLY);
         return chunk;
 }
 
-/* The first partly used chunk with a free frame, from the cursor on. -1: there is none. */
-static int64_t next_chunk(struct dram *d)
+/* The first word of a chunk with a free frame, or NULL; then it leaves the partly used ones. */
+static uint64_t *word_with_room(struct dram *d, uint32_t chunk)
 {
-        uint32_t from = (uint32_t)(d->cursor.chunk - d->chunk);
+        uint64_t *node = frames_of(d, chunk);
+
+        for (unsigned w = 0; w < WORDS; w++)
+                if (node[w])
+                        return &node[w];
+        dram_chunk_set(d, chunk, USE_FULL | (d->chunk[chunk] & CHUNK_MIXED));
+        return NULL;
+}
+
+/* The next word with a free frame in a partly used chunk, from the cursor's chunk on, or NULL. */
+static uint64_t *next_word(struct dram *d)
+{
+        bool nowhere = d->cursor.word == &d->no_frames;
+        size_t from = nowhere ? 0 : (size_t)(d->cursor.word - d->frames) / WORDS;
+        uint64_t *word = NULL;
         int64_t area;
 
-        while ((area = find_from(d->areas_partial, d->areas, from / FANOUT)) >= 0) {
+        while (!word && (area = find_from(d->areas_partial, d->areas, from / FANOUT)) >= 0) {
                 int64_t at = find_from(d->area[area].partial, FANOUT, from % FANOUT);
-                uint32_t chunk = (uint32_t)(area * FANOUT + at);
 
-                if (d->chunk[chunk] & CHUNK_FREE)
-                        return chunk;
-                dram_chunk_set(d, chunk, USE_FULL | (d->chunk[chunk] & CHUNK_MIXED));
+                word = word_with_room(d, (uint32_t)(area * FANOUT + at));
         }
-        return -1;
+        return word;
 }
 
-/* Point the cursor to word w of a chunk's frames. */
-static void point_to(struct dram *d, uint32_t chunk, unsigned w)
+static void point_to(struct dram *d, uint64_t *word)
 {
-        d->cursor.word = frames_of(d, chunk) + w;
-        d->cursor.chunk = &d->chunk[chunk];
-        d->cursor.hpa = HPA(chunk_hpa(d, chunk).v + w * 64 * PAGE_4K);
+        size_t i = (size_t)(word - d->frames);
+
+        d->cursor.word = word;
+        d->cursor.hpa = HPA(chunk_hpa(d, (uint32_t)(i / WORDS)).v + i % WORDS * 64 * PAGE_4K);
 }
 
-/* Move the cursor to a free frame. */
+/* Point the cursor to a word with a free frame. */
 static int move_cursor(struct dram *d)
 {
-        int64_t chunk = next_chunk(d);
-        unsigned w = 0;
+        uint64_t *word = next_word(d);
 
-        if (chunk < 0)
-                chunk = open_chunk(d);
-        if (chunk < 0)
-                return -ENOMEM;
-        while (!frames_of(d, (uint32_t)chunk)[w])
-                w++;
-        point_to(d, (uint32_t)chunk, w);
+        if (!word) {
+                int64_t chunk = open_chunk(d);
+
+                if (chunk < 0)
+                        return -ENOMEM;
+                word = frames_of(d, (uint32_t)chunk);
+        }
+        point_to(d, word);
         return 0;
 }
 
@@ -276,7 +288,6 @@ static inline hpa_t take_under_cursor(struct dram *d)
         hpa_t frame = HPA(d->cursor.hpa.v + (unsigned)__builtin_ctzll(*word) * PAGE_4K);
 
         *word &= *word - 1;
-        --*d->cursor.chunk;
         d->used[0]++;
         return frame;
 }
@@ -292,13 +303,6 @@ static __attribute__((noinline)) int take_elsewhere(struct dram *d, hpa_t *out)
         if (!err)
                 *out = take_under_cursor(d);
         return err;
-}
-
-/* Take a small block out of a partly used chunk that has room for it. */
-static void chunk_take(struct dram *d, uint32_t chunk, unsigned at, unsigned order)
-{
-        node_flip(frames_of(d, chunk), at, order);
-        d->chunk[chunk] = (uint16_t)(d->chunk[chunk] - (1u << order));
 }
 
 /* A partly used chunk with room for a small block, looking at no more than limit; -1: none. */
@@ -317,6 +321,7 @@ static int64_t find_small(struct dram *d, unsigned order, uint64_t limit, int *a
                                 *at = node_find(frames_of(d, chunk), order);
                                 if (*at >= 0)
                                         return chunk;
+                                (void)word_with_room(d, chunk);
                                 if (!--limit)
                                         return -1;
                         }
@@ -340,7 +345,7 @@ static int take_small(struct dram *d, unsigned order, hpa_t *out)
                 chunk = find_small(d, order, UINT64_MAX, &at);
         if (chunk < 0)
                 return -ENOMEM;
-        chunk_take(d, (uint32_t)chunk, (unsigned)at, order);
+        node_flip(frames_of(d, (uint32_t)chunk), (unsigned)at, order);
         *out = HPA(chunk_hpa(d, (uint32_t)chunk).v + (unsigned)at * PAGE_4K);
         return 0;
 }
@@ -392,31 +397,30 @@ int dram_alloc_zeroed(struct dram *dram, unsigned order, hpa_t *out)
 
 static bool give_small(struct dram *d, uint32_t chunk, uint64_t frame, unsigned order)
 {
-        unsigned word = d->chunk[chunk], at = frame % FANOUT;
+        unsigned mixed = d->chunk[chunk] & CHUNK_MIXED, use = d->chunk[chunk] & ~CHUNK_MIXED;
         uint64_t *node = frames_of(d, chunk);
+        unsigned at = frame % FANOUT;
 
-        if ((word & CHUNK_USE) != USE_PARTLY && (word & CHUNK_USE) != USE_FULL)
+        if (use != USE_PARTLY && use != USE_FULL)
                 return false;
-        if ((word & CHUNK_MIXED) && !managed(d, frame, frame + (1ull << order)))
+        if (mixed && !managed(d, frame, frame + (1ull << order)))
                 return false;
         if (!node_all(node, at, order, false))
                 return false;
         node_flip(node, at, order);
-        word = (word & ~CHUNK_USE) + (1u << order);
-        if (word == FANOUT) {
-                dram_chunk_set(d, chunk, USE_WHOLE | FANOUT);
-                if (d->cursor.chunk == &d->chunk[chunk])
-                        d->cursor.word = &d->no_frames;
+        if (node_all(node, 0, DRAM_ORDER_2M, true)) {
+                dram_chunk_set(d, chunk, USE_WHOLE);
+                d->cursor.word = &d->no_frames; /* it may have pointed there */
         } else {
-                dram_chunk_set(d, chunk, USE_PARTLY | word);
-                point_to(d, chunk, at / 64);
+                dram_chunk_set(d, chunk, USE_PARTLY | mixed);
+                point_to(d, &node[at / 64]);
         }
         return true;
 }
 
 static bool give_large(struct dram *d, uint32_t chunk, unsigned order)
 {
-        if ((d->chunk[chunk] & CHUNK_USE) != USE_LARGE(order))
+        if (d->chunk[chunk] != USE_LARGE(order))
                 return false;
         large_mark(d, chunk, order, false);
         return true;
@@ -446,24 +450,25 @@ static __attribute__((noinline)) int free_block(struct dram *d, hpa_t block, uns
         return 0;
 }
 
-/* The hot path: a single frame whose chunk stays partly used. Every other case is free_block's. */
+/*
+ * The hot path: a single frame of a partly used chunk, not MIXED, that stays partly used. Every
+ * other case is free_block's.
+ */
 int dram_free(struct dram *dram, hpa_t block, unsigned order)
 {
-        uint64_t frame = block.v / PAGE_4K, *word;
+        uint64_t frame = block.v / PAGE_4K, *word, free;
         const struct dram_span *s = span_of(dram, frame);
-        uint16_t *chunk;
 
-        if (!s || (block.v % PAGE_4K | order) || !dram->used[0])
+        if (!s || ((unsigned)(block.v % PAGE_4K) | order) || !dram->used[0])
                 return free_block(dram, block, order);
-        word = &dram->frames[(frame - s->gap) / 64];
-        chunk = &dram->chunk[(frame - s->gap) / FANOUT];
-        /* One comparison: partly used, not MIXED, from 0 to 510 free. */
-        if (*chunk - USE_PARTLY >= FANOUT - 1 || bit_get(word, frame % 64))
+        frame -= s->gap;
+        word = &dram->frames[frame / 64];
+        free = *word | 1ull << frame % 64;
+        if (dram->chunk[frame / FANOUT] != USE_PARTLY || free == *word || free == ~0ull)
                 return free_block(dram, block, order);
-        bit_set(word, frame % 64);
-        ++*chunk;
+        *word = free;
         dram->used[0]--;
-        dram->cursor = (struct dram_cursor){word, chunk, HPA(align_down(block.v, 64 * PAGE_4K))};
+        dram->cursor = (struct dram_cursor){word, HPA(align_down(block.v, 64 * PAGE_4K))};
         return 0;
 }
 

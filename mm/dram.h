@@ -32,8 +32,7 @@ struct dram_span {
 /* Where the next single frame is taken from: 64 frames, of which none may be free. */
 struct dram_cursor {
         uint64_t *word; /* their bits */
-        uint16_t *chunk;
-        hpa_t hpa; /* of the first */
+        hpa_t hpa;      /* of the first */
 };
 
 /* All fields are private to dram.c. */
@@ -41,7 +40,7 @@ struct dram {
         void *(*to_ptr)(hpa_t hpa);
         struct dram_cursor cursor;
         uint64_t *frames; /* 8 words a chunk: bit set = free; meaningful in a partly used chunk */
-        uint16_t *chunk;  /* a word a chunk: free frames and use */
+        uint8_t *chunk;   /* a byte a chunk: its use */
         struct dram_area *area;
         uint64_t *areas_partial, *areas_free, *areas_whole; /* a bit an area */
         uint64_t no_frames; /* 0: what the cursor points to when it is nowhere */

@@ -11,18 +11,15 @@
 #define AREA_FRAMES (FANOUT * FANOUT)
 
 /*
- * A chunk's word: free frames, MIXED and its use. Zero stands for a chunk nothing is known of: it
- * has no managed frame. The first chunk of a large block holds USE_LARGE(order), the others
- * USE_INSIDE.
+ * The use of a chunk, with MIXED when it holds frames that are not managed too. Zero stands for a
+ * chunk nothing is known of: it has no managed frame.
  */
-#define CHUNK_FREE       0x03ffu
-#define CHUNK_MIXED      0x0400u /* holds frames that are not managed too */
-#define CHUNK_USE        0xf800u
-#define USE_PARTLY       (1u << 11) /* by frames: 0 to 511 free; in its area's bitmap of these */
-#define USE_FULL         (2u << 11) /* by frames: none is free; in no bitmap */
-#define USE_WHOLE        (3u << 11) /* wholly free */
-#define USE_LARGE(order) (((order)-DRAM_ORDER_2M + 4) << 11)
-#define USE_INSIDE       (31u << 11)
+#define USE_PARTLY       1u /* by frames; in its area's bitmap of these. None may be free */
+#define USE_FULL         2u /* by frames: none is free; in no bitmap */
+#define USE_WHOLE        3u /* wholly free */
+#define USE_LARGE(order) ((order)-DRAM_ORDER_2M + 4) /* the first chunk of a large block */
+#define USE_INSIDE       127u                        /* its other chunks */
+#define CHUNK_MIXED      128u
 
 struct dram_area {
         uint64_t free[WORDS];    /* chunks that are USE_WHOLE */
@@ -62,8 +59,8 @@ static inline uint64_t *frames_of(const struct dram *d, uint32_t chunk)
         return &d->frames[(size_t)chunk * WORDS];
 }
 
-/* Give a chunk another word; its area and the bitmaps of areas follow when its use changes. */
-void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned word);
+/* Give a chunk another use; its area and the bitmaps of areas follow. */
+void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned use);
 
 /* count of an area's chunks have become wholly free (when negative: are no longer). */
 void dram_area_freed(struct dram *d, uint32_t area, int count);

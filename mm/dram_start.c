@@ -173,12 +173,9 @@ static size_t lay_out(struct dram *d, uintptr_t base)
 /* Enter the managed frames [first, end) of one chunk, which is not all of it. */
 static void fill_part(struct dram *d, uint32_t chunk, uint64_t first, uint64_t end)
 {
-        unsigned word = d->chunk[chunk];
-
         for (uint64_t frame = first; frame < end; frame++)
                 bit_set(frames_of(d, chunk), frame % FANOUT);
-        word = (word & (CHUNK_MIXED | CHUNK_FREE)) + (unsigned)(end - first);
-        dram_chunk_set(d, chunk, USE_PARTLY | word);
+        dram_chunk_set(d, chunk, USE_PARTLY | CHUNK_MIXED);
 }
 
 /* Enter count whole chunks of one area. */
@@ -187,7 +184,7 @@ static void fill_whole(struct dram *d, uint32_t chunk, uint32_t count)
         struct dram_area *a = &d->area[chunk / FANOUT];
 
         for (uint32_t i = chunk; i < chunk + count; i++) {
-                d->chunk[i] = USE_WHOLE | FANOUT;
+                d->chunk[i] = USE_WHOLE;
                 bit_set(a->free, i % FANOUT);
         }
         dram_area_freed(d, chunk / FANOUT, (int)count);
@@ -249,6 +246,5 @@ int dram_start(struct dram *dram)
                 fill_range(dram, &dram->range[i]);
                 dram->total_frames += dram->range[i].end - dram->range[i].first;
         }
-        dram->cursor.chunk = dram->chunk;
         return 0;
 }
