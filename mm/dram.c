@@ -134,11 +134,11 @@ void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned use)
         if (was == now)
                 return;
         if (was == USE_WHOLE || now == USE_WHOLE) {
-                bit_put(a->free, at, now == USE_WHOLE);
+                bit_flip(a->free, at);
                 dram_area_freed(d, area, now == USE_WHOLE ? 1 : -1);
         }
         if (was == USE_PARTLY || now == USE_PARTLY) {
-                bit_put(a->partial, at, now == USE_PARTLY);
+                bit_flip(a->partial, at);
                 area_partial(d, area, now == USE_PARTLY ? 1 : -1);
         }
 }
@@ -435,12 +435,11 @@ static __attribute__((noinline)) int refuse(hpa_t block, unsigned order)
 
 static __attribute__((noinline)) int free_block(struct dram *d, hpa_t block, unsigned order)
 {
-        uint64_t frame = block.v / PAGE_4K;
+        uint64_t frame = frame_at(block);
         const struct dram_span *s = span_of(d, frame);
         bool ok;
 
-        if (!s || order > DRAM_ORDER_1G || !d->used[order] ||
-            !is_aligned(block.v, PAGE_4K << order))
+        if (!s || order > DRAM_ORDER_1G || !d->used[order] || !is_aligned(frame, 1ull << order))
                 return refuse(block, order);
         ok = order < DRAM_ORDER_2M ? give_small(d, chunk_of(s, frame), frame, order)
                                    : give_large(d, chunk_of(s, frame), order);
@@ -456,10 +455,10 @@ static __attribute__((noinline)) int free_block(struct dram *d, hpa_t block, uns
  */
 int dram_free(struct dram *dram, hpa_t block, unsigned order)
 {
-        uint64_t frame = block.v / PAGE_4K, *word, free;
+        uint64_t frame = frame_at(block), *word, free;
         const struct dram_span *s = span_of(dram, frame);
 
-        if (!s || ((unsigned)(block.v % PAGE_4K) | order) || !dram->used[0])
+        if (order || !s || !dram->used[0])
                 return free_block(dram, block, order);
         frame -= s->gap;
         word = &dram->frames[frame / 64];

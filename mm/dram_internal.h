@@ -38,6 +38,17 @@ static inline void bit_clear(uint64_t *map, size_t i)
         map[i / 64] &= ~(1ull << (i % 64));
 }
 
+static inline void bit_flip(uint64_t *map, size_t i)
+{
+        map[i / 64] ^= 1ull << (i % 64);
+}
+
+/* The number of the frame at an address; of an address inside a frame, one beyond all memory. */
+static inline uint64_t frame_at(hpa_t hpa)
+{
+        return hpa.v / PAGE_4K | hpa.v << 52;
+}
+
 static inline const struct dram_span *span_of(const struct dram *d, uint64_t frame)
 {
         const struct dram_span *s = d->span;
