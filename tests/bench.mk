@@ -23,10 +23,23 @@ build/bench/dram_bench: $(DRAM_BENCH_SRCS) tests/bench/buddy.h mm/dram.h mm/dram
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_CC) $(BENCH_CFLAGS) -pthread $(DRAM_BENCH_SRCS) -o $@
 
-.PHONY: bench bench-dram
-bench: deps $(BENCH_FILES) build/bench/dram_bench
+# The pool is the image's own objects: its code as it will run, by its own memcpy. Calls of the primitives are counted.
+POOL_BENCH_SRCS := tests/bench/pool_bench.c tests/bench/pm_count.c
+POOL_BENCH_OBJS := $(patsubst %.c,build/hv/%.o,$(wildcard mm/pool*.c) mm/crc32c.c mm/pm_native.c hv/lib/string.c)
+POOL_BENCH_WRAP := $(foreach f,flush fence zero copy,-Wl,--wrap=pm_$(f))
+
+build/bench/pool_bench: $(POOL_BENCH_SRCS) $(POOL_BENCH_OBJS) tests/bench/pm_count.h mm/pool.h | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_CFLAGS) -no-pie $(POOL_BENCH_SRCS) $(POOL_BENCH_OBJS) $(POOL_BENCH_WRAP) -o $@
+
+.PHONY: bench bench-dram bench-pool
+bench: deps $(BENCH_FILES) build/bench/dram_bench build/bench/pool_bench
 	$(Q)python3 -B -m tests.bench.run
 	$(Q)python3 -B -m tests.bench.dram --json build/bench.json
+	$(Q)python3 -B -m tests.bench.pool --json build/bench.json
 
 bench-dram: build/bench/dram_bench
 	$(Q)python3 -B -m tests.bench.dram
+
+bench-pool: build/bench/pool_bench
+	$(Q)python3 -B -m tests.bench.pool

@@ -1,0 +1,20 @@
+/*
+ * Counts of the persistent-memory primitives (mm/pm.h) that the code under the benchmark calls;
+ * they are executed, too. What would zero or copy data outside of the memory that stands in for
+ * NVRAM is counted and left out, so that a pool of terabytes can be worked on with its metadata
+ * alone.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct pm_count {
+        uint64_t flushes; /* calls */
+        uint64_t lines;   /* cache lines that they touched, of 64 bytes */
+        uint64_t fences;
+};
+
+extern struct pm_count pm_count;
+
+/* The memory that is there, whole. */
+void pm_count_memory(const void *memory, uint64_t size);
