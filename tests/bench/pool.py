@@ -1,0 +1,174 @@
+"""make bench-pool: the NVRAM pool with 10,000 regions on 1 TiB and 16 TiB. Instructions are exact, by callgrind, of the
+image's own objects; flushes and fences are counted calls; times are medians of rounds at full speed."""
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tests.bench import callgrind, table
+
+PROGRAM = Path("build/bench/pool_bench")
+# None of them calls another while there is clean space: create and grow would call scrub.
+VERBS = "mount create grow shrink rename grant attach detach clone delete scrub".split()
+FUNCTIONS = [f"pool_{verb}" for verb in VERBS]
+ROUNDS = 7
+LIMIT_S = 120
+
+SIZES = {"1t-10000": "1 TiB", "16t-10000": "16 TiB"}
+FULL = "16t-10000"
+FEWER = ("16t-5000", "16t-2500")
+MOUNT_GOAL = 50_000_000
+CALL_GOAL = 5_000
+STORES_GOAL = 4  # flushes, and fences, of one record update
+MEMORY_GOAL = 0.01  # % of the NVRAM
+
+# phase, text, goal of instructions, goal of flushes and of fences; a call each.
+WORK = (
+    ("create", "create", CALL_GOAL, STORES_GOAL),
+    ("delete", "delete", CALL_GOAL, STORES_GOAL),
+    ("grow", "grow", CALL_GOAL, STORES_GOAL),
+    ("shrink", "shrink", CALL_GOAL, STORES_GOAL),
+    ("rename", "rename", CALL_GOAL, STORES_GOAL),
+    ("grant", "grant to a VM", CALL_GOAL, STORES_GOAL),
+    ("withdraw", "withdraw the grant", CALL_GOAL, STORES_GOAL),
+    ("clone", "clone, without the copying", 2 * CALL_GOAL, 2 * STORES_GOAL),
+    ("attach", "attach + detach", CALL_GOAL, 0),
+)
+
+COLUMNS = {
+    "value": "value",
+    "goal": "goal",
+    "flushes": "flushes",
+    "fences": "fences",
+    "stores_goal": "goal of each",
+    "lines": "lines flushed",
+    "us": "µs",
+}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase's line; the counts are the same in all rounds."""
+
+    operations: int
+    ns: int
+    flushes: int
+    lines: int
+    fences: int
+
+
+def run_native():
+    """{label: [Phase a round]}."""
+    done = subprocess.run([PROGRAM, str(ROUNDS)], capture_output=True, text=True, timeout=LIMIT_S)
+    if done.returncode:
+        raise callgrind.Error(f"{PROGRAM}: status {done.returncode}\n{done.stderr[-1500:]}")
+    phases = {}
+    for line in done.stdout.splitlines():
+        label, *numbers = line.split()
+        phases.setdefault(label, []).append(Phase(*map(int, numbers)))
+    return phases
+
+
+def row(key, text, value, goal=None, stores_goal=None, **columns):
+    """A row that has both goals must meet both."""
+    met = [table.verdict(value, goal)]
+    met += [table.verdict(columns[kind], stores_goal) for kind in ("flushes", "fences") if kind in columns]
+    return {
+        "key": f"pool-{key}",
+        "text": text,
+        "value": round(value, 6),
+        "goal": goal,
+        "stores_goal": stores_goal,
+        **{name: columns.get(name) for name in ("flushes", "fences", "lines", "us")},
+        "verdict": "missed" if "missed" in met else "met" if "met" in met else "-",
+    }
+
+
+class Measurement:
+    """One run under callgrind and one at full speed."""
+
+    def __init__(self):
+        self.instructions = callgrind.run(PROGRAM, ["1"], FUNCTIONS)
+        self.phases = run_native()
+
+    def operations(self, label):
+        return self.phases[label][0].operations
+
+    def phase_row(self, label, text, calls, goal=None, stores_goal=None):
+        """A row of instructions, stores and time a call."""
+        first = self.phases[label][0]
+        return row(
+            label.replace("/", "-"),
+            text,
+            self.instructions[label] / calls,
+            goal,
+            stores_goal,
+            flushes=first.flushes / calls,
+            fences=first.fences / calls,
+            lines=first.lines / calls,
+            us=round(median(phase.ns for phase in self.phases[label]) / calls / 1000, 2),
+        )
+
+    def mount_rows(self):
+        """Beside the whole mounts: what is there for each extent when all regions, or more of them, are."""
+        whole, extents = (self.instructions[f"{FULL}/mount"], self.operations(f"{FULL}/mount"))
+        half, half_extents = (self.instructions[f"{FEWER[0]}/mount"], self.operations(f"{FEWER[0]}/mount"))
+        found = []
+        for setup in (*SIZES, *FEWER):
+            label = f"{setup}/mount"
+            size, regions = setup.split("-")
+            text = f"mount {size.upper()}iB: {int(regions):,} regions of {self.operations(label):,} extents"
+            found.append(self.phase_row(label, text, 1, MOUNT_GOAL, 0))
+        more = (whole - half) / (extents - half_extents)
+        ratio = whole / self.instructions["1t-10000/mount"]
+        return [
+            *found,
+            row("mount-extent", "mount 16 TiB: an extent, the empty slots included", whole / extents),
+            row("mount-more", "mount 16 TiB: an extent, from 5,000 to 10,000 regions", more),
+            row("mount-bytes", "mount: 16 TiB to 1 TiB, ratio", ratio, 1.05),
+        ]
+
+    def work_rows(self, setup):
+        return [
+            self.phase_row(f"{setup}/{phase}", f"{SIZES[setup]}: {text}", self.operations(f"{setup}/{phase}"), *goals)
+            for phase, text, *goals in WORK
+        ]
+
+    def memory_row(self, setup):
+        """The phase's "time" is the pool's DRAM, its operations are the bytes of NVRAM."""
+        phase = self.phases[f"{setup}/memory"][0]
+        text = f"{SIZES[setup]}: DRAM used, % of the NVRAM"
+        return row(f"{setup}-memory", text, 100 * phase.ns / phase.operations, MEMORY_GOAL)
+
+    def scrub_row(self):
+        return self.phase_row("small/scrub", "scrub, a MiB", self.operations("small/scrub"))
+
+
+def rows():
+    measured = Measurement()
+    found = measured.mount_rows()
+    for setup in SIZES:
+        found += measured.work_rows(setup)
+    return [*found, *map(measured.memory_row, SIZES), measured.scrub_row()]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests.bench.pool", description=__doc__)
+    parser.add_argument("--json", type=Path, help="a document to which the rows are added")
+    args = parser.parse_args()
+    try:
+        measured = rows()
+    except (callgrind.Error, OSError, subprocess.TimeoutExpired) as error:
+        print(f"error: bench: {error}", file=sys.stderr)
+        return 1
+    table.show("NVRAM pool, instructions a call", COLUMNS, measured)
+    print("Flushes and fences are calls; one record update needs 4 of each. Data is neither copied nor scrubbed there.")
+    if args.json:
+        table.add_to_json(args.json, "pool", measured)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
