@@ -37,6 +37,18 @@ static enum copy_state judge(const struct pool_head *head, const struct pool_exp
         return COPY_GOOD;
 }
 
+/* Objects are whole words at aligned places: a step each, where memcmp takes one for each byte. */
+static bool are_equal(const struct pool_head *a, const struct pool_head *b, uint32_t length)
+{
+        const uint64_t *x = (const uint64_t *)a;
+        const uint64_t *y = (const uint64_t *)b;
+
+        for (uint32_t i = 0; i < length / 8; i++)
+                if (x[i] != y[i])
+                        return false;
+        return true;
+}
+
 enum pool_pair_state pool_pair_load(struct pool_pair pair, const struct pool_expect *expect,
                                     const struct pool_head **current)
 {
@@ -45,7 +57,7 @@ enum pool_pair_state pool_pair_load(struct pool_pair pair, const struct pool_exp
 
         *current = pair.a;
         /* What equals an intact copy is intact: most pairs cost one checksum. */
-        if (a == COPY_GOOD && !memcmp(pair.a, pair.b, pair.a->length))
+        if (a == COPY_GOOD && are_equal(pair.a, pair.b, pair.a->length))
                 return PAIR_GOOD;
         b = judge(pair.b, expect);
         *current = NULL;
