@@ -1,8 +1,7 @@
 /*
- * Counts of the persistent-memory primitives (mm/pm.h) that the code under the benchmark calls;
- * they are executed, too. What would zero or copy data outside of the memory that stands in for
- * NVRAM is counted and left out, so that a pool of terabytes can be worked on with its metadata
- * alone.
+ * Counts the calls of the persistent-memory primitives (mm/pm.h) by the code under the benchmark,
+ * and executes them. Left out is what would zero or copy data outside of the memory that stands in
+ * for NVRAM: so a pool of terabytes can be worked on with its metadata alone.
  */
 #pragma once
 
@@ -16,5 +15,5 @@ struct pm_count {
 
 extern struct pm_count pm_count;
 
-/* The memory that is there, whole. */
+/* The memory that stands in for NVRAM. */
 void pm_count_memory(const void *memory, uint64_t size);

@@ -20,16 +20,15 @@
 #include "mm/pool_space.h"
 #include "tests/bench/pm_count.h"
 
-#define MAPPED       (POOL_METADATA_MAX * POOL_GRANULE)
-#define REGIONS_MAX  10000u
-#define WORK         1000u              /* calls a phase, each on another region */
-#define SPACE        (128 * GiB)        /* left for them, beside the holes */
-#define GROWTH       (8 * POOL_GRANULE) /* of every fourth region, three times in turn */
-#define GROWN_EVERY  4u
-#define GROWN_TIMES  3u
-#define HOLES_A_PART 10u /* as many holes as a tenth of the regions */
+#define MAPPED      (POOL_METADATA_MAX * POOL_GRANULE)
+#define REGIONS_MAX 10000u
+#define WORK        1000u              /* calls a phase, each on another region */
+#define SPACE       (128 * GiB)        /* left for them, beside the holes */
+#define GROWTH      (8 * POOL_GRANULE) /* of every fourth region, in turn */
+#define GROWN_EVERY 4u
+#define A_HOLE_EACH 10u /* regions */
 
-/* The pool has no alignment of the stack for SSE. */
+/* The image is built without the stack alignment that the C library wants. */
 #define CALLED_BY_POOL __attribute__((force_align_arg_pointer))
 
 static _Noreturn void die(const char *why)
@@ -61,7 +60,8 @@ struct setup {
         const char *name;
         uint64_t size;
         uint32_t regions;
-        bool works; /* measure more than mounting */
+        uint32_t grown; /* times: as many extents more in every fourth region */
+        bool works;     /* measure more than mounting */
 };
 
 static const struct setup *setup;
@@ -134,9 +134,9 @@ static void make_pool(uint64_t size)
         pool.dying = 0;
 }
 
-/* Names of regions; the second set is for renaming and clones. */
-static char name[2][REGIONS_MAX + REGIONS_MAX / HOLES_A_PART][POOL_NAME_SIZE];
-static struct pool_region *made[REGIONS_MAX + REGIONS_MAX / HOLES_A_PART];
+/* Names of regions; the second set is for renaming. */
+static char name[2][REGIONS_MAX + REGIONS_MAX / A_HOLE_EACH][POOL_NAME_SIZE];
+static struct pool_region *made[REGIONS_MAX + REGIONS_MAX / A_HOLE_EACH];
 
 static uint64_t draw(uint64_t *seed)
 {
@@ -167,20 +167,20 @@ static void scrub(void)
 /* Regions with holes between them, some of several extents, and one that takes most of the rest. */
 static void fill_pool(void)
 {
-        uint32_t holes = setup->regions / HOLES_A_PART;
+        uint32_t holes = setup->regions / A_HOLE_EACH;
         uint32_t all = setup->regions + holes;
         uint64_t seed = 1, rest;
         struct pool_region *last;
 
         for (uint32_t i = 0; i < all - 1; i++)
                 create(i, &seed);
-        for (uint32_t n = 0; n < GROWN_TIMES; n++)
+        for (uint32_t n = 0; n < setup->grown; n++)
                 for (uint32_t i = 0; i < all - 1; i += GROWN_EVERY)
                         grow(made[i]);
         rest = pool.space.free * POOL_GRANULE - SPACE;
         must(pool_create(&pool, "rest", "", rest, all, &last), "pool_create failed");
         for (uint32_t i = 0; i < holes; i++)
-                must(pool_delete(&pool, made[i * (HOLES_A_PART + 1) + 1]), "pool_delete failed");
+                must(pool_delete(&pool, made[i * (A_HOLE_EACH + 1) + 1]), "pool_delete failed");
         scrub();
 }
 
@@ -200,18 +200,22 @@ static uint64_t count_extents(void)
 
 static void measure_mount(void)
 {
+        uint64_t extents = count_extents();
+
         phase_begin();
         mount(false);
-        phase_end("mount", count_extents());
+        phase_end("mount", extents);
+        if (count_extents() != extents)
+                die("the pool has changed by mounting it");
 }
 
 /* ---- Work in the full pool: WORK calls of each kind. ---- */
 
+static uint64_t work_seed;
+
 static void work_create(uint32_t i)
 {
-        static uint64_t seed = 2;
-
-        create(i, &seed);
+        create(i, &work_seed);
 }
 
 static void work_rename(uint32_t i)
@@ -261,6 +265,13 @@ static void work_delete(uint32_t i)
         must(pool_delete(&pool, made[i]), "pool_delete failed");
 }
 
+static void measure_scrub(const char *label, uint64_t operations)
+{
+        phase_begin();
+        scrub();
+        phase_end(label, operations);
+}
+
 static void phase(const char *label, void (*work)(uint32_t i))
 {
         phase_begin();
@@ -273,6 +284,7 @@ static void measure_work(void)
 {
         struct pool_health health;
 
+        work_seed = 2;
         for (uint32_t i = 0; i < WORK; i++) {
                 (void)snprintf(name[0][i], sizeof name[0][i], "work-%u", i);
                 (void)snprintf(name[1][i], sizeof name[1][i], "renamed-%u", i);
@@ -287,14 +299,14 @@ static void measure_work(void)
         phase("attach", work_attach);
         phase("clone", work_clone);
         phase("delete", work_delete);
-        scrub();
+        measure_scrub("scrub-granule", pool.dying);
         must(pool_check(&pool, false, false, &health), "pool_check found something wrong");
 }
 
 static void measure(const struct setup *which)
 {
         setup = which;
-        for (uint32_t i = 0; i < REGIONS_MAX + REGIONS_MAX / HOLES_A_PART; i++)
+        for (uint32_t i = 0; i < REGIONS_MAX + REGIONS_MAX / A_HOLE_EACH; i++)
                 (void)snprintf(name[0][i], sizeof name[0][i], "region-%u", i);
         make_pool(setup->size);
         fill_pool();
@@ -306,25 +318,24 @@ static void measure(const struct setup *which)
 }
 
 /* A range that is there whole, new and so to be scrubbed. */
-static void measure_scrub(void)
+static void measure_small(void)
 {
         static const struct setup small = {.name = "small", .size = MAPPED};
 
         setup = &small;
         make_pool(MAPPED);
         mount(true);
-        phase_begin();
-        scrub();
-        phase_end("scrub", pool.space.free * (POOL_GRANULE / MiB));
+        measure_scrub("scrub-mib", pool.dying * (POOL_GRANULE / MiB));
         munmap(dram, dram_size);
 }
 
 int main(int argc, char **argv)
 {
-        static const struct setup setups[] = {{"1t-10000", TiB, 10000, true},
-                                              {"16t-10000", 16 * TiB, 10000, true},
-                                              {"16t-5000", 16 * TiB, 5000, false},
-                                              {"16t-2500", 16 * TiB, 2500, false}};
+        static const struct setup setups[] = {{"1t-10000", TiB, 10000, 3, true},
+                                              {"16t-10000", 16 * TiB, 10000, 3, true},
+                                              {"16t-5000", 16 * TiB, 5000, 3, false},
+                                              {"16t-2500", 16 * TiB, 2500, 3, false},
+                                              {"16t-10000-more", 16 * TiB, 10000, 12, false}};
         int rounds = argc > 1 ? atoi(argv[1]) : 1;
 
         nvram = map(MAPPED);
@@ -333,7 +344,7 @@ int main(int argc, char **argv)
         for (int i = 0; i < rounds; i++) {
                 for (size_t n = 0; n < sizeof setups / sizeof setups[0]; n++)
                         measure(&setups[n]);
-                measure_scrub();
+                measure_small();
         }
         return 0;
 }
