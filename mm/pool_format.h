@@ -1,5 +1,5 @@
 /*
- * The NVRAM pool's media format, version 1, and the two-copy update that every object on it uses.
+ * The NVRAM pool's media format, version 2, and the two-copy update that every object on it uses.
  *
  * A range is used from its first to its last 2 MiB boundary (by HPA), in granules of 2 MiB. The
  * first granules hold metadata, all others data. Everything is little-endian.
@@ -17,8 +17,23 @@
  *               +--------------------------------+  granule N = granules in use
  *
  * Between the superblocks and behind them is room for later tables; it is zero. A slot holds one
- * region record: name, owner, size, extents. No free map is stored: a data granule is free when no
- * record names it.
+ * record; what it stands for is told by its state:
+ *
+ *      LIVE     a region: name, owner, grants, size and the extents that hold it
+ *      FILLING  a region whose contents are still being copied in; mounting makes it DYING
+ *      DYING    what is left of a deleted region: extents to be scrubbed
+ *      BAD      granules that are never handed out
+ *
+ *      extent[0 .. extent_count)                  what the region holds, in order
+ *      extent[extent_count .. + dying_count)      released, not yet scrubbed
+ *
+ * No free map is stored: a data granule is free when no record names it, and **a free granule reads
+ * as zero**. So a region is created by its record alone, and what is released (by deleting or
+ * shrinking, or the whole of a new range) first stands as dying. The scrubber zeroes from the front
+ * of the dying extents and takes off what is done: what is left of them is its cursor.
+ *
+ * A granule named by a BAD record may be named by a region, too, which was there first; it leaves
+ * with the region, and does not become free.
  *
  * Objects (superblock, record) exist twice, A and B, on different pages. An object starts with a
  * word { sequence number, CRC-32C of the rest }; word 0 means that nothing was published there.
@@ -26,13 +41,15 @@
  *
  *      update:  B's body, flush, fence;  B's word, flush, fence     (committed)
  *               A's body, flush, fence;  A's word, flush, fence     (mirrored)
+ *      remove:  both words 0, flush, fence
  *
  * While B's body is written both words are equal and A counts; while A's is, B's word is ahead. So
  * a power cut is decided by words alone, each an 8-byte store; the CRC is there for damage. At rest
  * both copies are the same and either mends the other.
  *
  * Formatting begins with one word, POOL_FORMATTING, in superblock A and ends when the superblock's
- * own word replaces it. A range found with it has no contents and is formatted again.
+ * own word replaces it. A range found with it has no contents and is formatted again. The record in
+ * slot 0 of a new range is DYING and names all its data granules.
  *
  * A pool of several ranges: each superblock tells its range's number (0, 1, ...) and how many there
  * are. A range is added by formatting it with the next number and then raising the count in the
@@ -43,7 +60,7 @@
 
 #include "hv/lib/types.h"
 
-#define POOL_VERSION          1u
+#define POOL_VERSION          2u
 #define POOL_GRANULE_SHIFT    21u
 #define POOL_GRANULE          (1ull << POOL_GRANULE_SHIFT)
 #define POOL_SUPERBLOCK_MAGIC 0x4b4c424f52465250ull /* "PRFROBLK" */
@@ -52,7 +69,8 @@
 #define POOL_SUPERBLOCK_B     (64 * KiB)
 #define POOL_CATALOGUE        (128 * KiB)
 #define POOL_NAME_SIZE        32 /* with the terminating zero */
-#define POOL_EXTENTS_MAX      112u
+#define POOL_EXTENTS_MAX      96u
+#define POOL_GRANTS_MAX       8u
 
 /* One metadata granule for this many granules (32 GiB), 32 at most: 480 to 16,352 slots a range. */
 #define POOL_GRANULES_A_METADATA 16384u
@@ -92,20 +110,36 @@ struct pool_media_extent {
         uint32_t reserved;
 };
 
-enum pool_record_state { POOL_RECORD_LIVE = 1 };
+enum pool_record_state {
+        POOL_RECORD_LIVE = 1,
+        POOL_RECORD_FILLING,
+        POOL_RECORD_DYING,
+        POOL_RECORD_BAD,
+};
+
+/* Another VM that may attach a region. */
+struct pool_media_grant {
+        char vm[POOL_NAME_SIZE - 1];
+        uint8_t access; /* enum pool_access */
+};
 
 struct pool_record {
         struct pool_head head;
         struct pool_uuid uuid;
         char name[POOL_NAME_SIZE];
-        char owner[POOL_NAME_SIZE];
-        uint64_t size; /* bytes, the sum of the extents */
-        uint64_t generation;
+        char owner[POOL_NAME_SIZE]; /* a VM's name, or empty: nobody's */
+        uint64_t size;              /* bytes, the sum of extent[0 .. extent_count) */
+        uint64_t generation;        /* 1, and one more at each change of the record but scrubbing */
         uint32_t state;
-        uint32_t flags;
+        uint32_t flags; /* 0 */
         uint32_t extent_count;
-        uint8_t reserved[100];
+        uint32_t dying_count;
+        uint64_t dying_total; /* granules that the dying extents had at first, to show progress */
+        uint32_t grant_count;
+        uint8_t reserved[84];
         struct pool_media_extent extent[POOL_EXTENTS_MAX];
+        struct pool_media_grant
+            grant[POOL_GRANTS_MAX]; /* covered by head.length if there are any */
 };
 
 #define POOL_SLOT_SIZE sizeof(struct pool_record)
@@ -137,6 +171,8 @@ POOL_AT(pool_media_extent, count, 8);
 POOL_AT(pool_media_extent, reserved, 12);
 _Static_assert(sizeof(struct pool_media_extent) == 16, "media format: extent");
 
+_Static_assert(sizeof(struct pool_media_grant) == 32, "media format: grant");
+
 POOL_AT(pool_record, uuid, 48);
 POOL_AT(pool_record, name, 64);
 POOL_AT(pool_record, owner, 96);
@@ -145,8 +181,12 @@ POOL_AT(pool_record, generation, 136);
 POOL_AT(pool_record, state, 144);
 POOL_AT(pool_record, flags, 148);
 POOL_AT(pool_record, extent_count, 152);
-POOL_AT(pool_record, reserved, 156);
+POOL_AT(pool_record, dying_count, 156);
+POOL_AT(pool_record, dying_total, 160);
+POOL_AT(pool_record, grant_count, 168);
+POOL_AT(pool_record, reserved, 172);
 POOL_AT(pool_record, extent, 256);
+POOL_AT(pool_record, grant, 1792);
 _Static_assert(sizeof(struct pool_record) == 2048, "media format: record");
 
 /* The two copies of one object on media. */
