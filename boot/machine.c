@@ -171,7 +171,7 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
         config.memory_size = pool_memory_size(ranges, n);
         while ((PAGE_4K << order) < config.memory_size)
                 order++;
-        if (dram_alloc_zeroed(&m->dram, order, &memory)) {
+        if (dram_alloc(&m->dram, order, &memory)) {
                 printk(LOG_ERROR, "pool: no memory for its tables");
                 return -ENOMEM;
         }

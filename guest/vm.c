@@ -146,6 +146,16 @@ static int check_regions(struct vm *vm)
         return 0;
 }
 
+static int attach(struct vm *vm, struct pool_region *region, enum pool_access access)
+{
+        struct pool_ref ref = pool_ref(region);
+        int err = pool_attach(vm->host->pool, &ref, vm->config->name, access);
+
+        if (!err)
+                vm->region[vm->regions++] = (struct vm_region){ref, access};
+        return err;
+}
+
 static int attach_region(struct vm *vm, const struct layout_region *place)
 {
         struct pool *pool = vm->host->pool;
@@ -160,13 +170,12 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
                                place->name, place->size / MiB);
         }
         if (!err)
-                err = pool_attach(region, vm->config->name, POOL_READ_WRITE);
+                err = attach(vm, region, POOL_READ_WRITE);
         if (err) {
                 refuse(vm, "nvram=%s: %s (error %d)", place->name,
                        err == -EBUSY ? "attached elsewhere" : "no room in the pool", -err);
                 return err;
         }
-        vm->region[vm->regions++] = region;
         return map_region(vm, place, region);
 }
 
@@ -327,7 +336,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
 void vm_destroy(struct vm *vm)
 {
         for (size_t i = 0; i < vm->regions; i++)
-                pool_detach(vm->region[i], POOL_READ_WRITE);
+                pool_detach(&vm->region[i].ref, vm->region[i].access);
         if (vm->direct)
                 host_lapic_take_back();
         if (vm->has_vcpu)

@@ -47,6 +47,12 @@ struct vm_block {
         unsigned order;
 };
 
+/* An attachment. */
+struct vm_region {
+        struct pool_ref ref;
+        enum pool_access access;
+};
+
 struct vm {
         struct vcpu vcpu; /* first: the run loop's hottest */
         struct lapic lapic;
@@ -68,7 +74,7 @@ struct vm {
         uint64_t start_tsc;
         struct vm_block block[VM_BLOCKS_MAX];
         size_t blocks;
-        struct pool_region *region[CONFIG_REGIONS_MAX];
+        struct vm_region region[CONFIG_REGIONS_MAX];
         size_t regions; /* attached */
         bool has_vcpu, has_tables;
         bool direct; /* has the CPU's local APIC: interrupts without exits */

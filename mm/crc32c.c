@@ -1,8 +1,13 @@
 /*
- * CRC-32C one byte at a time. The table holds the remainders of all single bytes for the reflected
- * polynomial 0x82f63b78; it is constant so that checksums work before any initialisation.
+ * CRC-32C by the CPU's own instruction (SSE4.2, SDM vol. 2 CRC32), or one byte at a time where it
+ * has none. The table holds the remainders of all single bytes for the reflected polynomial
+ * 0x82f63b78; it is constant so that checksums work before any initialisation.
  */
 #include "mm/crc32c.h"
+
+#include "hv/cpu.h"
+
+#define CPUID_1_ECX_SSE42 (1u << 20)
 
 /* clang-format off */
 static const uint32_t remainders[256] = {
@@ -41,12 +46,40 @@ static const uint32_t remainders[256] = {
 };
 /* clang-format on */
 
-uint32_t crc32c(uint32_t crc, const void *data, size_t len)
+static uint32_t by_table(uint32_t crc, const uint8_t *p, size_t len)
 {
-        const uint8_t *p = data;
-
-        crc = ~crc;
         for (size_t i = 0; i < len; i++)
                 crc = crc >> 8 ^ remainders[(crc ^ p[i]) & 0xff];
-        return ~crc;
+        return crc;
+}
+
+static uint32_t by_instruction(uint32_t crc, const uint8_t *p, size_t len)
+{
+        uint64_t sum = crc;
+
+        for (; len >= 8; p += 8, len -= 8) {
+                uint64_t word;
+
+                __builtin_memcpy(&word, p, sizeof word);
+                __asm__("crc32q %1, %0" : "+r"(sum) : "rm"(word));
+        }
+        crc = (uint32_t)sum;
+        for (; len; p++, len--)
+                __asm__("crc32b %1, %0" : "+r"(crc) : "rm"(*p));
+        return crc;
+}
+
+static uint32_t find_method(uint32_t crc, const uint8_t *p, size_t len);
+
+static uint32_t (*method)(uint32_t crc, const uint8_t *p, size_t len) = find_method;
+
+static uint32_t find_method(uint32_t crc, const uint8_t *p, size_t len)
+{
+        method = cpu_cpuid(1, 0).ecx & CPUID_1_ECX_SSE42 ? by_instruction : by_table;
+        return method(crc, p, len);
+}
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t len)
+{
+        return ~method(~crc, data, len);
 }

@@ -32,3 +32,9 @@ void pm_fence(void);
 
 /* Zero with non-temporal stores, past the caches; len a multiple of 64. Wants a fence only. */
 void pm_zero(void *dst, uint64_t len);
+
+/*
+ * Copy with non-temporal stores, past the caches; len a multiple of 64; dst and src do not overlap.
+ * Wants a fence only.
+ */
+void pm_copy(void *dst, const void *src, uint64_t len);

@@ -98,3 +98,12 @@ void pm_zero(void *dst, uint64_t len)
                                  : "r"(p), "r"(0ull)
                                  : "memory");
 }
+
+void pm_copy(void *dst, const void *src, uint64_t len)
+{
+        uint64_t *to = dst;
+        const uint64_t *from = src;
+
+        for (uint64_t i = 0; i < len / 8; i++)
+                __asm__ volatile("movnti %1, %0" : "=m"(to[i]) : "r"(from[i]) : "memory");
+}

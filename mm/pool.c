@@ -1,166 +1,408 @@
-/* Operations on a mounted pool: create, find, list, attach, detach; contract in pool.h. */
+/*
+ * Operations that change the pool: each builds a new record beside the old one and publishes it as
+ * the last step that can be seen on media; contract in pool.h.
+ */
 #include "mm/pool.h"
 
 #include "hv/lib/errno.h"
-#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "mm/pm.h"
-#include "mm/pool_mount.h"
+#include "mm/pool_index.h"
 #include "mm/pool_space.h"
 
-/* SplitMix64 (Steele, Lea, Flood 2014): spreads 64 bits of entropy over as many words as wanted. */
-static uint64_t spread(uint64_t *state)
-{
-        uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+/* One extent stays free, so that a region can always be shrunk within an extent. */
+#define LIVE_EXTENTS_MAX (POOL_EXTENTS_MAX - 1)
+#define SCRUB_AT_ONCE    16u /* granules, when an operation waits for space */
 
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-        z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-        return z ^ z >> 31;
+static int check_pool(const struct pool *pool)
+{
+        if (!pool->mounted)
+                return -EINVAL;
+        return pool->read_only ? -EROFS : 0;
 }
 
-struct pool_uuid pool_make_uuid(uint64_t entropy)
+static bool is_size_valid(uint64_t size)
 {
-        uint64_t word[2] = {spread(&entropy), spread(&entropy)};
-        struct pool_uuid uuid;
-
-        memcpy(&uuid, word, sizeof uuid);
-        uuid.byte[6] = (uint8_t)((uuid.byte[6] & 0x0f) | 0x40);
-        uuid.byte[8] = (uint8_t)((uuid.byte[8] & 0x3f) | 0x80);
-        return uuid;
+        return size && is_aligned(size, POOL_GRANULE);
 }
 
-/* The first slot at or behind (member, slot) that holds a region, or holds none. */
-static struct pool_region *next_slot(struct pool *pool, size_t member, uint32_t slot, bool live)
+static int check_name(struct pool *pool, const char *name)
 {
-        for (; member < pool->member_count; member++, slot = 0)
-                for (; slot < pool->member[member].slots; slot++)
-                        if (!pool->member[member].region[slot].record != live)
-                                return &pool->member[member].region[slot];
-        return NULL;
-}
-
-static size_t member_of(const struct pool *pool, const struct pool_region *region)
-{
-        size_t i = 0;
-
-        while (region < pool->member[i].region ||
-               region >= pool->member[i].region + pool->member[i].slots)
-                i++;
-        return i;
-}
-
-struct pool_region *pool_next(struct pool *pool, const struct pool_region *after)
-{
-        size_t member;
-
-        if (!after)
-                return next_slot(pool, 0, 0, true);
-        member = member_of(pool, after);
-        return next_slot(pool, member, (uint32_t)(after - pool->member[member].region) + 1, true);
-}
-
-struct pool_region *pool_find(struct pool *pool, const char *name)
-{
-        struct pool_region *region = NULL;
-
-        while ((region = pool_next(pool, region)))
-                if (!strcmp(region->record->name, name))
-                        return region;
-        return NULL;
-}
-
-static void zero_extents(const struct pool *pool, const struct pool_record *record)
-{
-        for (uint32_t i = 0; i < record->extent_count; i++) {
-                const struct pool_media_extent *extent = &record->extent[i];
-
-                pm_zero(pool->member[extent->range].base + extent->start * POOL_GRANULE,
-                        extent->count * POOL_GRANULE);
-        }
-}
-
-static int check_new(struct pool *pool, const char *name, const char *owner, uint64_t size)
-{
-        if (!pool->mounted || !size || !is_aligned(size, POOL_GRANULE) ||
-            !pool_name_is_valid(name) || !pool_name_is_valid(owner))
+        if (strnlen(name, POOL_NAME_SIZE) == POOL_NAME_SIZE || !pool_name_is_valid(name))
                 return -EINVAL;
         return pool_find(pool, name) ? -EEXIST : 0;
+}
+
+/* Take space for the record's region, scrubbing if there is too little that is clean. */
+static int take_space(struct pool *pool, uint64_t granules, struct pool_record *record)
+{
+        uint32_t max = LIVE_EXTENTS_MAX - record->dying_count;
+        int err;
+
+        if (granules > pool->space.free + pool->dying)
+                return -ENOSPC;
+        do {
+                err = pool_space_take(pool, granules, record->extent, &record->extent_count, max);
+        } while (err && pool->dying && (pool_scrub(pool, SCRUB_AT_ONCE), true));
+        return err;
+}
+
+static int new_region(struct pool *pool, enum pool_record_state state, const char *name,
+                      const char *owner, uint64_t size, uint64_t entropy, struct pool_region **out)
+{
+        struct pool_record record = {.state = state, .generation = 1, .size = size};
+        struct pool_region *region;
+        int err = check_pool(pool);
+
+        if (!err && (!is_size_valid(size) || (owner[0] && !pool_name_is_valid(owner))))
+                err = -EINVAL;
+        if (!err)
+                err = check_name(pool, name);
+        if (!err)
+                err = take_space(pool, size / POOL_GRANULE, &record);
+        if (err)
+                return err;
+        region = pool_index_take_empty(pool);
+        if (!region) {
+                for (uint32_t i = 0; i < record.extent_count; i++)
+                        pool_space_release(pool, record.extent[i].range, record.extent[i].start,
+                                           record.extent[i].count);
+                return -ENOSPC;
+        }
+        record.uuid = pool_make_uuid(entropy);
+        memcpy(record.name, name, strlen(name));
+        memcpy(record.owner, owner, strlen(owner));
+        pool_record_store(pool, region, &record);
+        pool_index_add(pool, region);
+        *out = region;
+        return 0;
 }
 
 int pool_create(struct pool *pool, const char *name, const char *owner, uint64_t size,
                 uint64_t entropy, struct pool_region **out)
 {
-        struct pool_record record = {.head = {.magic = POOL_RECORD_MAGIC, .version = POOL_VERSION},
-                                     .state = POOL_RECORD_LIVE,
-                                     .generation = 1,
-                                     .size = size};
-        int err = check_new(pool, name, owner, size);
-        struct pool_region *region = next_slot(pool, 0, 0, false);
-        struct pool_member *member;
-        struct pool_pair pair;
+        return new_region(pool, POOL_RECORD_LIVE, name, owner, size, entropy, out);
+}
 
-        if (!err && !region)
-                err = -ENOSPC;
-        if (!err)
-                err =
-                    pool_space_take(pool, size / POOL_GRANULE, record.extent, &record.extent_count);
+int pool_begin(struct pool *pool, const char *name, const char *owner, uint64_t size,
+               uint64_t entropy, struct pool_region **out)
+{
+        return new_region(pool, POOL_RECORD_FILLING, name, owner, size, entropy, out);
+}
+
+/* The region's record to be changed; the region must be at rest, and live or (filling) filling. */
+static int open_record(struct pool *pool, struct pool_region *region, bool filling,
+                       struct pool_record *record)
+{
+        int err = check_pool(pool);
+
         if (err)
                 return err;
+        if (!region->record || region->writer || region->readers)
+                return region->record ? -EBUSY : -EINVAL;
+        err = pool_record_load(pool, region, record);
+        if (err)
+                return err;
+        if (record->state == POOL_RECORD_FILLING)
+                return filling ? 0 : -EBUSY;
+        return record->state == POOL_RECORD_LIVE && !filling ? 0 : -EINVAL;
+}
 
-        member = &pool->member[member_of(pool, region)];
-        record.head.index = (uint32_t)(region - member->region);
-        record.head.pool = pool->uuid;
-        record.head.length = pool_record_length(record.extent_count);
-        record.uuid = pool_make_uuid(entropy);
-        memcpy(record.name, name, strlen(name));
-        memcpy(record.owner, owner, strlen(owner));
+int pool_commit(struct pool *pool, struct pool_region *region)
+{
+        struct pool_record record;
+        int err = open_record(pool, region, true, &record);
 
-        /* The record's first fence also orders the zeros: they are durable before it is published.
-         */
-        zero_extents(pool, &record);
-        pair = pool_record_pair(member, record.head.index);
-        pool_pair_store(pair, &record.head);
-        region->record = (const struct pool_record *)pair.a;
-        *out = region;
+        if (err)
+                return err;
+        record.state = POOL_RECORD_LIVE;
+        pool_record_store(pool, region, &record);
         return 0;
 }
 
-const char *pool_region_name(const struct pool_region *region)
+/* Copy the contents of one region over another's of the same size: pieces of one extent each. */
+static void copy_contents(const struct pool *pool, const struct pool_region *from,
+                          const struct pool_region *to)
 {
-        return region->record->name;
+        uint64_t from_at = 0, to_at = 0;
+        size_t i = 0, j = 0;
+
+        while (i < pool_region_extents(from) && j < pool_region_extents(to)) {
+                struct pool_extent source = pool_region_extent(pool, from, i);
+                struct pool_extent target = pool_region_extent(pool, to, j);
+                uint64_t source_left = source.size - from_at;
+                uint64_t target_left = target.size - to_at;
+                uint64_t piece = source_left < target_left ? source_left : target_left;
+
+                pm_copy((uint8_t *)target.base + to_at, (uint8_t *)source.base + from_at, piece);
+                from_at = piece == source_left ? 0 : from_at + piece;
+                to_at = piece == target_left ? 0 : to_at + piece;
+                i += !from_at;
+                j += !to_at;
+        }
 }
 
-const char *pool_region_owner(const struct pool_region *region)
+int pool_clone(struct pool *pool, const struct pool_region *from, const char *name,
+               const char *owner, uint64_t entropy, struct pool_region **out)
 {
-        return region->record->owner;
+        struct pool_record record;
+        int err = check_pool(pool);
+
+        if (err)
+                return err;
+        if (!from->record)
+                return -EINVAL;
+        err = pool_record_load(pool, from, &record);
+        if (err)
+                return err;
+        if (record.state != POOL_RECORD_LIVE || from->writer)
+                return -EBUSY;
+        err = pool_begin(pool, name, owner, record.size, entropy, out);
+        if (err)
+                return err;
+        copy_contents(pool, from, *out);
+        return pool_commit(pool, *out);
 }
 
-uint64_t pool_region_size(const struct pool_region *region)
+/* Append space for more granules to a region's live extents, in front of its dying ones. */
+static int extend(struct pool *pool, uint64_t granules, struct pool_record *record)
 {
-        return region->record->size;
+        struct pool_media_extent dying[POOL_EXTENTS_MAX];
+        uint64_t bytes = record->dying_count * sizeof dying[0];
+        int err;
+
+        memcpy(dying, &record->extent[record->extent_count], bytes);
+        err = pool_space_take(pool, granules, record->extent, &record->extent_count,
+                              LIVE_EXTENTS_MAX - record->dying_count);
+        memcpy(&record->extent[record->extent_count], dying, bytes);
+        return err;
 }
 
-size_t pool_region_extents(const struct pool_region *region)
+int pool_grow(struct pool *pool, struct pool_region *region, uint64_t size)
 {
-        return region->record->extent_count;
+        struct pool_record record;
+        uint64_t granules;
+        int err = open_record(pool, region, false, &record);
+
+        if (!err && (!is_size_valid(size) || size <= record.size))
+                err = -EINVAL;
+        if (err)
+                return err;
+        granules = (size - record.size) / POOL_GRANULE;
+        if (granules > pool->space.free + pool->dying)
+                return -ENOSPC;
+        /* What scrubs for space may scrub this very record: it is read again. */
+        while ((err = extend(pool, granules, &record)) == -ENOSPC && pool->dying) {
+                pool_scrub(pool, SCRUB_AT_ONCE);
+                err = pool_record_load(pool, region, &record);
+                if (err)
+                        return err;
+        }
+        if (err)
+                return err;
+        record.size = size;
+        record.generation++;
+        pool_record_store(pool, region, &record);
+        return 0;
 }
 
-struct pool_extent pool_region_extent(const struct pool *pool, const struct pool_region *region,
-                                      size_t i)
+/* Move what lies behind the first `keep` granules to the end of the dying extents. */
+static int cut_tail(struct pool_record *record, uint64_t keep)
 {
-        const struct pool_media_extent *extent = &region->record->extent[i];
-        const struct pool_member *member = &pool->member[extent->range];
-        uint64_t offset = extent->start * POOL_GRANULE;
+        struct pool_media_extent live[POOL_EXTENTS_MAX], tail[POOL_EXTENTS_MAX];
+        uint32_t live_count = 0, tail_count = 0;
+        uint64_t moved = 0;
 
-        return (struct pool_extent){member->base + offset, HPA(member->hpa.v + offset),
-                                    extent->count * POOL_GRANULE};
+        for (uint32_t i = 0; i < record->extent_count; i++) {
+                struct pool_media_extent e = record->extent[i];
+                uint32_t stays = keep < e.count ? (uint32_t)keep : e.count;
+
+                if (stays) {
+                        live[live_count] = e;
+                        live[live_count++].count = stays;
+                }
+                if (stays < e.count) {
+                        e.start += stays;
+                        e.count -= stays;
+                        tail[tail_count++] = e;
+                        moved += e.count;
+                }
+                keep -= stays;
+        }
+        if (live_count + record->dying_count + tail_count > POOL_EXTENTS_MAX)
+                return -ENOSPC;
+        memmove(&record->extent[live_count], &record->extent[record->extent_count],
+                record->dying_count * sizeof tail[0]);
+        memcpy(record->extent, live, live_count * sizeof live[0]);
+        memcpy(&record->extent[live_count + record->dying_count], tail,
+               tail_count * sizeof tail[0]);
+        record->dying_total = moved + (record->dying_count ? record->dying_total : 0);
+        record->extent_count = live_count;
+        record->dying_count += tail_count;
+        return 0;
 }
 
-int pool_attach(struct pool_region *region, const char *vm, enum pool_access access)
+int pool_shrink(struct pool *pool, struct pool_region *region, uint64_t size)
 {
-        if (strcmp(region->record->owner, vm))
+        struct pool_record record;
+        uint64_t released;
+        int err = open_record(pool, region, false, &record);
+
+        if (!err && (!is_size_valid(size) || size >= record.size))
+                err = -EINVAL;
+        while (!err && (err = cut_tail(&record, size / POOL_GRANULE)) == -ENOSPC) {
+                pool_scrub(pool, SCRUB_AT_ONCE);
+                err = pool_record_load(pool, region, &record);
+        }
+        if (err)
+                return err;
+        released = (record.size - size) / POOL_GRANULE;
+        record.size = size;
+        record.generation++;
+        pool_record_store(pool, region, &record);
+        pool->dying += released;
+        return 0;
+}
+
+int pool_rename(struct pool *pool, struct pool_region *region, const char *name)
+{
+        char old[POOL_NAME_SIZE];
+        struct pool_record record;
+        int err = open_record(pool, region, false, &record);
+
+        if (!err)
+                err = check_name(pool, name);
+        if (err)
+                return err;
+        memcpy(old, record.name, sizeof old);
+        memset(record.name, 0, sizeof record.name);
+        memcpy(record.name, name, strlen(name));
+        record.generation++;
+        pool_record_store(pool, region, &record);
+        pool_index_remove(pool, old, region);
+        pool_index_add(pool, region);
+        return 0;
+}
+
+int pool_delete(struct pool *pool, struct pool_region *region)
+{
+        struct pool_media_extent live[POOL_EXTENTS_MAX];
+        struct pool_record record;
+        char name[POOL_NAME_SIZE];
+        uint64_t granules, bytes;
+        int err = open_record(pool, region, false, &record);
+
+        if (err == -EBUSY && !region->writer && !region->readers)
+                err = open_record(pool, region, true, &record);
+        if (err)
+                return err;
+        granules = record.size / POOL_GRANULE;
+        bytes = record.extent_count * sizeof live[0];
+        memcpy(name, record.name, sizeof name);
+        /* What is being scrubbed already stays in front. */
+        memcpy(live, record.extent, bytes);
+        memmove(record.extent, &record.extent[record.extent_count],
+                record.dying_count * sizeof live[0]);
+        memcpy(&record.extent[record.dying_count], live, bytes);
+        record.dying_total = granules + (record.dying_count ? record.dying_total : 0);
+        record.dying_count += record.extent_count;
+        record.extent_count = 0;
+        record.grant_count = 0;
+        record.size = 0;
+        record.state = POOL_RECORD_DYING;
+        record.generation++;
+        memset(record.name, 0, sizeof record.name);
+        memset(record.owner, 0, sizeof record.owner);
+        memset(record.grant, 0, sizeof record.grant);
+        pool_record_store(pool, region, &record);
+        pool_index_remove(pool, name, region);
+        pool->dying += granules;
+        return 0;
+}
+
+static uint32_t find_grant(const struct pool_record *record, const char *vm)
+{
+        uint32_t i = 0;
+
+        while (i < record->grant_count &&
+               strncmp(record->grant[i].vm, vm, sizeof record->grant[i].vm) != 0)
+                i++;
+        return i;
+}
+
+int pool_grant(struct pool *pool, struct pool_region *region, const char *vm,
+               enum pool_access access)
+{
+        struct pool_record record;
+        int err = check_pool(pool);
+        uint32_t i;
+
+        if (!err && (!region->record || !pool_name_is_valid(vm)))
+                err = -EINVAL;
+        if (!err)
+                err = pool_record_load(pool, region, &record);
+        if (!err && record.state != POOL_RECORD_LIVE)
+                err = -EBUSY;
+        if (err)
+                return err;
+        i = find_grant(&record, vm);
+        if (access == POOL_NO_ACCESS) {
+                if (i == record.grant_count)
+                        return -ENOENT;
+                record.grant[i] = record.grant[--record.grant_count];
+                memset(&record.grant[record.grant_count], 0, sizeof record.grant[0]);
+        } else {
+                if (i == POOL_GRANTS_MAX)
+                        return -ENOSPC;
+                record.grant_count += i == record.grant_count;
+                memset(&record.grant[i], 0, sizeof record.grant[i]);
+                memcpy(record.grant[i].vm, vm, strlen(vm));
+                record.grant[i].access = (uint8_t)access;
+        }
+        pool_record_store(pool, region, &record);
+        return 0;
+}
+
+struct pool_ref pool_ref(struct pool_region *region)
+{
+        return (struct pool_ref){region, region->record->uuid, region->record->generation};
+}
+
+/* What a VM may do with a region. */
+static enum pool_access right_of(const struct pool_record *record, const char *vm)
+{
+        uint32_t i;
+
+        if (record->owner[0] && !strncmp(record->owner, vm, sizeof record->owner))
+                return POOL_READ_WRITE;
+        i = find_grant(record, vm);
+        return i < record->grant_count ? (enum pool_access)record->grant[i].access : POOL_NO_ACCESS;
+}
+
+int pool_attach(struct pool *pool, const struct pool_ref *ref, const char *vm,
+                enum pool_access access)
+{
+        struct pool_region *region = ref->region;
+        struct pool_record record;
+        int err = pool->mounted ? 0 : -EINVAL;
+
+        if (!err && !region->record)
+                err = -ESTALE;
+        if (!err)
+                err = pool_record_load(pool, region, &record);
+        if (err)
+                return err;
+        if (memcmp(&record.uuid, &ref->uuid, sizeof ref->uuid) != 0 ||
+            record.generation != ref->generation)
+                return -ESTALE;
+        if (record.state != POOL_RECORD_LIVE)
+                return -EBUSY;
+        if (access == POOL_NO_ACCESS || right_of(&record, vm) < access)
                 return -EPERM;
-        if (region->writer || (access == POOL_READ_WRITE && region->readers))
+        if (access == POOL_READ_WRITE && pool->read_only)
+                return -EROFS;
+        if (region->writer || (access == POOL_READ_WRITE && region->readers) ||
+            region->readers == UINT16_MAX)
                 return -EBUSY;
         if (access == POOL_READ_WRITE)
                 region->writer = true;
@@ -169,47 +411,10 @@ int pool_attach(struct pool_region *region, const char *vm, enum pool_access acc
         return 0;
 }
 
-void pool_detach(struct pool_region *region, enum pool_access access)
+void pool_detach(const struct pool_ref *ref, enum pool_access access)
 {
         if (access == POOL_READ_WRITE)
-                region->writer = false;
+                ref->region->writer = false;
         else
-                region->readers--;
-}
-
-struct pool_usage pool_usage(const struct pool *pool)
-{
-        struct pool_usage usage = {.unused = pool->unused, .ranges = pool->member_count};
-
-        for (size_t i = 0; i < pool->member_count; i++) {
-                const struct pool_member *member = &pool->member[i];
-
-                usage.total += member->granules;
-                usage.metadata += member->metadata;
-                for (uint32_t slot = 0; slot < member->slots; slot++)
-                        usage.regions += member->region[slot].record != NULL;
-        }
-        usage.free = pool_space_free(pool);
-        usage.used = usage.total - usage.metadata - usage.free;
-        return usage;
-}
-
-void pool_print(struct pool *pool)
-{
-        struct pool_usage usage = pool_usage(pool);
-        struct pool_region *region = NULL;
-
-        printk(LOG_INFO, "nvram: pool of %zu ranges%s, %llu MiB used, %llu MiB free, %zu regions",
-               usage.ranges, pool->simulated ? " (simulated, volatile)" : "",
-               (unsigned long long)(usage.used * (POOL_GRANULE / MiB)),
-               (unsigned long long)(usage.free * (POOL_GRANULE / MiB)), usage.regions);
-        while ((region = pool_next(pool, region))) {
-                struct pool_extent first = pool_region_extent(pool, region, 0);
-
-                printk(LOG_INFO, "nvram:   %-31s %8llu MiB  owner %-31s %zu extents from 0x%llx",
-                       pool_region_name(region),
-                       (unsigned long long)(pool_region_size(region) / MiB),
-                       pool_region_owner(region), pool_region_extents(region),
-                       (unsigned long long)first.hpa.v);
-        }
+                ref->region->readers--;
 }

@@ -20,13 +20,15 @@
  *      -EEXIST  the name is taken
  *      -ENOSPC  no room in data, catalogue or (too fragmented) extents
  *      -EROFS   the pool was mounted to be read only
+ *      -EBADMSG both copies of the region's record were damaged since the pool was mounted
  */
 #pragma once
 
 #include "hv/lib/types.h"
 #include "mm/pool_format.h"
 
-#define POOL_RANGES_MAX 16u
+#define POOL_RANGES_MAX      16u
+#define POOL_BAD_RECORDS_MAX 16u /* of POOL_EXTENTS_MAX bad stretches each */
 
 /* A range of NVRAM as firmware reports it; any alignment. base is mapped for its whole size. */
 struct pool_range {
@@ -87,10 +89,10 @@ struct pool_region {
         const struct pool_record *record; /* copy A on media; NULL: the slot is empty */
         uint32_t next;                    /* slot number + 1 in the list that this one is in */
         uint16_t readers;
-        uint8_t member;
-        bool writer : 1;
-        bool half : 1; /* at mount: one copy wants mending */
-        bool lost : 1; /* at mount: to be given up */
+        uint16_t member;
+        bool writer;
+        bool half; /* at mount: one copy wants mending */
+        bool lost; /* at mount: damaged, passed over */
 };
 
 /* What an attachment holds on to: one version of one region. */
@@ -118,8 +120,8 @@ struct pool_member {
 struct pool_space {
         struct pool_run *run;
         uint32_t room, fresh, spare;
-        uint64_t free; /* granules */
-        uint32_t bins[POOL_BINS / 64][2];
+        uint64_t free;                   /* granules */
+        uint64_t filled[POOL_BINS / 64]; /* a bit a bin: not empty */
         uint32_t bin[POOL_BINS];
 };
 
@@ -136,6 +138,8 @@ struct pool {
         uint32_t bucket_count;
         uint32_t empty; /* list of empty slots */
         struct pool_space space;
+        struct pool_region *bad[POOL_BAD_RECORDS_MAX];
+        uint32_t bad_records;
         uint64_t dying;               /* granules to be scrubbed */
         struct pool_region *scrubbed; /* whose first dying extent has `scrubbing` clean granules */
         uint32_t scrubbing;
@@ -191,7 +195,8 @@ must_check int pool_rename(struct pool *pool, struct pool_region *region, const 
 /* Delete a region (or one being filled); its space comes back as it is scrubbed. */
 must_check int pool_delete(struct pool *pool, struct pool_region *region);
 
-/* What VM vm, not the owner, may do with the region. -ENOSPC: 8 VMs have a grant already. */
+/* What VM vm, not the owner, may do with the region. -ENOSPC: 8 VMs have a grant already;
+ * -ENOENT: POOL_NO_ACCESS, but it has none. */
 must_check int pool_grant(struct pool *pool, struct pool_region *region, const char *vm,
                           enum pool_access access);
 
@@ -251,7 +256,8 @@ struct pool_ref pool_ref(struct pool_region *region);
  * attached in a way that excludes this, or being filled. Nothing is written to media. While a
  * region is attached only its grants can change.
  */
-must_check int pool_attach(const struct pool_ref *ref, const char *vm, enum pool_access access);
+must_check int pool_attach(struct pool *pool, const struct pool_ref *ref, const char *vm,
+                           enum pool_access access);
 
 /* Undo one successful pool_attach with the same access. */
 void pool_detach(const struct pool_ref *ref, enum pool_access access);

@@ -37,39 +37,22 @@ static enum copy_state judge(const struct pool_head *head, const struct pool_exp
         return COPY_GOOD;
 }
 
-/* A damaged word over a head that was never written: the slot held nothing. */
-static bool is_empty_behind_word(const struct pool_head *head)
-{
-        static const uint8_t zero[sizeof *head - BODY];
-
-        return !memcmp(&head->magic, zero, sizeof zero);
-}
-
-static enum pool_pair_state load_without_good(struct pool_pair pair, enum copy_state a,
-                                              enum copy_state b)
-{
-        if (a == COPY_BLANK && b == COPY_BLANK)
-                return PAIR_BLANK;
-        if (is_empty_behind_word(pair.a) && is_empty_behind_word(pair.b))
-                return PAIR_HALF;
-        return PAIR_DAMAGED;
-}
-
 enum pool_pair_state pool_pair_load(struct pool_pair pair, const struct pool_expect *expect,
                                     const struct pool_head **current)
 {
         enum copy_state a = judge(pair.a, expect);
-        enum copy_state b = judge(pair.b, expect);
+        enum copy_state b;
 
+        *current = pair.a;
+        /* What equals an intact copy is intact: most pairs cost one checksum. */
+        if (a == COPY_GOOD && !memcmp(pair.a, pair.b, pair.a->length))
+                return PAIR_GOOD;
+        b = judge(pair.b, expect);
         *current = NULL;
         if (a == COPY_FOREIGN || b == COPY_FOREIGN)
                 return PAIR_FOREIGN;
         if (a != COPY_GOOD && b != COPY_GOOD)
-                return load_without_good(pair, a, b);
-        if (a == COPY_GOOD && b == COPY_GOOD && pair.a->seq == pair.b->seq) {
-                *current = pair.a;
-                return memcmp(pair.a, pair.b, pair.a->length) ? PAIR_HALF : PAIR_GOOD;
-        }
+                return a == COPY_BLANK && b == COPY_BLANK ? PAIR_BLANK : PAIR_DAMAGED;
         *current = pair.a;
         if (a != COPY_GOOD || (b == COPY_GOOD && (int32_t)(pair.b->seq - pair.a->seq) > 0))
                 *current = pair.b;
@@ -88,15 +71,7 @@ static void write_copy(struct pool_head *to, const struct pool_head *from)
 
 void pool_pair_mend(struct pool_pair pair, const struct pool_head *current)
 {
-        if (current) {
-                write_copy(current == pair.a ? pair.b : pair.a, current);
-                return;
-        }
-        pm_publish((uint64_t *)pair.a, 0);
-        pm_publish((uint64_t *)pair.b, 0);
-        pm_flush(pair.a, BODY);
-        pm_flush(pair.b, BODY);
-        pm_fence();
+        write_copy(current == pair.a ? pair.b : pair.a, current);
 }
 
 static void seal(struct pool_head *object, uint32_t seq)
@@ -113,10 +88,20 @@ void pool_pair_store(struct pool_pair pair, struct pool_head *object)
         write_copy(pair.a, object);
 }
 
+void pool_pair_init(struct pool_pair pair, struct pool_head *object)
+{
+        seal(object, 1);
+        pm_store(pair.a, object, object->length);
+        pm_store(pair.b, object, object->length);
+        pm_flush(pair.a, object->length);
+        pm_flush(pair.b, object->length);
+}
+
 void pool_pair_create(struct pool_pair pair, struct pool_head *object)
 {
         seal(object, 1);
-        write_copy(pair.b, object);
+        pm_store(pair.b, object, object->length);
+        pm_flush(pair.b, object->length);
         write_copy(pair.a, object);
 }
 

@@ -17,7 +17,8 @@
  *               +--------------------------------+  granule N = granules in use
  *
  * Between the superblocks and behind them is room for later tables; it is zero. A slot holds one
- * record; what it stands for is told by its state:
+ * record; one that is a head and nothing more is an empty slot. So no slot is ever blank, and a
+ * record that was wiped is noticed. What a record stands for is told by its state:
  *
  *      LIVE     a region: name, owner, grants, size and the extents that hold it
  *      FILLING  a region whose contents are still being copied in; mounting makes it DYING
@@ -41,7 +42,6 @@
  *
  *      update:  B's body, flush, fence;  B's word, flush, fence     (committed)
  *               A's body, flush, fence;  A's word, flush, fence     (mirrored)
- *      remove:  both words 0, flush, fence
  *
  * While B's body is written both words are equal and A counts; while A's is, B's word is ahead. So
  * a power cut is decided by words alone, each an 8-byte store; the CRC is there for damage. At rest
@@ -49,7 +49,7 @@
  *
  * Formatting begins with one word, POOL_FORMATTING, in superblock A and ends when the superblock's
  * own word replaces it. A range found with it has no contents and is formatted again. The record in
- * slot 0 of a new range is DYING and names all its data granules.
+ * slot 0 of a new range is DYING and names all its data granules: they may hold anything.
  *
  * A pool of several ranges: each superblock tells its range's number (0, 1, ...) and how many there
  * are. A range is added by formatting it with the next number and then raising the count in the
@@ -129,7 +129,7 @@ struct pool_record {
         char name[POOL_NAME_SIZE];
         char owner[POOL_NAME_SIZE]; /* a VM's name, or empty: nobody's */
         uint64_t size;              /* bytes, the sum of extent[0 .. extent_count) */
-        uint64_t generation;        /* 1, and one more at each change of the record but scrubbing */
+        uint64_t generation;        /* 1, and one more at each change of name or size */
         uint32_t state;
         uint32_t flags; /* 0 */
         uint32_t extent_count;
@@ -206,7 +206,7 @@ struct pool_expect {
 #define POOL_ANY_INDEX UINT32_MAX
 
 enum pool_pair_state {
-        PAIR_BLANK,   /* never published */
+        PAIR_BLANK,   /* both words are 0 */
         PAIR_GOOD,    /* both copies intact and the same version of the object */
         PAIR_HALF,    /* one copy is current; the other is older, blank or damaged */
         PAIR_DAMAGED, /* no copy can be believed */
@@ -214,13 +214,13 @@ enum pool_pair_state {
 };
 
 /*
- * Judge a pair; reads only. *current is the copy that counts for PAIR_GOOD and PAIR_HALF, and NULL
- * otherwise, but for a blank pair with a damaged word: PAIR_HALF with NULL.
+ * Judge a pair; reads only. *current is the copy that counts for PAIR_GOOD and PAIR_HALF, NULL
+ * otherwise.
  */
 enum pool_pair_state pool_pair_load(struct pool_pair pair, const struct pool_expect *expect,
                                     const struct pool_head **current);
 
-/* Make both copies equal to current, or unpublish both when it is NULL. Durable when it returns. */
+/* Make the other copy equal to current. Durable when it returns. */
 void pool_pair_mend(struct pool_pair pair, const struct pool_head *current);
 
 /*
@@ -231,8 +231,14 @@ void pool_pair_mend(struct pool_pair pair, const struct pool_head *current);
 void pool_pair_store(struct pool_pair pair, struct pool_head *object);
 
 /*
- * Publish the first version of a superblock over POOL_FORMATTING in copy A. The rest of the
- * metadata is zero, or zeroed non-temporally just before.
+ * Write both copies of an object that nothing depends on yet: in no order, flushed, not fenced.
+ * seq, crc and seq_covered are set here.
+ */
+void pool_pair_init(struct pool_pair pair, struct pool_head *object);
+
+/*
+ * Publish the first version of a superblock over POOL_FORMATTING in copy A, behind everything that
+ * was flushed or zeroed before.
  */
 void pool_pair_create(struct pool_pair pair, struct pool_head *object);
 

@@ -1,64 +1,14 @@
 /*
  * Mounting a pool: take the usable ranges, judge everything on them without a single write, and
- * only then mend, finish formatting and add blank ranges.
+ * only then mend, finish what was interrupted and add blank ranges.
  */
-#include "mm/pool_mount.h"
-
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "mm/pm.h"
+#include "mm/pool_catalogue.h"
+#include "mm/pool_index.h"
 #include "mm/pool_space.h"
-
-static const struct {
-        int error;
-        const char *text;
-} faults[] = {
-    [POOL_FAULT_NONE] = {0, "no fault"},
-    [POOL_FAULT_NO_ROOM] = {-ENODEV, "no range holds two aligned 2 MiB granules"},
-    [POOL_FAULT_FOREIGN] = {-EBADMSG, "the range is neither blank nor part of a pool"},
-    [POOL_FAULT_VERSION] = {-ENOTSUP, "the pool has a format version unknown here"},
-    [POOL_FAULT_HEADER] = {-EBADMSG, "both superblocks are damaged or do not fit the range"},
-    [POOL_FAULT_MIXED] = {-EBADMSG, "the ranges belong to different pools"},
-    [POOL_FAULT_MISSING] = {-ENODEV, "a range of the pool is missing"},
-    [POOL_FAULT_DUPLICATE] = {-EBADMSG, "two ranges have the same number in the pool"},
-    [POOL_FAULT_RECORD] = {-EBADMSG, "both copies of a region record are damaged"},
-    [POOL_FAULT_CONTENT] = {-EBADMSG, "a region record does not make sense"},
-    [POOL_FAULT_OVERLAP] = {-EBADMSG, "two regions claim the same granule"},
-};
-
-const char *pool_fault_text(enum pool_fault fault)
-{
-        return faults[fault].text;
-}
-
-static int fail(struct pool *pool, enum pool_fault fault, hpa_t at)
-{
-        pool->fault = fault;
-        pool->fault_at = at;
-        printk(LOG_ERROR, "nvram: pool not mounted, nothing changed: %s (at 0x%llx)",
-               pool_fault_text(fault), (unsigned long long)at.v);
-        return faults[fault].error;
-}
-
-static hpa_t hpa_of(const struct pool_member *member, const void *p)
-{
-        return HPA(member->hpa.v + (uint64_t)((const uint8_t *)p - member->base));
-}
-
-struct pool_pair pool_superblock_pair(const struct pool_member *member)
-{
-        return (struct pool_pair){(struct pool_head *)member->base,
-                                  (struct pool_head *)(member->base + POOL_SUPERBLOCK_B)};
-}
-
-struct pool_pair pool_record_pair(const struct pool_member *member, uint32_t slot)
-{
-        uint8_t *a = member->base + POOL_CATALOGUE + slot * POOL_SLOT_SIZE;
-
-        return (struct pool_pair){(struct pool_head *)a,
-                                  (struct pool_head *)(a + member->slots * POOL_SLOT_SIZE)};
-}
 
 /* The aligned part of a range as a member; false when it cannot hold metadata and data. */
 static bool trim(struct pool_member *member, const struct pool_range *range)
@@ -78,27 +28,40 @@ static bool trim(struct pool_member *member, const struct pool_range *range)
         return true;
 }
 
-static uint64_t map_bytes(const struct pool_member *member)
-{
-        return align_up(member->granules, 64) / 8;
-}
+/* What the pool keeps in DRAM: how many of each, and where. */
+struct tables {
+        uint32_t slots, buckets, runs;
+        uint64_t bytes;
+};
 
-static uint64_t member_memory(const struct pool_member *member)
+static struct tables size_tables(uint64_t slots, uint64_t granules, size_t members)
 {
-        return map_bytes(member) + member->slots * sizeof(struct pool_region);
+        struct tables t = {.slots = (uint32_t)slots, .buckets = 64};
+
+        while (t.buckets < t.slots)
+                t.buckets *= 2;
+        t.runs = pool_space_room(granules, slots * POOL_EXTENTS_MAX, members);
+        t.bytes = t.slots * sizeof(struct pool_region) + t.buckets * sizeof(uint32_t) +
+                  t.runs * sizeof(struct pool_run);
+        return t;
 }
 
 uint64_t pool_memory_size(const struct pool_range *ranges, size_t n)
 {
-        uint64_t sum = 0;
+        uint64_t slots = 0;
+        uint64_t granules = 0;
+        size_t members = 0;
 
         for (size_t i = 0; i < n; i++) {
                 struct pool_member member;
 
-                if (trim(&member, &ranges[i]))
-                        sum += member_memory(&member);
+                if (!trim(&member, &ranges[i]))
+                        continue;
+                slots += member.slots;
+                granules += member.granules;
+                members++;
         }
-        return sum;
+        return size_tables(slots, granules, members).bytes;
 }
 
 static int take_ranges(struct pool *pool, const struct pool_range *ranges, size_t n)
@@ -126,7 +89,8 @@ static int take_ranges(struct pool *pool, const struct pool_range *ranges, size_
                         return -E2BIG;
                 pool->member[pool->member_count++] = member;
         }
-        return pool->member_count ? 0 : fail(pool, POOL_FAULT_NO_ROOM, HPA(n ? ranges->hpa.v : 0));
+        return pool->member_count ? 0
+                                  : pool_fail(pool, POOL_FAULT_NO_ROOM, HPA(n ? ranges->hpa.v : 0));
 }
 
 static bool is_zero(const uint8_t *p, uint64_t len)
@@ -184,7 +148,7 @@ static int inspect(struct pool *pool, struct pool_member *member, const struct p
         }
         switch (pool_pair_load(pair, &expect, &current)) {
         case PAIR_FOREIGN:
-                return fail(pool, POOL_FAULT_VERSION, member->hpa);
+                return pool_fail(pool, POOL_FAULT_VERSION, member->hpa);
         case PAIR_HALF:
                 member->half = true;
                 break;
@@ -194,15 +158,15 @@ static int inspect(struct pool *pool, struct pool_member *member, const struct p
                 member->kind = MEMBER_BLANK;
                 if (is_blank(member))
                         return 0;
-                return fail(pool, POOL_FAULT_FOREIGN, member->hpa);
+                return pool_fail(pool, POOL_FAULT_FOREIGN, member->hpa);
         case PAIR_DAMAGED:
                 if (pair.a->magic != expect.magic && pair.b->magic != expect.magic)
-                        return fail(pool, POOL_FAULT_FOREIGN, member->hpa);
-                return fail(pool, POOL_FAULT_HEADER, member->hpa);
+                        return pool_fail(pool, POOL_FAULT_FOREIGN, member->hpa);
+                return pool_fail(pool, POOL_FAULT_HEADER, member->hpa);
         }
         *sb = (const struct pool_superblock *)current;
         if (!current || !adopt(pool, member, *sb))
-                return fail(pool, POOL_FAULT_HEADER, member->hpa);
+                return pool_fail(pool, POOL_FAULT_HEADER, member->hpa);
         return 0;
 }
 
@@ -216,7 +180,7 @@ static int number_members(struct pool *pool, uint32_t members)
         for (size_t i = 0; i < pool->member_count; i++)
                 known |= pool->member[i].kind == MEMBER_POOL ? 1u << pool->member[i].id : 0;
         if (members > POOL_RANGES_MAX || known != (1u << members) - 1)
-                return fail(pool, POOL_FAULT_MISSING, pool->member[0].hpa);
+                return pool_fail(pool, POOL_FAULT_MISSING, pool->member[0].hpa);
         for (size_t i = 0; i < pool->member_count; i++) {
                 struct pool_member *member = &pool->member[i];
 
@@ -248,9 +212,9 @@ static int judge_superblocks(struct pool *pool, bool format)
                 if (!sb)
                         continue;
                 if (known && memcmp(&pool->uuid, &sb->head.pool, sizeof pool->uuid))
-                        return fail(pool, POOL_FAULT_MIXED, member->hpa);
+                        return pool_fail(pool, POOL_FAULT_MIXED, member->hpa);
                 if (known & 1u << member->id)
-                        return fail(pool, POOL_FAULT_DUPLICATE, member->hpa);
+                        return pool_fail(pool, POOL_FAULT_DUPLICATE, member->hpa);
                 pool->uuid = sb->head.pool;
                 known |= 1u << member->id;
                 if (sb->members > members)
@@ -262,163 +226,76 @@ static int judge_superblocks(struct pool *pool, bool format)
 static int assign_memory(struct pool *pool, const struct pool_config *config)
 {
         uint8_t *memory = config->memory;
-        uint64_t need = 0;
+        uint64_t granules = 0;
+        struct pool_region *region;
+        struct tables t;
 
-        for (size_t i = 0; i < pool->member_count; i++)
-                need += member_memory(&pool->member[i]);
-        if (need > config->memory_size)
+        for (size_t i = 0; i < pool->member_count; i++) {
+                granules += pool->member[i].granules;
+                pool->slots += pool->member[i].slots;
+        }
+        t = size_tables(pool->slots, granules, pool->member_count);
+        if (t.bytes > config->memory_size)
                 return -ENOMEM;
-        memset(memory, 0, need);
+        /* The runs' table is the largest, and needs no initial contents. */
+        pool->region = region = (struct pool_region *)memory;
+        pool->bucket = (uint32_t *)(pool->region + t.slots);
+        pool->bucket_count = t.buckets;
+        pool_space_init(&pool->space, (struct pool_run *)(pool->bucket + t.buckets), t.runs);
+        memset(memory, 0, t.slots * sizeof *pool->region + t.buckets * sizeof *pool->bucket);
         for (size_t i = 0; i < pool->member_count; i++) {
                 struct pool_member *member = &pool->member[i];
 
-                member->map = (uint64_t *)memory;
-                member->region = (struct pool_region *)(memory + map_bytes(member));
-                memory += member_memory(member);
-                pool_space_set(member, 0, member->metadata, true);
+                member->region = region;
+                for (uint32_t slot = 0; slot < member->slots; slot++)
+                        (region++)->member = (uint16_t)i;
+                pool_space_release(pool, (uint32_t)i, member->metadata,
+                                   member->granules - member->metadata);
         }
         return 0;
 }
 
-bool pool_name_is_valid(const char *name)
-{
-        size_t n = strnlen(name, POOL_NAME_SIZE);
-
-        for (size_t i = 0; i < n; i++) {
-                char c = name[i];
-
-                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '.' || c == '_' || c == '-'))
-                        return false;
-        }
-        return n > 0 && n < POOL_NAME_SIZE;
-}
-
-static enum pool_fault claim_extents(struct pool *pool, const struct pool_record *record)
-{
-        uint64_t granules = 0;
-
-        for (uint32_t i = 0; i < record->extent_count; i++) {
-                const struct pool_media_extent *extent = &record->extent[i];
-                struct pool_member *member;
-
-                if (extent->range >= pool->member_count)
-                        return POOL_FAULT_CONTENT;
-                member = &pool->member[extent->range];
-                if (member->kind != MEMBER_POOL || !extent->count ||
-                    extent->count > member->granules || extent->start < member->metadata ||
-                    extent->start > member->granules - extent->count)
-                        return POOL_FAULT_CONTENT;
-                for (uint32_t g = 0; g < extent->count; g++)
-                        if (pool_space_is_used(member, extent->start + g))
-                                return POOL_FAULT_OVERLAP;
-                pool_space_set(member, extent->start, extent->count, true);
-                granules += extent->count;
-        }
-        return granules * POOL_GRANULE == record->size ? POOL_FAULT_NONE : POOL_FAULT_CONTENT;
-}
-
-static enum pool_fault judge_record(struct pool *pool, const struct pool_record *record)
-{
-        if (record->state != POOL_RECORD_LIVE || !record->size || record->flags ||
-            record->extent_count > POOL_EXTENTS_MAX ||
-            record->head.length != pool_record_length(record->extent_count) ||
-            !pool_name_is_valid(record->name) || !pool_name_is_valid(record->owner))
-                return POOL_FAULT_CONTENT;
-        return claim_extents(pool, record);
-}
-
-static int judge_catalogue(struct pool *pool, struct pool_member *member)
-{
-        struct pool_expect expect = {
-            .magic = POOL_RECORD_MAGIC, .size = POOL_SLOT_SIZE, .pool = &pool->uuid};
-
-        for (uint32_t slot = 0; slot < member->slots; slot++) {
-                struct pool_pair pair = pool_record_pair(member, slot);
-                const struct pool_head *current;
-                enum pool_pair_state state;
-                enum pool_fault fault = POOL_FAULT_NONE;
-
-                expect.index = slot;
-                state = pool_pair_load(pair, &expect, &current);
-                if (state == PAIR_DAMAGED)
-                        fault = POOL_FAULT_RECORD;
-                else if (state == PAIR_FOREIGN)
-                        fault = POOL_FAULT_VERSION;
-                else if (current)
-                        fault = judge_record(pool, (const struct pool_record *)current);
-                if (fault)
-                        return fail(pool, fault, hpa_of(member, pair.a));
-                member->region[slot].record = (const struct pool_record *)current;
-                member->region[slot].half = state == PAIR_HALF;
-        }
-        return 0;
-}
-
-static int judge_catalogues(struct pool *pool)
-{
-        for (size_t i = 0; i < pool->member_count; i++) {
-                int err = 0;
-
-                if (pool->member[i].kind == MEMBER_POOL)
-                        err = judge_catalogue(pool, &pool->member[i]);
-                if (err)
-                        return err;
-        }
-        return 0;
-}
-
-static const struct pool_head *superblock_current(const struct pool_member *member)
+static void mend_superblock(struct pool *pool, struct pool_member *member)
 {
         const struct pool_expect expect = {.magic = POOL_SUPERBLOCK_MAGIC,
                                            .size = sizeof(struct pool_superblock),
                                            .index = member->id};
+        struct pool_pair pair = pool_superblock_pair(member);
         const struct pool_head *current;
 
-        pool_pair_load(pool_superblock_pair(member), &expect, &current);
-        return current;
-}
-
-static void mend_record(struct pool *pool, struct pool_member *member, uint32_t slot)
-{
-        struct pool_region *region = &member->region[slot];
-        struct pool_pair pair = pool_record_pair(member, slot);
-
-        if (region->half) {
-                pool_pair_mend(pair, (const struct pool_head *)region->record);
-                pool->mended++;
-        }
-        if (region->record)
-                region->record = (const struct pool_record *)pair.a;
-        region->half = false;
+        pool_pair_load(pair, &expect, &current);
+        pool_pair_mend(pair, current);
+        pool->mended++;
+        member->half = false;
 }
 
 static void mend(struct pool *pool)
 {
-        for (size_t i = 0; i < pool->member_count; i++) {
-                struct pool_member *member = &pool->member[i];
-
-                if (member->kind != MEMBER_POOL)
-                        continue;
-                if (member->half) {
-                        pool_pair_mend(pool_superblock_pair(member), superblock_current(member));
-                        pool->mended++;
-                        member->half = false;
-                }
-                for (uint32_t slot = 0; slot < member->slots; slot++)
-                        mend_record(pool, member, slot);
-        }
+        for (size_t i = 0; i < pool->member_count; i++)
+                if (pool->member[i].kind == MEMBER_POOL && pool->member[i].half)
+                        mend_superblock(pool, &pool->member[i]);
+        pool_catalogue_mend(pool);
         if (pool->mended)
                 printk(LOG_WARN, "nvram: %u objects mended from their second copies", pool->mended);
 }
 
-static void disown(struct pool_member *member)
+/* Give up what the ranges that are to be formatted hold: all of them before the first is touched.
+ */
+static void disown_members(struct pool *pool)
 {
-        uint64_t *word = (uint64_t *)member->base;
+        bool any = false;
 
-        pm_publish(word, POOL_FORMATTING);
-        pm_flush(word, sizeof *word);
-        pm_fence();
+        for (size_t i = 0; i < pool->member_count; i++) {
+                uint64_t *word = (uint64_t *)pool->member[i].base;
+
+                if (pool->member[i].kind == MEMBER_POOL)
+                        continue;
+                pm_publish(word, POOL_FORMATTING);
+                pm_flush(word, sizeof *word);
+                any = true;
+        }
+        if (any)
+                pm_fence();
 }
 
 /* The marker's own line is left alone until the new superblock replaces it. */
@@ -439,6 +316,7 @@ static void format(struct pool *pool, struct pool_member *member)
         uint64_t line = 64;
 
         pm_zero(member->base + line, member->metadata * POOL_GRANULE - line);
+        pool_catalogue_format(pool, member);
         pool_pair_create(pool_superblock_pair(member), &sb.head);
         member->kind = MEMBER_POOL;
         printk(LOG_INFO, "nvram: 0x%llx formatted as range %u of the pool",
@@ -449,9 +327,7 @@ static void add_members(struct pool *pool, const struct pool_config *config)
 {
         if (pool->member[0].kind != MEMBER_POOL)
                 pool->uuid = pool_make_uuid(config->entropy);
-        for (size_t i = 0; i < pool->member_count; i++)
-                if (pool->member[i].kind != MEMBER_POOL)
-                        disown(&pool->member[i]);
+        disown_members(pool);
         for (size_t i = 0; i < pool->member_count; i++)
                 if (pool->member[i].kind != MEMBER_POOL)
                         format(pool, &pool->member[i]);
@@ -471,18 +347,22 @@ int pool_mount(struct pool *pool, const struct pool_range *ranges, size_t n,
 {
         int err;
 
-        *pool = (struct pool){0};
+        *pool = (struct pool){.read_only = config->mode == POOL_MODE_SALVAGE};
         err = take_ranges(pool, ranges, n);
         if (!err)
                 err = judge_superblocks(pool, config->format);
         if (!err)
                 err = assign_memory(pool, config);
         if (!err)
-                err = judge_catalogues(pool);
+                err = pool_catalogue_judge(pool, config->mode != POOL_MODE_NORMAL);
         if (err)
                 return err;
-        mend(pool);
-        add_members(pool, config);
+        if (!pool->read_only) {
+                mend(pool);
+                add_members(pool, config);
+        }
         pool->mounted = true;
+        if (!pool->read_only)
+                pool_catalogue_finish(pool);
         return 0;
 }

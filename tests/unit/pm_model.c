@@ -10,12 +10,12 @@
 
 #define LINE      64u
 #define MAX_DEPTH 2
-#define CHUNK     (512 * KiB) /* a long non-temporal zero is lost or kept in pieces of this size */
+#define CHUNK     (512 * KiB) /* a long non-temporal store is lost or kept in such pieces */
 
-/* One store in doubt: a word, or a zeroed piece. */
+/* One store in doubt: a word, or a piece of a non-temporal zero (line all zero) or copy. */
 struct doubt {
         uint64_t offset, len;
-        uint64_t value;
+        uint64_t line[LINE / 8];
         bool flushed;
 };
 
@@ -44,6 +44,9 @@ static struct undo *undo;
 static size_t undo_count, undo_room;
 static bool in_image;
 static uint64_t orders, skipped;
+static const void *sites[PM_SITES_MAX];
+static size_t site_count;
+static const void *skipped_site;
 
 /* A longer array; tests have no use for going on without memory. */
 static void *grow(void *array, size_t bytes)
@@ -64,22 +67,13 @@ static void keep_old(uint8_t *at, uint64_t len)
         memcpy(undo[undo_count++].old, at, len);
 }
 
-static bool is_zero(const uint8_t *at, uint64_t len)
-{
-        return !at[0] && !memcmp(at, at + 1, len - 1);
-}
-
-/* src NULL: zeros. */
 static void write_bytes(uint8_t *at, const void *src, uint64_t len, bool undoable)
 {
-        if (!src && is_zero(at, len))
+        if (!memcmp(at, src, len))
                 return;
         if (undoable)
                 keep_old(at, len);
-        if (src)
-                memcpy(at, src, len);
-        else
-                memset(at, 0, len);
+        memcpy(at, src, len);
 }
 
 static void roll_back(size_t mark)
@@ -101,19 +95,21 @@ static struct pm_recording *recording_of(const void *p)
         return NULL;
 }
 
-static void add_doubt(struct pm_recording *r, const uint8_t *at, uint64_t len, uint64_t value,
+static void add_doubt(struct pm_recording *r, const uint8_t *at, const void *src, uint64_t len,
                       bool flushed)
 {
         if (r->count == r->room) {
                 r->room = r->room * 2 + 64;
                 r->doubt = grow(r->doubt, r->room * sizeof *r->doubt);
         }
-        r->doubt[r->count++] = (struct doubt){(uint64_t)(at - r->base), len, value, flushed};
+        r->doubt[r->count] =
+            (struct doubt){.offset = (uint64_t)(at - r->base), .len = len, .flushed = flushed};
+        memcpy(r->doubt[r->count++].line, src, len);
 }
 
 static void land(const struct pm_recording *r, const struct doubt *d, bool undoable)
 {
-        write_bytes(r->media + d->offset, d->len == 8 ? &d->value : NULL, d->len, undoable);
+        write_bytes(r->media + d->offset, d->line, d->len, undoable);
 }
 
 /* Group the stores: each its own unit, or by cache line. Returns the number of units. */
@@ -212,10 +208,30 @@ uint64_t pm_model_orders(void)
         return orders;
 }
 
-/* Only orders given for recorded memory outside of images count: those of the code under test. */
-static bool is_skipped(void)
+size_t pm_model_sites(const void *const **out)
 {
-        return !in_image && ++orders == skipped;
+        *out = sites;
+        return site_count;
+}
+
+void pm_model_skip_site(const void *site)
+{
+        skipped_site = site;
+}
+
+/* Only orders given for recorded memory outside of images count: those of the code under test. */
+static bool is_skipped(const void *site)
+{
+        size_t i = 0;
+
+        if (in_image)
+                return false;
+        while (i < site_count && sites[i] != site)
+                i++;
+        assert(i < PM_SITES_MAX);
+        if (i == site_count)
+                sites[site_count++] = site;
+        return ++orders == skipped || site == skipped_site;
 }
 
 void pm_init(void)
@@ -242,24 +258,34 @@ void pm_publish(uint64_t *dst, uint64_t value)
         struct pm_recording *r = recording_of(dst);
 
         if (r)
-                add_doubt(r, (uint8_t *)dst, 8, value, false);
+                add_doubt(r, (uint8_t *)dst, &value, 8, false);
         write_bytes((uint8_t *)dst, &value, 8, in_image);
+}
+
+/* Non-temporal stores, a line at a time; a long one stands in its pieces' first lines. */
+static void stream(uint8_t *at, const uint8_t *src, uint64_t len)
+{
+        static const uint8_t zero[LINE];
+        struct pm_recording *r = recording_of(at);
+        uint64_t step = r && len >= CHUNK ? CHUNK : LINE;
+
+        for (uint64_t done = 0; done < len; done += step) {
+                const uint8_t *line = src ? src + done : zero;
+
+                if (r)
+                        add_doubt(r, at + done, line, LINE, true);
+                write_bytes(at + done, line, LINE, in_image);
+        }
 }
 
 void pm_zero(void *dst, uint64_t len)
 {
-        struct pm_recording *r = recording_of(dst);
-        uint8_t *at = dst;
+        stream(dst, NULL, len);
+}
 
-        while (len) {
-                uint64_t n = len < CHUNK ? len : CHUNK;
-
-                if (r)
-                        add_doubt(r, at, n, 0, true);
-                write_bytes(at, NULL, n, in_image);
-                at += n;
-                len -= n;
-        }
+void pm_copy(void *dst, const void *src, uint64_t len)
+{
+        stream(dst, src, len);
 }
 
 void pm_flush(const void *addr, uint64_t len)
@@ -267,7 +293,7 @@ void pm_flush(const void *addr, uint64_t len)
         struct pm_recording *r = recording_of(addr);
         uint64_t start, end;
 
-        if (!r || is_skipped())
+        if (!r || is_skipped(__builtin_return_address(0)))
                 return;
         start = align_down((uint64_t)((const uint8_t *)addr - r->base), LINE);
         end = align_up((uint64_t)((const uint8_t *)addr - r->base) + len, LINE);
@@ -281,7 +307,7 @@ void pm_fence(void)
         struct pm_recording *r = depth ? recordings[depth - 1] : NULL;
         size_t kept = 0;
 
-        if (!r || r->trying || is_skipped())
+        if (!r || r->trying || is_skipped(__builtin_return_address(0)))
                 return;
         try_images(r, true);
         try_images(r, false);

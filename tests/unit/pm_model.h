@@ -9,6 +9,10 @@
  *
  * Up to 2^POWER subsets are tried exhaustively, of 8-byte words and of whole cache lines; beyond
  * that as many seeded samples.
+ *
+ * While recorded, non-temporal stores of 512 KiB and more (scrubbing, cloning) are kept or lost in
+ * pieces of 512 KiB, of which only the first cache line is really written: look there. Without a
+ * recording they are carried out whole.
  */
 #pragma once
 
@@ -34,3 +38,11 @@ void pm_model_skip(uint64_t n);
 
 /* Flushes and fences since the last pm_model_skip. */
 uint64_t pm_model_orders(void);
+
+#define PM_SITES_MAX 64
+
+/* The places in the code that gave orders so far (return addresses), and how many. */
+size_t pm_model_sites(const void *const **out);
+
+/* Leave out every order that is given at this place, a mutant of the code; NULL: none. */
+void pm_model_skip_site(const void *site);

@@ -1,0 +1,218 @@
+/* What is in the pool: accessors, totals, the check of everything on media; contract in pool.h. */
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+#include "mm/pool.h"
+#include "mm/pool_index.h"
+#include "mm/pool_space.h"
+
+static bool is_region(const struct pool_record *record)
+{
+        return record &&
+               (record->state == POOL_RECORD_LIVE || record->state == POOL_RECORD_FILLING);
+}
+
+struct pool_region *pool_next(struct pool *pool, const struct pool_region *after)
+{
+        uint32_t n = after ? (uint32_t)(after - pool->region) + 1 : 0;
+
+        while (n < pool->slots && !is_region(pool->region[n].record))
+                n++;
+        return n < pool->slots ? &pool->region[n] : NULL;
+}
+
+const char *pool_region_name(const struct pool_region *region)
+{
+        return region->record->name;
+}
+
+const char *pool_region_owner(const struct pool_region *region)
+{
+        return region->record->owner;
+}
+
+uint64_t pool_region_size(const struct pool_region *region)
+{
+        return region->record->size;
+}
+
+uint64_t pool_region_generation(const struct pool_region *region)
+{
+        return region->record->generation;
+}
+
+struct pool_uuid pool_region_uuid(const struct pool_region *region)
+{
+        return region->record->uuid;
+}
+
+bool pool_region_is_filling(const struct pool_region *region)
+{
+        return region->record->state == POOL_RECORD_FILLING;
+}
+
+uint64_t pool_region_dying(const struct pool_region *region)
+{
+        const struct pool_record *record = region->record;
+        uint64_t n = 0;
+
+        for (uint32_t i = 0; i < record->dying_count; i++)
+                n += record->extent[record->extent_count + i].count;
+        return n;
+}
+
+size_t pool_region_extents(const struct pool_region *region)
+{
+        return region->record->extent_count;
+}
+
+struct pool_extent pool_region_extent(const struct pool *pool, const struct pool_region *region,
+                                      size_t i)
+{
+        const struct pool_media_extent *extent = &region->record->extent[i];
+        const struct pool_member *member = &pool->member[extent->range];
+        uint64_t offset = extent->start * POOL_GRANULE;
+
+        return (struct pool_extent){member->base + offset, HPA(member->hpa.v + offset),
+                                    extent->count * POOL_GRANULE};
+}
+
+bool pool_region_grant(const struct pool_region *region, size_t i, const char **vm,
+                       enum pool_access *access)
+{
+        const struct pool_record *record = region->record;
+
+        if (i >= record->grant_count)
+                return false;
+        *vm = record->grant[i].vm; /* the access byte behind it is never 0 */
+        *access = (enum pool_access)record->grant[i].access;
+        return true;
+}
+
+size_t pool_region_readers(const struct pool_region *region, bool *writer)
+{
+        *writer = region->writer;
+        return region->readers;
+}
+
+uint64_t pool_owner_bytes(struct pool *pool, const char *owner)
+{
+        struct pool_region *region = NULL;
+        uint64_t sum = 0;
+
+        while ((region = pool_next(pool, region)))
+                if (!strncmp(region->record->owner, owner, POOL_NAME_SIZE))
+                        sum += region->record->size;
+        return sum;
+}
+
+struct pool_usage pool_usage(const struct pool *pool)
+{
+        struct pool_usage usage = {.unused = pool->unused,
+                                   .ranges = pool->member_count,
+                                   .free = pool->space.free,
+                                   .dying = pool->dying};
+        for (size_t i = 0; i < pool->member_count; i++) {
+                usage.total += pool->member[i].granules;
+                usage.metadata += pool->member[i].metadata;
+        }
+        for (uint32_t n = 0; n < pool->slots; n++) {
+                if (!is_region(pool->region[n].record))
+                        continue;
+                usage.regions++;
+                usage.used += pool->region[n].record->size / POOL_GRANULE;
+        }
+        usage.bad = usage.total - usage.metadata - usage.free - usage.dying - usage.used;
+        return usage;
+}
+
+static bool is_zero(const uint64_t *word, uint64_t words)
+{
+        for (uint64_t i = 0; i < words; i++)
+                if (word[i])
+                        return false;
+        return true;
+}
+
+static uint64_t count_dirty(const struct pool *pool)
+{
+        uint64_t dirty = 0;
+
+        for (uint32_t i = 0; i < pool->member_count; i++) {
+                const struct pool_run *run = pool_space_next(pool, i, 0);
+
+                for (; run; run = pool_space_next(pool, i, run->start + run->count))
+                        for (uint64_t g = run->start; g < (uint64_t)run->start + run->count; g++)
+                                dirty += !is_zero(
+                                    (const uint64_t *)(pool->member[i].base + g * POOL_GRANULE),
+                                    POOL_GRANULE / 8);
+        }
+        return dirty;
+}
+
+static void judge(struct pool_pair pair, const struct pool_expect *expect, bool mend,
+                  struct pool_health *health)
+{
+        const struct pool_head *current;
+        enum pool_pair_state state = pool_pair_load(pair, expect, &current);
+
+        health->objects++;
+        if (state == PAIR_HALF && mend) {
+                pool_pair_mend(pair, current);
+                health->mended++;
+        } else if (state == PAIR_HALF) {
+                health->half++;
+        } else if (state != PAIR_GOOD) {
+                health->broken++;
+        }
+}
+
+int pool_check(struct pool *pool, bool mend, bool deep, struct pool_health *health)
+{
+        struct pool_expect sb = {.magic = POOL_SUPERBLOCK_MAGIC,
+                                 .size = sizeof(struct pool_superblock),
+                                 .pool = &pool->uuid};
+        struct pool_expect record = {
+            .magic = POOL_RECORD_MAGIC, .size = POOL_SLOT_SIZE, .pool = &pool->uuid};
+
+        *health = (struct pool_health){0};
+        if (!pool->mounted || (mend && pool->read_only))
+                return pool->mounted ? -EROFS : -EINVAL;
+        for (uint32_t i = 0; i < pool->member_count; i++) {
+                sb.index = pool->member[i].id;
+                judge(pool_superblock_pair(&pool->member[i]), &sb, mend, health);
+                for (uint32_t slot = 0; slot < pool->member[i].slots; slot++) {
+                        record.index = slot;
+                        judge(pool_record_pair(&pool->member[i], slot), &record, mend, health);
+                }
+        }
+        if (deep)
+                health->dirty = count_dirty(pool);
+        return health->half || health->broken || health->dirty ? -EBADMSG : 0;
+}
+
+void pool_print(struct pool *pool)
+{
+        struct pool_usage usage = pool_usage(pool);
+        struct pool_region *region = NULL;
+        unsigned long long mib = POOL_GRANULE / MiB;
+
+        printk(
+            LOG_INFO,
+            "nvram: pool of %zu ranges%s, %llu MiB used, %llu MiB free, %llu MiB to be scrubbed, "
+            "%zu regions",
+            usage.ranges, pool->simulated ? " (simulated, volatile)" : "", usage.used * mib,
+            usage.free * mib, usage.dying * mib, usage.regions);
+        if (usage.bad)
+                printk(LOG_WARN, "nvram: %llu MiB are on the list of bad granules",
+                       usage.bad * mib);
+        while ((region = pool_next(pool, region))) {
+                struct pool_extent first = pool_region_extent(pool, region, 0);
+
+                printk(LOG_INFO, "nvram:   %-31s %8llu MiB  owner %-31s %zu extents from 0x%llx",
+                       pool_region_name(region),
+                       (unsigned long long)(pool_region_size(region) / MiB),
+                       pool_region_owner(region), pool_region_extents(region),
+                       (unsigned long long)first.hpa.v);
+        }
+}
