@@ -8,13 +8,6 @@
 
 typedef unsigned long long ull;
 
-static uint64_t entropy(const struct command_call *call)
-{
-        const struct nv_host *host = call->host;
-
-        return host->entropy();
-}
-
 /* "created scratch, 64 MiB, 1 extents". */
 static int done(const struct command_call *call, const char *what, const struct nv_facts *facts)
 {
@@ -52,7 +45,7 @@ int nv_create(const struct command_call *call)
                 err = nv_check_quota(call, pool, owner, size);
         if (err)
                 return err;
-        err = pool_create(pool, name, owner, size, entropy(call), &region);
+        err = pool_create(pool, name, owner, size, nv_entropy(call), &region);
         if (err == -ENOSPC)
                 return nv_no_room(call, pool, name, size);
         if (err)
@@ -182,7 +175,7 @@ int nv_clone(const struct command_call *call)
                 err = nv_check_quota(call, pool, owner, pool_region_size(from));
         if (err)
                 return err;
-        err = pool_clone(pool, from, name, owner, entropy(call), &region);
+        err = pool_clone(pool, from, name, owner, nv_entropy(call), &region);
         if (err == -ENOSPC)
                 return nv_no_room(call, pool, name, pool_region_size(from));
         if (err)

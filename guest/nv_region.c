@@ -147,6 +147,13 @@ struct pool_region *nv_region(const struct command_call *call, struct pool *pool
         return region;
 }
 
+uint64_t nv_entropy(const struct command_call *call)
+{
+        const struct nv_host *host = call->host;
+
+        return host->entropy();
+}
+
 int nv_parse_size(const struct command_call *call, const char *text, uint64_t *size)
 {
         int err = config_parse_size(text, strlen(text), size);

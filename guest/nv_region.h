@@ -49,6 +49,9 @@ struct pool *nv_pool(const struct command_call *call);
 /* The region named by word i, or NULL with the reason printed. */
 struct pool_region *nv_region(const struct command_call *call, struct pool *pool, size_t i);
 
+/* Random bits for a UUID. */
+uint64_t nv_entropy(const struct command_call *call);
+
 /* Read a size, a positive multiple of 2 MiB; -EINVAL with the reason printed. */
 must_check int nv_parse_size(const struct command_call *call, const char *text, uint64_t *size);
 
