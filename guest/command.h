@@ -2,8 +2,9 @@
  * Commands: words of a line, looked up in tables of verbs. The monitor, the hypervisor's run=
  * option and the off-line tool share them.
  *
- * A line is split at blanks; "double quotes" keep blanks in a word. Options may stand anywhere: -y
- * (do not ask), -v (more), -o json, -o text; everything else is an argument.
+ * A line is split at blanks; "double quotes" keep blanks in a word, and a word with quotes is never
+ * an option. Options may stand anywhere: -y (do not ask), -v (more), -o json, -o text; everything
+ * else is an argument.
  */
 #pragma once
 
@@ -46,7 +47,7 @@ struct command_table {
 struct command_set {
         const struct command_table *table;
         size_t tables;
-        /* Ask "LINE: sure? ": NULL: nobody can be asked, destructive verbs need -y. */
+        /* Ask "LINE: sure? "; NULL: nobody can be asked, destructive verbs need -y. */
         bool (*confirm)(void *ctx, const char *line);
         /* The i-th name of a kind of names (COMMAND_COMPLETE_*), NULL behind the last; may be NULL.
          */

@@ -1,16 +1,19 @@
 /*
  * Configuration: the hypervisor's command line and the module lines that describe VMs.
  *
- *     console=com1 exit=poweroff                          (the hypervisor's own)
+ *     console=com1 exit=poweroff run="nv list; map"       (the hypervisor's own)
  *     vm=db mem=256M nvram=db-data:64M -- console=ttyS0   (module: the kernel of a new VM)
  *     initrd                                              (module: belongs to the VM before it)
  *
- * Words are separated by blanks; what follows `--` is the guest kernel's command line. A mistake
+ * Words are separated by blanks; what follows `--` is the guest kernel's command line. In the
+ * hypervisor's own, "double quotes" keep blanks in a word and a backslash in them takes the next
+ * character as it is: GRUB 2 hands run="nv list" over as "run=nv list". A mistake
  * is recorded in words that name the module and the key; it keeps its VM from being started and
  * leaves the others alone. Nothing here is logged before config_report.
  */
 #pragma once
 
+#include "guest/command.h"
 #include "hv/lib/types.h"
 
 #define CONFIG_NAME_SIZE    32 /* names are 1 to 31 of A-Z a-z 0-9 . _ - */
@@ -18,8 +21,10 @@
 #define CONFIG_TEXT_SIZE    200
 
 #define CONFIG_VMS_MAX     16
-#define CONFIG_REGIONS_MAX 8 /* NVRAM regions of a VM */
-#define CONFIG_NVRAM_MAX   8 /* nvram= of the hypervisor */
+#define CONFIG_REGIONS_MAX 8  /* NVRAM regions of a VM */
+#define CONFIG_NVRAM_MAX   8  /* nvram= of the hypervisor */
+#define CONFIG_RUN_MAX     16 /* lines of run= */
+#define CONFIG_BAD_MAX     64 /* addresses of nvram-bad= */
 #define CONFIG_ERRORS_MAX  32
 
 #define CONFIG_VCPUS_MAX 1u
@@ -27,7 +32,12 @@
 #define CONFIG_SIZE_MAX  (1 * TiB) /* of a VM's memory, and of a region */
 
 /* What to do when the last VM has ended. */
-enum config_exit { CONFIG_EXIT_HALT, CONFIG_EXIT_POWEROFF, CONFIG_EXIT_REBOOT };
+enum config_exit {
+        CONFIG_EXIT_HALT,
+        CONFIG_EXIT_POWEROFF,
+        CONFIG_EXIT_REBOOT,
+        CONFIG_EXIT_MONITOR /* stay at the monitor's prompt */
+};
 
 struct config_range {
         uint64_t start;
@@ -36,16 +46,21 @@ struct config_range {
 
 struct hv_options {
         uint16_t console_port; /* console=: I/O port of the log's UART; 0: none */
-        enum config_exit exit; /* exit=poweroff|reboot|halt */
+        enum config_exit exit; /* exit=poweroff|reboot|halt|monitor */
         int log_level;         /* loglevel=error|warn|info|debug: enum log_level */
         bool nvram_format;     /* nvram-format=force: give up what the NVRAM holds */
         struct config_range nvram[CONFIG_NVRAM_MAX]; /* nvram=SIZE@ADDR: RAM that plays NVRAM */
         size_t nvram_count;
+        uint64_t nvram_bad[CONFIG_BAD_MAX]; /* nvram-bad=ADDR[,ADDR...]: HPAs not to be used */
+        size_t nvram_bad_count;
+        char run[CONFIG_RUN_MAX][COMMAND_LINE_SIZE]; /* run=LINE[;LINE...], in order */
+        size_t run_count;
 };
 
 struct config_region {
         char name[CONFIG_NAME_SIZE];
         uint64_t size; /* bytes, multiple of 2 MiB */
+        bool read_only;
 };
 
 struct config_file {
@@ -64,6 +79,7 @@ struct vm_config {
         unsigned vcpus;
         struct config_region region[CONFIG_REGIONS_MAX];
         size_t region_count;
+        uint64_t nvram_max;                /* bytes its regions may hold together; 0: no limit */
         char cmdline[CONFIG_CMDLINE_SIZE]; /* of the guest's kernel */
         unsigned mistakes;                 /* recorded ones that concern this VM */
 };

@@ -2,16 +2,18 @@
  * Where a command's output goes: aligned tables and lines for people, or JSON for programs.
  *
  * A command prints tables (out_table_begin, cells row by row, out_table_end) and lines (out_line).
- * In JSON each table is one array of objects, keyed by its columns; lines other than errors are
- * left out, so that the whole output of a command is one JSON value a table, each on a line of its
- * own behind the object's first line. Text goes out as it is made: nothing is buffered or
- * allocated.
+ * In JSON each table is one array of objects, keyed by its columns, on one line; an error is one
+ * object on one line, and other lines are left out. So every line of a command's output is one
+ * complete JSON value. Text goes out as it is made: nothing is buffered or allocated.
  */
 #pragma once
 
 #include "hv/lib/types.h"
 
-/* A column: its JSON key, its title in capitals, its least width (negative: left-aligned). */
+/*
+ * A column: its JSON key, its title in capitals, its least width (negative: left-aligned). A longer
+ * cell widens its own row only.
+ */
 struct out_column {
         const char *key;
         const char *title;
@@ -19,6 +21,8 @@ struct out_column {
 };
 
 #define OUT_COLUMNS_MAX 12
+#define OUT_TEXT_SIZE   512 /* of a cell or a line, with the terminating zero; the rest is cut off \
+                             */
 
 struct out {
         void (*put)(void *ctx, const char *text, size_t n);
@@ -32,11 +36,13 @@ struct out {
 /* A line of text for people; nothing in JSON. */
 void out_line(struct out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Why a command failed, one line: "error: ..."; in JSON {"error": "..."}. */
+/* Why a command failed, one line: "error: ..."; in JSON {"error": "..."}. Not within a table. */
 void out_error(struct out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Begin a table; columns stay the caller's until out_table_end. */
+/* Begin a table; columns (1 to OUT_COLUMNS_MAX) stay the caller's until out_table_end. */
 void out_table_begin(struct out *out, const struct out_column *columns, size_t count);
+
+/* End it, after a whole row; a table may have no rows. */
 void out_table_end(struct out *out);
 
 /* The next cell of the row; after the last column's cell the row is written and a new one begins.

@@ -20,6 +20,25 @@ static void ring_add(const char *text, size_t n)
                 ring[ring_used++ % RING_SIZE] = text[i];
 }
 
+bool log_next_line(size_t *at, char *line, size_t size)
+{
+        size_t n = 0;
+
+        if (ring_used > RING_SIZE && *at < ring_used - RING_SIZE) {
+                /* the oldest line has lost its beginning: pass over it */
+                *at = ring_used - RING_SIZE;
+                while (*at < ring_used && ring[(*at)++ % RING_SIZE] != '\n')
+                        ;
+        }
+        if (*at >= ring_used)
+                return false;
+        for (char c; *at < ring_used && (c = ring[(*at)++ % RING_SIZE]) != '\n';)
+                if (n + 1 < size)
+                        line[n++] = c;
+        line[n] = '\0';
+        return true;
+}
+
 void log_raw(const char *text, size_t n)
 {
         for (size_t i = 0; i < sink_count; i++)

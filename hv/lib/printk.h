@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,13 @@ void log_set_level(enum log_level level);
 
 /* Add an output; text logged so far is replayed to it. A sink beyond LOG_SINKS_MAX is ignored. */
 void log_add_sink(log_sink_fn sink);
+
+/*
+ * Read the kept part of the log, oldest first: copy the next whole line, without its newline and
+ * cut to size bytes with the terminating zero. *at is 0 before the first call. Returns false, and
+ * copies nothing, behind the last line. Lines that are logged between calls may displace others.
+ */
+bool log_next_line(size_t *at, char *line, size_t size);
 
 /* Pass text that is not a log line (a guest's console) to every sink. */
 void log_raw(const char *text, size_t n);

@@ -78,8 +78,105 @@ static void test_options(void)
         CHECK_EQ(config.options.exit, CONFIG_EXIT_REBOOT);
         CHECK_EQ(config.options.log_level, LOG_ERROR);
         config_init(&config);
-        CHECK_EQ(config_parse_options(&config, "console=0xc000 exit=halt"), 0);
+        CHECK_EQ(config_parse_options(&config, "console=0xc000 exit=monitor"), 0);
+        CHECK_EQ(config.options.exit, CONFIG_EXIT_MONITOR);
         CHECK_EQ(config.options.console_port, 0xc000);
+}
+
+static void expect_runs(const char *cmdline, const char *const *lines, size_t count)
+{
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, cmdline), 0);
+        CHECK_EQ(config.options.run_count, count);
+        for (size_t i = 0; i < count && i < config.options.run_count; i++) {
+                CHECK(strcmp(config.options.run[i], lines[i]) == 0);
+                if (strcmp(config.options.run[i], lines[i]) != 0)
+                        printf("# %s: \"%s\"\n", cmdline, config.options.run[i]);
+        }
+}
+
+#define RUNS(cmdline, ...)                                                                         \
+        expect_runs(cmdline, (const char *const[]){__VA_ARGS__},                                   \
+                    sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+/* As typed, and as GRUB 2 hands it over. */
+static void test_run(void)
+{
+        RUNS("run=map", "map");
+        RUNS("run=\"nv list\"", "nv list");
+        RUNS("\"run=nv list\"", "nv list");
+        RUNS("exit=halt \"run=nv list -o json; map ;;\" run=mem", "nv list -o json", "map", "mem");
+        RUNS("\"run=nv label a \\\"two words\\\" \\\\\"", "nv label a \"two words\" \\");
+        expect_runs("run= \"run= ; \"", NULL, 0);
+}
+
+static void test_wrong_runs(void)
+{
+        char line[2 * COMMAND_LINE_SIZE];
+
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "run=1;2;3;4;5;6;7;8;9;10;11;12;13;14;15;16"), 0);
+        CHECK_EQ(config_parse_options(&config, "run=17 exit=reboot"), -EINVAL);
+        CHECK(said("run=17", "more than 16 lines"));
+        CHECK_EQ(config.options.run_count, CONFIG_RUN_MAX);
+        CHECK_EQ(config.options.exit, CONFIG_EXIT_REBOOT);
+        config_init(&config);
+        memset(line, 'x', sizeof line);
+        memcpy(line, "run=", 4);
+        line[4 + COMMAND_LINE_SIZE] = '\0';
+        CHECK_EQ(config_parse_options(&config, line), -EINVAL);
+        CHECK(said("run=xxx", "longer than 255"));
+        line[4 + COMMAND_LINE_SIZE - 1] = '\0';
+        CHECK_EQ(config_parse_options(&config, line), 0);
+        CHECK_EQ(strlen(config.options.run[0]), COMMAND_LINE_SIZE - 1);
+        CHECK_EQ(config_parse_options(&config, "\"run=not closed exit=halt"), -EINVAL);
+        CHECK_EQ(config.options.run_count, 1);
+}
+
+static void test_bad_addresses(void)
+{
+        char line[16 * CONFIG_BAD_MAX] = "nvram-bad=0x20000000,4096 nvram-bad=0";
+
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, line), 0);
+        CHECK_EQ(config.options.nvram_bad_count, 3);
+        CHECK_EQ(config.options.nvram_bad[0], 0x20000000);
+        CHECK_EQ(config.options.nvram_bad[1], 4096);
+        CHECK_EQ(config.options.nvram_bad[2], 0);
+        strcpy(line, "nvram-bad=0");
+        for (unsigned i = 1; i <= CONFIG_BAD_MAX; i++)
+                sprintf(line + strlen(line), ",0x%x", i);
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, line), -EINVAL);
+        CHECK(said("nvram-bad=", "more than 64 addresses"));
+        CHECK_EQ(config.options.nvram_bad_count, CONFIG_BAD_MAX);
+        CHECK_EQ(config.options.nvram_bad[63], 63);
+}
+
+/* Readers may share a region, and one writer may be among its users. */
+static void test_shared_regions(void)
+{
+        LOAD("vm=a mem=64M nvram=r:4M,own:2M:ro nvram-max=64M -- root=x",
+             "vm=b mem=64M nvram=r:4M:ro -- root=x", "vm=c mem=64M nvram=r:4M:ro -- root=x");
+        CHECK_EQ(config.error_count, 0);
+        CHECK(!config.vm[0].region[0].read_only);
+        CHECK(config.vm[0].region[1].read_only);
+        CHECK(config.vm[1].region[0].read_only);
+        CHECK_EQ(config.vm[1].region[0].size, 4 * MiB);
+        CHECK_EQ(config.vm[0].nvram_max, 64 * MiB);
+        CHECK_EQ(config.vm[1].nvram_max, 0);
+        LOAD("vm=a mem=64M nvram=r:4M:ro -- root=x", "vm=b mem=64M nvram=r:4M -- root=x",
+             "vm=c mem=64M nvram=r:4M -- root=x");
+        CHECK_EQ(config.error_count, 1);
+        CHECK(said("module 3", "region r is named in module 2 already"));
+        CHECK(config.vm[1].startable && !config.vm[2].startable);
+        refused("vm=a mem=64M nvram=r:4M:ro,r:4M:ro", "nvram=", "named in module 1 already");
+        refused("vm=a mem=64M nvram=r:4M,r:4M:ro", "nvram=", "named in module 1 already");
+        refused("vm=a mem=64M nvram=r:4M:rw", "nvram=", "only ro is known");
+        refused("vm=a mem=64M nvram=r:4M:", "nvram=", "only ro is known");
+        refused("vm=a mem=64M nvram=r:4M:ro:ro", "nvram=", "only ro is known");
+        refused("vm=a mem=64M nvram-max=1M", "nvram-max=1M", "the size must be from 2 MiB");
+        refused("vm=a mem=64M nvram-max=4M nvram-max=4M", "nvram-max=4M", "twice");
 }
 
 /* A wrong option leaves its default, and the others are read. */
@@ -99,6 +196,9 @@ static void test_wrong_options(void)
             "nvram=64X@1M",
             "nvram=1M@0x1ffffffffffffffff",
             "nvram=2M@0xffffffffffe00001",
+            "nvram-bad=",
+            "nvram-bad=1,",
+            "nvram-bad=1K",
             "nvram-format=yes",
             "nvram-format=",
             "what=ever",
@@ -362,6 +462,10 @@ int main(void)
 {
         RUN(test_option_defaults);
         RUN(test_options);
+        RUN(test_run);
+        RUN(test_wrong_runs);
+        RUN(test_bad_addresses);
+        RUN(test_shared_regions);
         RUN(test_wrong_options);
         RUN(test_two_vms);
         RUN(test_names);

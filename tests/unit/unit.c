@@ -72,3 +72,13 @@ void log_raw(const char *text, size_t n)
         if (getenv("VERBOSE"))
                 fwrite(text, 1, n, stdout);
 }
+
+bool log_next_line(size_t *at, char *line, size_t size)
+{
+        static const char *const lines[] = {"first line", "second \"line\""};
+
+        if (*at >= 2)
+                return false;
+        snprintf(line, size, "%s", lines[(*at)++]);
+        return true;
+}

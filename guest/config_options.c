@@ -1,0 +1,159 @@
+/* The hypervisor's own options; the syntax is in config.h. */
+#include "drivers/uart.h"
+#include "guest/config_line.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+
+static void option_console(struct config_line *line, struct config_word value)
+{
+        uint16_t port = 0;
+
+        if (!config_word_is(value, "none") && uart_parse_port(value.text, value.len, &port))
+                config_complain(line, "com1 to com4, an I/O port as 0xPORT, or none is expected");
+        else
+                line->config->options.console_port = port;
+}
+
+static void option_exit(struct config_line *line, struct config_word value)
+{
+        static const char *const names[] = {
+            [CONFIG_EXIT_HALT] = "halt",
+            [CONFIG_EXIT_POWEROFF] = "poweroff",
+            [CONFIG_EXIT_REBOOT] = "reboot",
+            [CONFIG_EXIT_MONITOR] = "monitor",
+        };
+        int choice = config_read_choice(line, value, names, ARRAY_LEN(names),
+                                        "poweroff, reboot, halt or monitor");
+
+        if (choice >= 0)
+                line->config->options.exit = (enum config_exit)choice;
+}
+
+static void option_log_level(struct config_line *line, struct config_word value)
+{
+        static const char *const names[] = {
+            [LOG_ERROR] = "error",
+            [LOG_WARN] = "warn",
+            [LOG_INFO] = "info",
+            [LOG_DEBUG] = "debug",
+        };
+        int choice =
+            config_read_choice(line, value, names, ARRAY_LEN(names), "error, warn, info or debug");
+
+        if (choice >= 0)
+                line->config->options.log_level = choice;
+}
+
+static void option_nvram(struct config_line *line, struct config_word value)
+{
+        struct hv_options *options = &line->config->options;
+        struct config_word size_word, start_word;
+        struct config_range range;
+
+        if (!config_word_split(value, '@', &size_word, &start_word)) {
+                config_complain(line, "SIZE@ADDRESS is expected");
+                return;
+        }
+        if (!config_read_size(line, size_word, &range.size) ||
+            !config_read_size(line, start_word, &range.start))
+                return;
+        if (range.size == 0 || range.start > UINT64_MAX - range.size)
+                config_complain(line, "the range is empty or ends beyond 64 bits");
+        else if (options->nvram_count == CONFIG_NVRAM_MAX)
+                config_complain(line, "more than %d ranges", CONFIG_NVRAM_MAX);
+        else
+                options->nvram[options->nvram_count++] = range;
+}
+
+static void option_nvram_format(struct config_line *line, struct config_word value)
+{
+        /* one word and no other: data is lost by it */
+        if (config_word_is(value, "force"))
+                line->config->options.nvram_format = true;
+        else
+                config_complain(line, "only force is known");
+}
+
+static void option_nvram_bad(struct config_line *line, struct config_word value)
+{
+        struct hv_options *options = &line->config->options;
+        struct config_word item, end, rest = value;
+        uint64_t addr;
+        bool more;
+
+        do {
+                more = config_word_split(rest, ',', &item, &rest);
+                if (config_read_digits(item, &addr, &end) || end.len > 0) {
+                        config_complain(line, "ADDRESS[,ADDRESS...] is expected");
+                        return;
+                }
+                if (options->nvram_bad_count == CONFIG_BAD_MAX) {
+                        config_complain(line, "more than %d addresses", CONFIG_BAD_MAX);
+                        return;
+                }
+                options->nvram_bad[options->nvram_bad_count++] = addr;
+        } while (more);
+}
+
+/* One line of run=, without the blanks around it; backslashes go. */
+static void add_run(struct config_line *line, struct config_word text)
+{
+        struct hv_options *options = &line->config->options;
+        size_t n = 0;
+        char *to;
+
+        while (text.len && config_is_blank(*text.text))
+                text = (struct config_word){text.text + 1, text.len - 1};
+        while (text.len && config_is_blank(text.text[text.len - 1]))
+                text.len--;
+        if (text.len == 0)
+                return;
+        if (options->run_count == CONFIG_RUN_MAX) {
+                config_complain(line, "more than %d lines", CONFIG_RUN_MAX);
+                return;
+        }
+        if (text.len >= COMMAND_LINE_SIZE) {
+                config_complain(line, "a line is longer than %d characters", COMMAND_LINE_SIZE - 1);
+                return;
+        }
+        to = options->run[options->run_count++];
+        for (size_t i = 0; i < text.len; i++) {
+                if (text.text[i] == '\\' && i + 1 < text.len)
+                        i++;
+                to[n++] = text.text[i];
+        }
+        to[n] = '\0';
+}
+
+static void option_run(struct config_line *line, struct config_word value)
+{
+        struct config_word item, rest = config_word_unquote(value);
+        bool more;
+
+        do {
+                more = config_word_split(rest, ';', &item, &rest);
+                add_run(line, item);
+        } while (more);
+}
+
+static const struct config_key option_keys[] = {
+    {"console", false, option_console},
+    {"exit", false, option_exit},
+    {"loglevel", false, option_log_level},
+    {"nvram", true, option_nvram},
+    {"nvram-bad", true, option_nvram_bad},
+    {"nvram-format", false, option_nvram_format},
+    {"run", true, option_run},
+};
+
+int config_parse_options(struct config *config, const char *cmdline)
+{
+        struct config_line line = {
+            .config = config, .vm = CONFIG_NO_VM, .rest = cmdline, .quotes = true};
+
+        while (config_next_word(&line)) {
+                line.word = config_word_unquote(line.word);
+                config_parse_word(&line, option_keys, ARRAY_LEN(option_keys));
+        }
+        return line.mistakes ? -EINVAL : 0;
+}
