@@ -7,14 +7,11 @@
 #include "guest/linux/nvpool.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
-
-#include "hv/lib/printk.h"
 
 #define STATUS_GOOD    0
 #define STATUS_FAILURE 1
@@ -58,91 +55,6 @@ struct request {
         size_t words;
         bool yes, verbose, json, read_only, help;
 };
-
-/* ---- Talking: errors and the log on standard error, output on standard output ---- */
-
-static bool log_muted;
-
-void tool_say(const char *fmt, ...)
-{
-        va_list ap;
-
-        fflush(stdout);
-        fputs("nvpool: ", stderr);
-        va_start(ap, fmt);
-        vfprintf(stderr, fmt, ap);
-        va_end(ap);
-        fputc('\n', stderr);
-}
-
-/* The log comes in lines. */
-static void log_line(const char *text, size_t n)
-{
-        if (!log_muted)
-                tool_say("%.*s", (int)n - 1, text);
-}
-
-void tool_log_start(bool verbose)
-{
-        log_set_level(verbose ? LOG_DEBUG : LOG_WARN);
-        log_add_sink(log_line);
-}
-
-void tool_log_mute(bool mute)
-{
-        log_muted = mute;
-}
-
-bool tool_confirm(const char *what)
-{
-        char answer[16] = "";
-
-        if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-                tool_say("%s wants -y when nobody can be asked", what);
-                return false;
-        }
-        fflush(stdout);
-        fprintf(stderr, "nvpool: %s: sure? [y/N] ", what);
-        if (!fgets(answer, sizeof answer, stdin) || (answer[0] != 'y' && answer[0] != 'Y')) {
-                tool_say("nothing was changed");
-                return false;
-        }
-        return true;
-}
-
-/* Verbs print errors as lines "error: ..."; here they go where a tool's errors are expected. */
-struct output {
-        char head[7];
-        size_t used;
-        FILE *to;
-};
-
-static void put_char(struct output *output, char c)
-{
-        static const char mark[] = "error: ";
-
-        if (output->used < sizeof output->head) {
-                output->head[output->used++] = c;
-                if (output->used == sizeof output->head && !memcmp(output->head, mark, 7)) {
-                        fflush(stdout);
-                        output->to = stderr;
-                        fputs("nvpool: ", stderr);
-                } else if (output->used == sizeof output->head || c == '\n') {
-                        output->to = stdout;
-                        fwrite(output->head, 1, output->used, stdout);
-                }
-        } else {
-                fputc(c, output->to);
-        }
-        if (c == '\n')
-                output->used = 0;
-}
-
-static void put(void *ctx, const char *text, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                put_char(ctx, text[i]);
-}
 
 static void print_verbs(const struct command *command, size_t count)
 {
@@ -291,8 +203,7 @@ static int run(struct tool *tool, const struct request *request, const struct co
                bool own)
 {
         enum need need = need_of(request);
-        struct output output = {.to = stdout};
-        struct out out = {.put = put, .ctx = &output, .json = request->json};
+        struct out out = {.put = tool_put, .json = request->json};
         struct command_call call = {.out = &out,
                                     .host = own ? (const void *)tool : &tool->nv,
                                     .words = request->words,

@@ -28,6 +28,9 @@ void tool_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void tool_log_start(bool verbose);
 void tool_log_mute(bool mute);
 
+/* The put of a struct out. */
+void tool_put(void *ctx, const char *text, size_t n);
+
 /* Ask on the terminal; without one false, with a line that says to give -y. */
 bool tool_confirm(const char *what);
 

@@ -116,20 +116,25 @@ void pm_zero(void *dst, uint64_t len)
 {
         char *at = dst;
 
-        while (len) {
-                uint64_t piece = len < PAGE_4K ? len : PAGE_4K;
-
-                if (!is_zero((const uint64_t *)at, piece / 8)) {
-                        memset(at, 0, piece);
-                        pm_flush(at, piece);
-                }
-                at += piece;
-                len -= piece;
+        for (uint64_t piece; len; at += piece, len -= piece) {
+                piece = len < PAGE_4K ? len : PAGE_4K;
+                if (is_zero((const uint64_t *)at, piece / 8))
+                        continue;
+                memset(at, 0, piece);
+                pm_flush(at, piece);
         }
 }
 
 void pm_copy(void *dst, const void *src, uint64_t len)
 {
-        memcpy(dst, src, len);
-        pm_flush(dst, len);
+        const char *from = src;
+        char *to = dst;
+
+        for (uint64_t piece; len; to += piece, from += piece, len -= piece) {
+                piece = len < PAGE_4K ? len : PAGE_4K;
+                if (!memcmp(to, from, piece))
+                        continue;
+                memcpy(to, from, piece);
+                pm_flush(to, piece);
+        }
 }
