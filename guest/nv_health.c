@@ -45,14 +45,20 @@ static void health_table(struct out *out, const struct pool *pool, const struct 
 }
 
 /* One line a kind of damage that is left: what it is and what to do. */
-static void health_errors(struct out *out, const struct pool_health *health, bool mend)
+static void health_errors(struct out *out, const struct pool *pool,
+                          const struct pool_health *health, bool mend)
 {
+        if (pool->lost)
+                out_error(out,
+                          "%u records were passed over at the start, damaged or contradictory: "
+                          "export the intact regions, then repair the pool off-line",
+                          pool->lost);
         if (health->half && !mend)
                 out_error(out,
                           "%llu objects have one damaged copy: nothing is lost, `check mend` "
                           "rewrites it",
                           (ull)health->half);
-        if (health->broken)
+        if (health->broken && !pool->lost)
                 out_error(out,
                           "%llu objects have no copy that can be believed: export the intact "
                           "regions, then repair the pool off-line",
@@ -83,8 +89,11 @@ int nv_check(const struct command_call *call)
                 return err;
         }
         health_table(call->out, pool, &health, call->verbose);
+        /* What a repair gave up at the start is no damage any more. */
+        if (pool->lost && pool->read_only)
+                err = -EBADMSG;
         if (err)
-                health_errors(call->out, &health, mend);
+                health_errors(call->out, pool, &health, mend);
         else
                 out_line(call->out, "all is well");
         return err;
@@ -178,8 +187,8 @@ int nv_bad(const struct command_call *call)
         return call->words ? bad_add(call, pool) : bad_list(call, pool);
 }
 
-/* Scrub to the end; what is left when there is no progress any more. */
-static uint64_t scrub_all(struct pool *pool)
+/* Scrub to the end, or until there is no progress any more. */
+static void scrub_all(struct pool *pool)
 {
         uint64_t left = pool_usage(pool).dying, before;
 
@@ -187,7 +196,6 @@ static uint64_t scrub_all(struct pool *pool)
                 before = left;
                 left = pool_scrub(pool, SCRUB_AT_ONCE);
         } while (left && left < before);
-        return left;
 }
 
 int nv_scrub(const struct command_call *call)
@@ -205,7 +213,9 @@ int nv_scrub(const struct command_call *call)
                 return err;
         if (wait && pool->read_only)
                 return nv_failed(call, pool, NULL, "", -EROFS);
-        left = wait ? scrub_all(pool) : pool_usage(pool).dying;
+        if (wait)
+                scrub_all(pool);
+        left = pool_usage(pool).dying;
         if (wait && left) {
                 out_error(call->out, "%s cannot be scrubbed: `check` tells more",
                           nv_size(left * POOL_GRANULE).text);

@@ -7,8 +7,11 @@ NVPOOL_OBJS := $(NVPOOL_SRCS:%.c=build/tool/%.o)
 NVPOOL_CFLAGS := -std=gnu11 -O2 -g -I. -ffunction-sections -fdata-sections -Wall -Wextra -Wshadow -Wconversion -Wundef \
 	-Werror
 
-.PHONY: nvpool
+.PHONY: nvpool test-nvpool
 nvpool: build/nvpool
+
+test-nvpool: build/nvpool
+	$(Q)$(TESTS_RUN) --tool
 
 build/tool/%.o: %.c
 	@mkdir -p $(@D)

@@ -1,16 +1,22 @@
-"""All tests: the hosted unit tests, make check, the end-to-end tests. Ends with "N passed, N failed" and the status.
+"""All tests: the hosted unit tests, the off-line tool's, make check, the end-to-end tests. Ends with "N passed, N failed" and the status.
 
-usage: python3 -m tests.e2e.run [--soak] [--only PATTERN] [--skip-unit] [UNIT_TEST_PROGRAM ...]
+usage: python3 -m tests.e2e.run [--soak] [--only PATTERN] [--skip-unit] [--tool] [UNIT_TEST_PROGRAM ...]
 """
 import argparse
+import random
 import re
+import shutil
 import subprocess
 import sys
 import time
+import traceback
 
 from tests.e2e import test_boot, test_demo, test_faults, test_machine, test_nvram  # noqa: F401 (they register)
 from tests.e2e.harness import TESTS, Runner, seed_of_run
+from tests.machine.emulator import Failure
+from tests.machine.lab import BUILD
 from tests.machine.progress import Progress
+from tests.tool import test_nvpool
 
 UNIT_LIMIT_S = 300
 CHECK_LIMIT_S = 900
@@ -54,6 +60,26 @@ def run_unit(tally, programs):
             tally.add(f"unit {name}", "reports no test")
 
 
+def run_tool(tally, seed):
+    """The off-line tool's tests, each in a folder of its own."""
+    for function in test_nvpool.TESTS:
+        name = function.__name__.removeprefix("test_")
+        folder = BUILD / "tool-tests" / name
+        tally.progress.note(f"tool: {name}")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        began = time.monotonic()
+        error = None
+        try:
+            function(folder, random.Random(f"{seed} {name}"))
+            shutil.rmtree(folder)
+        except Failure as failure:
+            error = str(failure)
+        except Exception:  # a broken test is a failed one
+            error = traceback.format_exc()
+        tally.add(f"tool {name}", error, time.monotonic() - began)
+
+
 def run_check(tally):
     tally.progress.note("make check")
     began = time.monotonic()
@@ -67,6 +93,7 @@ def main():
     parser.add_argument("--soak", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--skip-unit", action="store_true", help="end-to-end tests only")
+    parser.add_argument("--tool", action="store_true", help="the off-line tool's tests only")
     parser.add_argument("programs", nargs="*")
     args = parser.parse_args()
 
@@ -74,10 +101,13 @@ def main():
     print(f"# SEED={seed}", flush=True)
     progress = Progress("test")
     tally = Tally(progress)
-    if not args.skip_unit:
+    if not args.skip_unit and not args.tool:
         run_unit(tally, args.programs)
+    if not args.skip_unit:
+        run_tool(tally, seed)
+    if not args.skip_unit and not args.tool:
         run_check(tally)
-    tests = [t for t in TESTS if (args.soak or not t.soak) and re.search(args.only, t.__name__)]
+    tests = [] if args.tool else [t for t in TESTS if (args.soak or not t.soak) and re.search(args.only, t.__name__)]
     runner = Runner(tests, seed, args.soak, lambda r: tally.add(f"e2e {r.name}", r.error, r.seconds))
     runner.run(progress.note)
     progress.clear()
