@@ -11,7 +11,7 @@ typedef unsigned long long ull;
 struct nv_size nv_size(uint64_t bytes)
 {
         static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-        struct nv_size size;
+        struct nv_size size = {""};
         size_t i = 0;
 
         while (bytes && bytes % 1024 == 0 && i + 1 < ARRAY_LEN(unit)) {
@@ -24,7 +24,7 @@ struct nv_size nv_size(uint64_t bytes)
 
 struct nv_uuid nv_uuid(struct pool_uuid uuid)
 {
-        struct nv_uuid text;
+        struct nv_uuid text = {""};
         int at = 0;
 
         for (size_t i = 0; i < sizeof uuid.byte; i++)

@@ -48,7 +48,7 @@ static const struct {
 
 /* The command line, read. */
 struct request {
-        const char *image[POOL_RANGES_MAX + 1];
+        char *image[POOL_RANGES_MAX + 1];
         size_t images;
         const char *verb;
         const char *word[COMMAND_WORDS_MAX];
@@ -97,7 +97,8 @@ static bool is_option(const char *word)
 
 static bool take_option(struct request *request, char **argv, int *at)
 {
-        const char *word = argv[*at], *value = argv[*at + 1];
+        const char *word = argv[*at];
+        char *value = argv[*at + 1];
 
         if (!strcmp(word, "-y")) {
                 request->yes = true;

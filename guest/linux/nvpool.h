@@ -35,10 +35,10 @@ void tool_put(void *ctx, const char *text, size_t n);
 bool tool_confirm(const char *what);
 
 /*
- * nvpool_image.c: add a range, PATH[@OFFSET[+SIZE]][=HPA]; open, lock and map all ranges. false:
- * the reason was told.
+ * nvpool_image.c: add a range, PATH[@OFFSET[+SIZE]][=HPA], a text that is cut and kept; open, lock
+ * and map all ranges. false: the reason was told.
  */
-bool image_add(struct tool *tool, const char *spec);
+bool image_add(struct tool *tool, char *spec);
 bool image_open_all(struct tool *tool);
 /* Is the file behind fd one of the images? */
 bool image_is_open(const struct tool *tool, int fd);

@@ -47,18 +47,17 @@ static bool parse_place(const char *text, struct image *image)
         return good && !*text;
 }
 
-bool image_add(struct tool *tool, const char *spec)
+bool image_add(struct tool *tool, char *spec)
 {
         struct image image = {.path = spec, .fd = -1, .hpa = HPA_BY_OFFSET};
-        char *copy = strdup(spec);
-        char *place = copy ? strrchr(copy, '@') : NULL;
+        char *place = strrchr(spec, '@');
 
         if (tool->images == POOL_RANGES_MAX) {
                 tool_say("a pool has %u ranges at most", POOL_RANGES_MAX);
                 return false;
         }
-        if (copy && !place)
-                place = strrchr(copy, '=');
+        if (!place)
+                place = strrchr(spec, '=');
         /* A file that has the whole name is meant; its name may hold any character. */
         if (place && access(spec, F_OK) != 0) {
                 if (!parse_place(place, &image)) {
@@ -66,7 +65,6 @@ bool image_add(struct tool *tool, const char *spec)
                         return false;
                 }
                 *place = '\0';
-                image.path = copy;
         }
         tool->image[tool->images++] = image;
         return true;
@@ -138,21 +136,24 @@ static bool place(struct image *image)
         return true;
 }
 
+/* The first earlier range that would share addresses with this one. */
+static const struct image *shares_hpa(const struct tool *tool, const struct image *image)
+{
+        for (const struct image *other = tool->image; other < image; other++)
+                if (image->hpa < other->hpa + other->size && other->hpa < image->hpa + image->size)
+                        return other;
+        return NULL;
+}
+
 /* HPAs are the offsets; what would lie on an earlier range goes behind it, aligned the same. */
 static void choose_hpa(const struct tool *tool, struct image *image)
 {
-        bool chosen = image->hpa == HPA_BY_OFFSET;
+        const struct image *other;
 
-        if (!chosen)
-                return;
         image->hpa = image->offset;
-        for (const struct image *other = tool->image; other < image; other++)
-                if (image->hpa < other->hpa + other->size &&
-                    other->hpa < image->hpa + image->size) {
-                        image->hpa = align_up(other->hpa + other->size, POOL_GRANULE) +
-                                     image->offset % POOL_GRANULE;
-                        other = tool->image - 1;
-                }
+        while ((other = shares_hpa(tool, image)))
+                image->hpa =
+                    align_up(other->hpa + other->size, POOL_GRANULE) + image->offset % POOL_GRANULE;
 }
 
 static bool overlaps(const struct tool *tool, const struct image *image)
@@ -189,7 +190,12 @@ bool image_open_all(struct tool *tool)
                 if (!open_file(tool, image) || !place(image) || overlaps(tool, image) ||
                     !map(tool, image))
                         return false;
-                choose_hpa(tool, image);
+                if (image->hpa == HPA_BY_OFFSET)
+                        choose_hpa(tool, image);
+                if (shares_hpa(tool, image)) {
+                        tool_say("%s: HPA 0x%lx is another range's", image->path, image->hpa);
+                        return false;
+                }
                 tool->range[i] = (struct pool_range){
                     .base = image->base, .hpa = HPA(image->hpa), .size = image->size};
         }

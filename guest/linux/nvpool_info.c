@@ -25,6 +25,8 @@ static void range_row(struct out *out, const struct image *image, const struct p
 {
         const struct pool_head *head;
         enum range_kind kind = range_judge(range, &head);
+        const struct pool_superblock *sb =
+            kind == RANGE_POOL ? (const struct pool_superblock *)head : NULL;
 
         out_cell(out, "%s", image->path);
         out_cell_address(out, image->offset);
@@ -32,10 +34,9 @@ static void range_row(struct out *out, const struct image *image, const struct p
         out_cell_size(out, image->size);
         out_cell(out, "%s", kind_name(kind));
         out_cell_number(out, head ? head->version : 0);
-        out_cell_number(out, kind == RANGE_POOL ? head->index : 0);
-        out_cell_number(out,
-                        kind == RANGE_POOL ? ((const struct pool_superblock *)head)->members : 0);
-        out_cell(out, "%s", kind == RANGE_POOL ? nv_uuid(head->pool).text : "-");
+        out_cell_number(out, sb ? sb->head.index : 0);
+        out_cell_number(out, sb ? sb->members : 0);
+        out_cell(out, "%s", sb ? nv_uuid(sb->head.pool).text : "-");
 }
 
 static void ranges_table(struct out *out, const struct tool *tool)

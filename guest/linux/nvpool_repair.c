@@ -5,8 +5,7 @@
 #include <string.h>
 
 #include "guest/nv_region.h"
-
-typedef unsigned long long ull;
+#include "guest/nv_verbs.h"
 
 static struct tool *tool_of(const struct command_call *call)
 {
