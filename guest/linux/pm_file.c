@@ -111,18 +111,20 @@ static int is_zero(const uint64_t *word, uint64_t words)
         return !words;
 }
 
-/* What is zero is left as it is, so that the holes of a sparse image stay holes. */
+/*
+ * What is there already is not written again, so that the holes of a sparse image stay holes; but
+ * it is flushed, as a program that was killed may have stored it.
+ */
 void pm_zero(void *dst, uint64_t len)
 {
         char *at = dst;
 
-        for (uint64_t piece; len; at += piece, len -= piece) {
-                piece = len < PAGE_4K ? len : PAGE_4K;
-                if (is_zero((const uint64_t *)at, piece / 8))
-                        continue;
-                memset(at, 0, piece);
-                pm_flush(at, piece);
+        for (uint64_t piece, left = len; left; at += piece, left -= piece) {
+                piece = left < PAGE_4K ? left : PAGE_4K;
+                if (!is_zero((const uint64_t *)at, piece / 8))
+                        memset(at, 0, piece);
         }
+        pm_flush(dst, len);
 }
 
 void pm_copy(void *dst, const void *src, uint64_t len)
@@ -130,11 +132,10 @@ void pm_copy(void *dst, const void *src, uint64_t len)
         const char *from = src;
         char *to = dst;
 
-        for (uint64_t piece; len; to += piece, from += piece, len -= piece) {
-                piece = len < PAGE_4K ? len : PAGE_4K;
-                if (!memcmp(to, from, piece))
-                        continue;
-                memcpy(to, from, piece);
-                pm_flush(to, piece);
+        for (uint64_t piece, left = len; left; to += piece, from += piece, left -= piece) {
+                piece = left < PAGE_4K ? left : PAGE_4K;
+                if (memcmp(to, from, piece) != 0)
+                        memcpy(to, from, piece);
         }
+        pm_flush(dst, len);
 }
