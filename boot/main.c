@@ -3,7 +3,8 @@
 #include "boot/machine.h"
 #include "boot/multiboot2.h"
 #include "guest/console.h"
-#include "guest/run.h"
+#include "guest/monitor.h"
+#include "guest/vms.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/trap.h"
@@ -14,35 +15,26 @@
 static struct boot_info info;
 static struct config config;
 static struct machine machine;
-static struct vm vm;
+static struct vm_host vm_host;
+static struct vms vms;
+static struct monitor_host monitor_host;
+static struct monitor monitor;
 
 /* Called by entry.asm with what the loader left in EAX and EBX. */
 _Noreturn void boot_main(uint32_t magic, uint32_t mbi);
 
-static _Noreturn void finish(void)
+static _Noreturn void finish(enum config_exit how)
 {
-        static const char *const text[] = {"halt", "poweroff", "reboot"};
+        static const char *const text[] = {"halt", "poweroff", "reboot", "monitor"};
 
-        printk(LOG_INFO, "permafrost: end (exit=%s)", text[config.options.exit]);
-        machine_end(config.options.exit);
+        printk(LOG_INFO, "permafrost: end (exit=%s)", text[how]);
+        machine_end(how);
 }
 
-/* A VM from its first start over all its reboots to its end. Returns whether it ran at all. */
-static bool run_vm(const struct vm_config *vm_config, const struct vm_host *host)
+/* As a verb of the monitor calls it. */
+static void end(enum config_exit how)
 {
-        enum vm_end end;
-        bool ran = false;
-
-        do {
-                if (vm_create(&vm, vm_config, host))
-                        return ran;
-                ran = true;
-                end = vm_run(&vm);
-                vm_print_stats(&vm);
-                printk(LOG_INFO, "vm %s: %s", vm_config->name, vm_end_text(end));
-                vm_destroy(&vm);
-        } while (end == VM_REBOOTED);
-        return ran;
+        finish(how);
 }
 
 static void read_config(void)
@@ -57,11 +49,51 @@ static void read_config(void)
         config_finish(&config);
 }
 
+static void describe_host(uint64_t entry_tsc)
+{
+        struct pool *pool = machine.pool.mounted ? &machine.pool : NULL;
+
+        vm_host = (struct vm_host){
+            .dram = &machine.dram,
+            .pool = pool,
+            .tsc_khz = machine.tsc_khz,
+            .wall_tsc = machine.wall_tsc,
+            .wall_sec = machine.wall_sec,
+            .entry_tsc = entry_tsc,
+            .direct_interrupts = machine.direct_interrupts, /* each VM has the CPU to itself */
+            .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
+        };
+        monitor_host = (struct monitor_host){&machine.map, &machine.dram, pool, &vms, end};
+}
+
+/* Run what is queued, and the monitor whenever its user asks or, with exit=monitor, at the end. */
+static void run_vms(void)
+{
+        bool stay = config.options.exit == CONFIG_EXIT_MONITOR;
+
+        if (stay && !console_can_input())
+                printk(LOG_WARN, "monitor: nothing can be typed here: exit=monitor is exit=halt");
+        for (;;) {
+                if (console_in_monitor())
+                        monitor_run(&monitor);
+                if (vms_run(&vms))
+                        continue;
+                if (!vms.any)
+                        printk(LOG_WARN, "permafrost: no VM was started");
+                if (!stay || !console_can_input())
+                        return;
+                console_set_monitor(true);
+        }
+}
+
 void boot_main(uint32_t magic, uint32_t mbi)
 {
         uint64_t entry_tsc = cpu_rdtsc();
-        struct vm_host host;
-        bool any = false;
+        /* every verb that the monitor and run= know, and what each table works on */
+        const struct command_table verbs[] = {
+            {"", monitor_commands, monitor_command_count, &monitor_host},
+            {"vm", vm_commands, vm_command_count, &monitor_host},
+        };
         bool readable = magic == MULTIBOOT2_LOADED_BY &&
                         !multiboot2_parse((const void *)(uintptr_t)mbi, EARLY_LIMIT - mbi, &info);
 
@@ -70,29 +102,20 @@ void boot_main(uint32_t magic, uint32_t mbi)
         printk(LOG_INFO, "Permafrost: a hypervisor for non-volatile RAM");
         if (!readable) {
                 printk(LOG_ERROR, "boot: not started by a multiboot2 loader (magic 0x%x)", magic);
-                finish();
+                finish(config.options.exit);
         }
         trap_init();
         machine_find_tables(&machine, &info);
         if (machine_find_memory(&machine, &info, &config.options) || host_map_init(&machine) ||
             virt_init(&machine.dram) || machine_start_devices(&machine) ||
             machine_mount_pool(&machine, &config.options) || machine_read_clocks(&machine))
-                finish();
+                finish(config.options.exit);
         config_report(&config);
-        host = (struct vm_host){
-            .dram = &machine.dram,
-            .pool = machine.pool.mounted ? &machine.pool : NULL,
-            .tsc_khz = machine.tsc_khz,
-            .wall_tsc = machine.wall_tsc,
-            .wall_sec = machine.wall_sec,
-            .entry_tsc = entry_tsc,
-            .direct_interrupts = machine.direct_interrupts, /* each VM has the CPU to itself */
-            .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
-        };
-        for (size_t i = 0; i < config.vm_count; i++)
-                if (config.vm[i].startable && run_vm(&config.vm[i], &host))
-                        any = true;
-        if (!any)
-                printk(LOG_WARN, "permafrost: no VM was started");
-        finish();
+        describe_host(entry_tsc);
+        vms_init(&vms, &config, &vm_host);
+        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_host);
+        for (size_t i = 0; i < config.options.run_count; i++)
+                monitor_run_line(&monitor, config.options.run[i]);
+        run_vms();
+        finish(config.options.exit);
 }

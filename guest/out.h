@@ -21,8 +21,7 @@ struct out_column {
 };
 
 #define OUT_COLUMNS_MAX 12
-#define OUT_TEXT_SIZE   512 /* of a cell or a line, with the terminating zero; the rest is cut off \
-                             */
+#define OUT_TEXT_SIZE   512 /* of a cell or a line, terminated; the rest is cut off */
 
 struct out {
         void (*put)(void *ctx, const char *text, size_t n);

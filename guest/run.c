@@ -87,6 +87,8 @@ static void take_input(struct vm *vm)
         while (console_has_input() && uart16550_room(&vm->uart))
                 if (uart16550_receive(&vm->uart, (uint8_t)console_get()))
                         break;
+        if (console_in_monitor() && vm->end == VM_RUNNING)
+                vm->end = VM_PAUSED;
 }
 
 static void answer_cpuid(struct vm *vm, const struct cpuid_regs *answer)
@@ -327,8 +329,11 @@ enum vm_end vm_run(struct vm *vm)
 
         vm->end = VM_RUNNING;
         vm->vcpu.fast = fast_exits;
-        printk(LOG_INFO, "vm %s: starts", vm->config->name);
-        vm->start_tsc = cpu_rdtsc();
+        if (!vm->start_tsc) {
+                printk(LOG_INFO, "vm %s: starts", vm->config->name);
+                vm->start_tsc = cpu_rdtsc();
+        }
+        take_input(vm); /* what came while it did not run announces itself no more */
         while (vm->end == VM_RUNNING) {
                 offer_interrupt(vm);
                 virt->run(&vm->vcpu, &exit);
@@ -338,12 +343,18 @@ enum vm_end vm_run(struct vm *vm)
         return vm->end;
 }
 
-void vm_print_stats(const struct vm *vm)
+const char *vm_exit_name(enum vm_exit_kind kind)
 {
         static const char *const names[VM_EXIT_KINDS] = {
             "interrupt", "cpuid",     "hypercall", "io",       "rdmsr",  "wrmsr",
             "memory",    "hlt",       "timer",     "window",   "xsetbv", "cr8",
             "refused",   "undefined", "cache",     "shutdown", "entry",  "other"};
+
+        return names[kind];
+}
+
+void vm_print_stats(const struct vm *vm)
+{
         uint64_t bytes[PAGING_SIZES];
         uint64_t total = 0;
 
@@ -355,8 +366,8 @@ void vm_print_stats(const struct vm *vm)
                vm->interrupts);
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
                 if (vm->exits[k])
-                        printk(LOG_INFO, "vm %s: exits %-10s %lu", vm->config->name, names[k],
-                               vm->exits[k]);
+                        printk(LOG_INFO, "vm %s: exits %-10s %lu", vm->config->name,
+                               vm_exit_name(k), vm->exits[k]);
         paging_count_leaves(&vm->second_level, bytes);
         printk(LOG_INFO, "vm %s: mapped in pages of 4 KiB: %lu KiB, 2 MiB: %lu KiB, 1 GiB: %lu KiB",
                vm->config->name, bytes[0] / KiB, bytes[1] / KiB, bytes[2] / KiB);
@@ -364,7 +375,8 @@ void vm_print_stats(const struct vm *vm)
 
 const char *vm_end_text(enum vm_end end)
 {
-        static const char *const text[] = {"runs", "powered off", "reboots", "halted", "crashed"};
+        static const char *const text[] = {"runs",    "powered off", "reboots", "halted",
+                                           "crashed", "paused",      "stopped", "refused"};
 
         return text[end];
 }

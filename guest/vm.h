@@ -28,7 +28,10 @@ enum vm_end {
         VM_POWERED_OFF,
         VM_REBOOTED,
         VM_HALTED, /* HLT with interrupts off: nothing can wake it */
-        VM_CRASHED
+        VM_CRASHED,
+        VM_PAUSED,  /* not an end: somebody wants the monitor, vm_run goes on */
+        VM_STOPPED, /* by the user */
+        VM_REFUSED  /* it could not be built */
 };
 
 /* What the machine gives to VMs; the caller's, unchanged while any VM exists. */

@@ -168,10 +168,7 @@ static enum pool_fault judge_record(struct pool *pool, struct pool_region *regio
 
 static enum pool_fault judge_slot(struct pool *pool, struct pool_region *region)
 {
-        const struct pool_expect expect = {.magic = POOL_RECORD_MAGIC,
-                                           .size = POOL_SLOT_SIZE,
-                                           .index = pool_slot_of(pool, region),
-                                           .pool = &pool->uuid};
+        const struct pool_expect expect = pool_expect_record(pool, region);
         const struct pool_head *current;
         enum pool_pair_state state =
             pool_pair_load(pool_region_pair(pool, region), &expect, &current);
@@ -229,7 +226,7 @@ void pool_catalogue_mend(struct pool *pool)
 {
         for (uint32_t n = 0; n < pool->slots; n++) {
                 struct pool_region *region = &pool->region[n];
-                struct pool_expect expect = {.magic = POOL_RECORD_MAGIC, .size = POOL_SLOT_SIZE};
+                struct pool_expect expect;
                 struct pool_pair pair;
                 const struct pool_head *current;
 
@@ -237,8 +234,7 @@ void pool_catalogue_mend(struct pool *pool)
                         continue;
                 pair = pool_region_pair(pool, region);
                 if (region->half) {
-                        expect.index = pool_slot_of(pool, region);
-                        expect.pool = &pool->uuid;
+                        expect = pool_expect_record(pool, region);
                         pool_pair_load(pair, &expect, &current);
                         pool_pair_mend(pair, current);
                         pool->mended++;
@@ -260,12 +256,12 @@ void pool_catalogue_format(struct pool *pool, struct pool_member *member)
             .dying_total = granules,
             .extent = {{.range = member->id, .start = member->metadata, .count = granules}}};
 
-        record.head = pool_empty_slot(pool, 0);
+        record.head = pool_empty_slot(pool, member->region);
         record.head.length = pool_record_length(&record);
         pool_pair_init(pool_record_pair(member, 0), &record.head);
         member->region[0].record = (const struct pool_record *)pool_record_pair(member, 0).a;
         for (uint32_t slot = member->slots; slot-- > 1;) {
-                struct pool_head empty = pool_empty_slot(pool, slot);
+                struct pool_head empty = pool_empty_slot(pool, &member->region[slot]);
 
                 pool_pair_init(pool_record_pair(member, slot), &empty);
                 pool_index_put_empty(pool, &member->region[slot]);

@@ -88,7 +88,7 @@ struct pool_head {
         uint32_t version;
         uint32_t length;      /* bytes of the object, head included; a multiple of 8 */
         uint32_t seq_covered; /* seq again, under the CRC */
-        uint32_t index;       /* the superblock's range number, the record's slot */
+        uint32_t index;       /* superblock: its range's number; record: POOL_INDEX(range, slot) */
         struct pool_uuid pool;
 };
 
@@ -142,7 +142,8 @@ struct pool_record {
             grant[POOL_GRANTS_MAX]; /* covered by head.length if there are any */
 };
 
-#define POOL_SLOT_SIZE sizeof(struct pool_record)
+#define POOL_SLOT_SIZE          sizeof(struct pool_record)
+#define POOL_INDEX(range, slot) ((uint32_t)(range) << 24 | (slot))
 
 #define POOL_AT(type, field, offset)                                                               \
         _Static_assert(offsetof(struct type, field) == (offset), "media format: " #type "." #field)

@@ -18,9 +18,27 @@ struct pool_pair pool_record_pair(const struct pool_member *member, uint32_t slo
                                   (struct pool_head *)(a + member->slots * POOL_SLOT_SIZE)};
 }
 
+static uint32_t slot_of(const struct pool *pool, const struct pool_region *region)
+{
+        return (uint32_t)(region - pool->member[region->member].region);
+}
+
 struct pool_pair pool_region_pair(const struct pool *pool, const struct pool_region *region)
 {
-        return pool_record_pair(&pool->member[region->member], pool_slot_of(pool, region));
+        return pool_record_pair(&pool->member[region->member], slot_of(pool, region));
+}
+
+static uint32_t index_of(const struct pool *pool, const struct pool_region *region)
+{
+        return POOL_INDEX(pool->member[region->member].id, slot_of(pool, region));
+}
+
+struct pool_expect pool_expect_record(const struct pool *pool, const struct pool_region *region)
+{
+        return (struct pool_expect){.magic = POOL_RECORD_MAGIC,
+                                    .size = POOL_SLOT_SIZE,
+                                    .index = index_of(pool, region),
+                                    .pool = &pool->uuid};
 }
 
 bool pool_name_is_valid(const char name[POOL_NAME_SIZE])
@@ -71,12 +89,12 @@ uint32_t pool_record_length(const struct pool_record *record)
                           pool_record_extents(record) * sizeof record->extent[0]);
 }
 
-struct pool_head pool_empty_slot(const struct pool *pool, uint32_t slot)
+struct pool_head pool_empty_slot(const struct pool *pool, const struct pool_region *region)
 {
         return (struct pool_head){.magic = POOL_RECORD_MAGIC,
                                   .version = POOL_VERSION,
                                   .length = sizeof(struct pool_head),
-                                  .index = slot,
+                                  .index = index_of(pool, region),
                                   .pool = pool->uuid};
 }
 
@@ -140,10 +158,7 @@ struct pool_region *pool_index_take_empty(struct pool *pool)
 int pool_record_load(const struct pool *pool, const struct pool_region *region,
                      struct pool_record *copy)
 {
-        const struct pool_expect expect = {.magic = POOL_RECORD_MAGIC,
-                                           .size = POOL_SLOT_SIZE,
-                                           .index = pool_slot_of(pool, region),
-                                           .pool = &pool->uuid};
+        const struct pool_expect expect = pool_expect_record(pool, region);
         struct pool_pair pair = pool_region_pair(pool, region);
         const struct pool_head *current;
         enum pool_pair_state state = pool_pair_load(pair, &expect, &current);
@@ -162,7 +177,7 @@ void pool_record_store(const struct pool *pool, struct pool_region *region,
 {
         struct pool_pair pair = pool_region_pair(pool, region);
 
-        record->head = pool_empty_slot(pool, pool_slot_of(pool, region));
+        record->head = pool_empty_slot(pool, region);
         record->head.length = pool_record_length(record);
         pool_pair_store(pair, &record->head);
         region->record = (const struct pool_record *)pair.a;
@@ -170,7 +185,7 @@ void pool_record_store(const struct pool *pool, struct pool_region *region,
 
 void pool_record_clear(struct pool *pool, struct pool_region *region)
 {
-        struct pool_head empty = pool_empty_slot(pool, pool_slot_of(pool, region));
+        struct pool_head empty = pool_empty_slot(pool, region);
 
         pool_pair_store(pool_region_pair(pool, region), &empty);
         region->record = NULL;

@@ -23,12 +23,10 @@ uint32_t pool_record_length(const struct pool_record *record);
 uint32_t pool_record_extents(const struct pool_record *record);
 
 /* An object that is an empty slot, but for what pool_pair_* fill in. */
-struct pool_head pool_empty_slot(const struct pool *pool, uint32_t slot);
+struct pool_head pool_empty_slot(const struct pool *pool, const struct pool_region *region);
 
-static inline uint32_t pool_slot_of(const struct pool *pool, const struct pool_region *region)
-{
-        return (uint32_t)(region - pool->member[region->member].region);
-}
+/* What a record must say of itself in this slot. */
+struct pool_expect pool_expect_record(const struct pool *pool, const struct pool_region *region);
 
 /* Names of live and filling regions. The slot's record must be set. */
 void pool_index_add(struct pool *pool, struct pool_region *region);

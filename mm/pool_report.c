@@ -172,8 +172,6 @@ int pool_check(struct pool *pool, bool mend, bool deep, struct pool_health *heal
         struct pool_expect sb = {.magic = POOL_SUPERBLOCK_MAGIC,
                                  .size = sizeof(struct pool_superblock),
                                  .pool = &pool->uuid};
-        struct pool_expect record = {
-            .magic = POOL_RECORD_MAGIC, .size = POOL_SLOT_SIZE, .pool = &pool->uuid};
 
         *health = (struct pool_health){0};
         if (!pool->mounted || (mend && pool->read_only))
@@ -182,7 +180,9 @@ int pool_check(struct pool *pool, bool mend, bool deep, struct pool_health *heal
                 sb.index = pool->member[i].id;
                 judge(pool_superblock_pair(&pool->member[i]), &sb, mend, health);
                 for (uint32_t slot = 0; slot < pool->member[i].slots; slot++) {
-                        record.index = slot;
+                        struct pool_expect record =
+                            pool_expect_record(pool, &pool->member[i].region[slot]);
+
                         judge(pool_record_pair(&pool->member[i], slot), &record, mend, health);
                 }
         }

@@ -59,11 +59,11 @@ TESTS_RUN := python3 -B -m tests.e2e.run
 
 # All tests; ONLY=PATTERN picks end-to-end tests by name, SEED=N repeats a run.
 .PHONY: test e2e soak
-test: deps $(UNIT_TESTS) $(E2E_FILES)
-	$(Q)$(TESTS_RUN) $(UNIT_TESTS)
+test: deps $(UNIT_TESTS) $(HEAVY_TESTS) $(E2E_FILES)
+	$(Q)$(TESTS_RUN) $(UNIT_TESTS) $(HEAVY_TESTS)
 
 e2e: deps $(E2E_FILES)
 	$(Q)$(TESTS_RUN) --skip-unit --only "$(ONLY)"
 
-soak: deps $(UNIT_TESTS) $(E2E_FILES)
-	$(Q)$(TESTS_RUN) --soak $(UNIT_TESTS)
+soak: deps $(UNIT_TESTS) $(HEAVY_TESTS) $(E2E_FILES)
+	$(Q)$(TESTS_RUN) --soak $(UNIT_TESTS) $(HEAVY_TESTS)

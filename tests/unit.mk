@@ -25,6 +25,15 @@ build/unit/%: build/hosted/tests/unit/%.o build/hosted/libhosted.a
 unit-programs: $(UNIT_TESTS)
 	@:
 
+# The pool's tests of size: the same programs, optimised and without sanitizers.
+HEAVY_SRCS := $(wildcard mm/pool*.c) mm/crc32c.c hv/lib/format.c \
+	$(addprefix tests/unit/,pm_model.c pool_cut.c pool_scenes.c unit.c)
+HEAVY_TESTS := build/heavy/test_pool_crash build/heavy/test_pool_damage
+
+build/heavy/test_pool_%: tests/unit/test_pool_%.c $(HEAVY_SRCS) $(wildcard mm/*.h tests/unit/*.h)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -g -O2 -I. -Wall -Wextra -Wshadow -Wundef -Werror $< $(HEAVY_SRCS) -o $@
+
 # Two jobs, unless make was told a number.
 unit:
 	$(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j2) unit-programs

@@ -1,24 +1,22 @@
-"""All tests: the hosted unit tests, the off-line tool's, make check, the end-to-end tests. Ends with "N passed, N failed" and the status.
+"""All tests: hosted unit tests, the off-line tool's, make check, end to end. Ends with "N passed, N failed" and the status.
 
 usage: python3 -m tests.e2e.run [--soak] [--only PATTERN] [--skip-unit] [--tool] [UNIT_TEST_PROGRAM ...]
 """
 import argparse
-import random
+import os
 import re
-import shutil
 import subprocess
 import sys
 import time
-import traceback
+from concurrent.futures import ThreadPoolExecutor
 
-from tests.e2e import test_boot, test_demo, test_faults, test_machine, test_nvram  # noqa: F401 (they register)
+from tests.e2e import test_boot, test_demo, test_faults, test_machine, test_monitor, test_nvram  # noqa: F401 (they register)
 from tests.e2e.harness import TESTS, Runner, seed_of_run
-from tests.machine.emulator import Failure
-from tests.machine.lab import BUILD
 from tests.machine.progress import Progress
-from tests.tool import test_nvpool
+from tests.tool.run import run_tool
 
-UNIT_LIMIT_S = 300
+UNIT_LIMIT_S = 600
+HEAVY = {"POWER": "16", "CASES": "100000"}  # what the optimised programs in build/heavy/ are to do
 CHECK_LIMIT_S = 900
 
 
@@ -40,44 +38,39 @@ class Tally:
 
 
 def run_unit(tally, programs):
-    """Each program prints "ok NAME" or "not ok NAME" lines; one that dies otherwise is a failure of its own."""
-    for program in programs:
-        tally.progress.note(f"unit tests: {program}")
-        try:
-            done = subprocess.run([program], capture_output=True, text=True, timeout=UNIT_LIMIT_S)
-            output, status = done.stdout, done.returncode
-            errors = done.stderr
-        except subprocess.TimeoutExpired:
-            tally.add(program, f"still runs after {UNIT_LIMIT_S} s")
-            continue
-        name = program.rsplit("/", 1)[-1].removeprefix("test_")
-        verdicts = re.findall(r"^(ok|not ok) (.*)$", output, re.M)
-        for verdict, case in verdicts:
-            tally.add(f"unit {name} {case}", None if verdict == "ok" else output[-3000:])
-        if status and not any(verdict == "not ok" for verdict, _ in verdicts):
-            tally.add(f"unit {name}", f"status {status}\n{output[-1500:]}{errors[-3000:]}")
-        if not status and not verdicts:
-            tally.add(f"unit {name}", "reports no test")
+    """Two programs at a time; each prints "ok NAME" or "not ok NAME" lines, and one that dies otherwise is a failure of
+    its own."""
+    tally.progress.note(f"{len(programs)} unit test programs")
+    with ThreadPoolExecutor(2) as two:
+        for program, done in zip(programs, two.map(run_program, programs)):
+            add_verdicts(tally, program, done)
 
 
-def run_tool(tally, seed):
-    """The off-line tool's tests, each in a folder of its own."""
-    for function in test_nvpool.TESTS:
-        name = function.__name__.removeprefix("test_")
-        folder = BUILD / "tool-tests" / name
-        tally.progress.note(f"tool: {name}")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        began = time.monotonic()
-        error = None
-        try:
-            function(folder, random.Random(f"{seed} {name}"))
-            shutil.rmtree(folder)
-        except Failure as failure:
-            error = str(failure)
-        except Exception:  # a broken test is a failed one
-            error = traceback.format_exc()
-        tally.add(f"tool {name}", error, time.monotonic() - began)
+def run_program(program):
+    heavy = "/heavy/" in program
+    try:
+        return subprocess.run(
+            [program], capture_output=True, text=True, timeout=UNIT_LIMIT_S, env={**os.environ, **(HEAVY if heavy else {})}
+        )
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def add_verdicts(tally, program, done):
+    if done is None:
+        tally.add(program, f"still runs after {UNIT_LIMIT_S} s")
+        return
+    output, status, errors = done.stdout, done.returncode, done.stderr
+    name = program.rsplit("/", 1)[-1].removeprefix("test_") + (" heavy" if "/heavy/" in program else "")
+    for total in re.findall(r"^# total: .*$", output, re.M):
+        print(f"{total} ({name})", flush=True)
+    verdicts = re.findall(r"^(ok|not ok) (.*)$", output, re.M)
+    for verdict, case in verdicts:
+        tally.add(f"unit {name} {case}", None if verdict == "ok" else output[-3000:])
+    if status and not any(verdict == "not ok" for verdict, _ in verdicts):
+        tally.add(f"unit {name}", f"status {status}\n{output[-1500:]}{errors[-3000:]}")
+    if not status and not verdicts:
+        tally.add(f"unit {name}", "reports no test")
 
 
 def run_check(tally):
@@ -101,13 +94,13 @@ def main():
     print(f"# SEED={seed}", flush=True)
     progress = Progress("test")
     tally = Tally(progress)
-    if not args.skip_unit and not args.tool:
-        run_unit(tally, args.programs)
-    if not args.skip_unit:
+    if args.tool:
         run_tool(tally, seed)
-    if not args.skip_unit and not args.tool:
+    elif not args.skip_unit:
+        run_unit(tally, args.programs)
+        run_tool(tally, seed)
         run_check(tally)
-    tests = [] if args.tool else [t for t in TESTS if (args.soak or not t.soak) and re.search(args.only, t.__name__)]
+    tests = [t for t in TESTS if not args.tool and (args.soak or not t.soak) and re.search(args.only, t.__name__)]
     runner = Runner(tests, seed, args.soak, lambda r: tally.add(f"e2e {r.name}", r.error, r.seconds))
     runner.run(progress.note)
     progress.clear()

@@ -44,7 +44,7 @@ def command_run(args):
     with lab.start(setup, path, watch=show) as machine:
         machine.tick = progress.tick
         if interactive:
-            print("run: Ctrl-] cuts the power; the NVRAM stays in build/ until make clean-nvram", file=sys.stderr)
+            print("run: Ctrl-\\ cuts the power; Ctrl-] c is Permafrost's monitor; make clean-nvram throws the NVRAM away", file=sys.stderr)
             ending = machine.interact()
         else:
             ending = machine.wait_end(RUN_LIMIT_S)

@@ -161,7 +161,7 @@ class Emulator:
             self.line = None
 
     def interact(self):
-        """Joins the terminal to the serial line until the machine ends; Ctrl-] is the power cut."""
+        """Joins the terminal to the serial line until the machine ends; Ctrl-\\ is the power cut."""
         import termios
         import tty
 
@@ -173,7 +173,7 @@ class Emulator:
                 ready = select.select([self.line, stdin], [], [], 5)[0]
                 if stdin in ready:
                     typed = os.read(stdin, 256)
-                    if not typed or b"\x1d" in typed:
+                    if not typed or b"\x1c" in typed:
                         self.cut()
                         return "cut"
                     self.send(typed.decode("latin-1"))

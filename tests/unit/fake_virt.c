@@ -293,7 +293,17 @@ void fake_vm_destroy(struct vm *vm)
         free(memory);
 }
 
-enum vm_end fake_play(struct vm *vm, const struct fake_step *steps, size_t count)
+const struct vm_host *fake_vm_host(void)
+{
+        return &host;
+}
+
+const struct vm_config *fake_vm_config(void)
+{
+        return &config;
+}
+
+void fake_load(const struct fake_step *steps, size_t count)
 {
         fake = (struct fake_virt){.state = fake.state,
                                   .irqs_blocked = fake.irqs_blocked,
@@ -302,5 +312,10 @@ enum vm_end fake_play(struct vm *vm, const struct fake_step *steps, size_t count
         script = steps;
         script_left = count;
         powering_off = false;
+}
+
+enum vm_end fake_play(struct vm *vm, const struct fake_step *steps, size_t count)
+{
+        fake_load(steps, count);
         return vm_run(vm);
 }

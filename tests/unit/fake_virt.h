@@ -43,6 +43,13 @@ extern struct fake_virt fake;
 void fake_vm_create(struct vm *vm);
 void fake_vm_destroy(struct vm *vm);
 
+/* What the VM was built from: for tests that build others. */
+const struct vm_host *fake_vm_host(void);
+const struct vm_config *fake_vm_config(void);
+
+/* Let the next vm_run go through count steps; then the guest powers off. */
+void fake_load(const struct fake_step *steps, size_t count);
+
 /*
  * Run the VM through count steps; then the guest powers off. Returns how the run ended, which is
  * VM_POWERED_OFF unless a step ended it.

@@ -95,9 +95,23 @@ static struct pm_recording *recording_of(const void *p)
         return NULL;
 }
 
+/* A store of what is durable there already, with nothing in doubt in between, can do nothing. */
+static bool is_idle(const struct pm_recording *r, uint64_t offset, const void *src, uint64_t len)
+{
+        if (memcmp(r->media + offset, src, len) != 0)
+                return false;
+        for (size_t i = r->count; i-- > 0;)
+                if (r->doubt[i].offset < offset + len &&
+                    offset < r->doubt[i].offset + r->doubt[i].len)
+                        return false;
+        return true;
+}
+
 static void add_doubt(struct pm_recording *r, const uint8_t *at, const void *src, uint64_t len,
                       bool flushed)
 {
+        if (is_idle(r, (uint64_t)(at - r->base), src, len))
+                return;
         if (r->count == r->room) {
                 r->room = r->room * 2 + 64;
                 r->doubt = grow(r->doubt, r->room * sizeof *r->doubt);

@@ -36,23 +36,30 @@ static inline struct world world_make(size_t ranges, const uint64_t *size, uint6
         return world;
 }
 
-/* Mount the world as it is in memory; release with world_unmount, also after an error. */
-static inline void world_mount(const struct world *world, void *memory, bool format,
-                               struct mounted *m)
+/* Mount the first ranges of a world as it is in memory. */
+static inline void world_mount_with(const struct world *world, size_t ranges, void *memory,
+                                    struct pool_config config, struct mounted *m)
 {
         struct pool_range range[4];
-        struct pool_config config = {.format = format, .entropy = 42};
         uint64_t offset = 0;
 
-        for (size_t i = 0; i < world->ranges; i++) {
+        for (size_t i = 0; i < ranges; i++) {
                 range[i] = (struct pool_range){.base = (uint8_t *)memory + offset,
                                                .hpa = HPA(WORLD_HPA + i * GiB * 4 + world->skew),
                                                .size = world->range_size[i]};
                 offset += world->range_size[i];
         }
-        config.memory_size = pool_memory_size(range, world->ranges);
+        config.memory_size = pool_memory_size(range, ranges);
         config.memory = m->dram = malloc(config.memory_size + 1);
-        m->err = pool_mount(&m->pool, range, world->ranges, &config);
+        m->err = pool_mount(&m->pool, range, ranges, &config);
+}
+
+/* Mount the world; release with world_unmount, also after an error. */
+static inline void world_mount(const struct world *world, void *memory, bool format,
+                               struct mounted *m)
+{
+        world_mount_with(world, world->ranges, memory,
+                         (struct pool_config){.format = format, .entropy = 42}, m);
 }
 
 static inline void world_unmount(struct mounted *m)

@@ -2,6 +2,7 @@
 #include "guest/run.h"
 
 #include "guest/abi.h"
+#include "guest/console.h"
 #include "guest/platform.h"
 #include "hv/lib/string.h"
 #include "tests/unit/fake_virt.h"
@@ -345,6 +346,45 @@ static void test_direct_interrupts(void)
         vm.direct = false;
 }
 
+static void type(const char *bytes)
+{
+        for (; *bytes; bytes++)
+                console_type((uint8_t)*bytes);
+}
+
+/* The escape leaves the run with the VM alive, whatever the guest does with its other input. */
+static void test_escape_pauses(void)
+{
+        const struct fake_step steps[] = {plain(VM_EXIT_CACHE), plain(VM_EXIT_CACHE)};
+        uint64_t before = vm.exits[VM_EXIT_CACHE], started = vm.start_tsc;
+
+        type("for the guest, more than its FIFO takes \x1d"
+             "cmonitor");
+        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_PAUSED);
+        CHECK_EQ(vm.exits[VM_EXIT_CACHE], before);
+        CHECK_EQ(console_get_monitor(), 'm');
+        CHECK(console_has_input());
+        console_set_monitor(false);
+        CHECK_EQ(console_get_monitor(), -1);
+        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
+        CHECK_EQ(vm.exits[VM_EXIT_CACHE], before + 2);
+        CHECK_EQ(vm.start_tsc, started);
+        while (console_get() >= 0)
+                ;
+}
+
+/* An end wins over a pause. */
+static void test_crash_is_not_paused(void)
+{
+        const struct fake_step steps[] = {plain(VM_EXIT_SHUTDOWN)};
+
+        CHECK_EQ(play(steps, 1), VM_CRASHED);
+        type("\x1d"
+             "c\x1d"
+             "c");
+        CHECK_EQ(play(steps, 1), VM_CRASHED);
+}
+
 static void test_fetch_outside_memory_ends_the_vm(void)
 {
         struct fake_step step = plain(VM_EXIT_MEMORY);
@@ -375,6 +415,8 @@ int main(void)
         RUN(test_window_without_interrupt_is_closed);
         RUN(test_timer);
         RUN(test_direct_interrupts);
+        RUN(test_escape_pauses);
+        RUN(test_crash_is_not_paused);
         RUN(test_fetch_outside_memory_ends_the_vm);
         fake_vm_destroy(&vm);
         return unit_done();

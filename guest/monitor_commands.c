@@ -1,0 +1,171 @@
+/* The verbs without a group: map, mem, stats, log, poweroff, reboot. */
+#include "guest/monitor_commands.h"
+
+#include "guest/map_view.h"
+#include "guest/run.h"
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+
+#define LOG_LINE_SIZE 300
+
+static const struct monitor_host *host_of(const struct command_call *call)
+{
+        return call->host;
+}
+
+static int map(const struct command_call *call)
+{
+        const struct monitor_host *host = host_of(call);
+
+        map_view_ranges(call->out, host->map);
+        if (call->verbose) {
+                map_view_bars(call->out, host->map, host->dram, host->pool);
+                map_view_regions(call->out, host->pool);
+        }
+        return 0;
+}
+
+static void memory_row(struct out *out, const char *name, uint64_t total, uint64_t used,
+                       uint64_t available, uint64_t metadata)
+{
+        out_cell(out, "%s", name);
+        out_cell_size(out, total);
+        out_cell_size(out, used);
+        out_cell_size(out, available);
+        out_cell_size(out, metadata);
+}
+
+static void show_blocks(struct out *out, const struct dram_stats *stats)
+{
+        static const struct out_column columns[] = {
+            {"order", "ORDER", 5}, {"size", "BLOCK", 9}, {"used", "IN USE", 10}};
+
+        out_table_begin(out, columns, ARRAY_LEN(columns));
+        for (unsigned order = 0; order < DRAM_ORDERS; order++) {
+                if (!stats->used_blocks[order])
+                        continue;
+                out_cell_number(out, order);
+                out_cell_size(out, PAGE_4K << order);
+                out_cell_number(out, stats->used_blocks[order]);
+        }
+        out_table_end(out);
+        out_line(out, "free blocks: %lu of 2 MiB, %lu of 1 GiB", stats->free_2m, stats->free_1g);
+}
+
+static int mem(const struct command_call *call)
+{
+        static const struct out_column columns[] = {{"memory", "MEMORY", -6},
+                                                    {"total", "TOTAL", 10},
+                                                    {"used", "USED", 10},
+                                                    {"free", "FREE", 10},
+                                                    {"metadata", "METADATA", 10}};
+        const struct monitor_host *host = host_of(call);
+        struct dram_stats dram;
+
+        dram_get_stats(host->dram, &dram);
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        memory_row(call->out, "DRAM", dram.total_bytes, dram.total_bytes - dram.free_bytes,
+                   dram.free_bytes, dram.metadata_bytes);
+        if (host->pool) {
+                struct pool_usage nvram = pool_usage(host->pool);
+
+                memory_row(call->out, "NVRAM", nvram.total * PAGE_2M, nvram.used * PAGE_2M,
+                           nvram.free * PAGE_2M, nvram.metadata * PAGE_2M);
+        }
+        out_table_end(call->out);
+        show_blocks(call->out, &dram);
+        return 0;
+}
+
+static void counter(struct out *out, const char *of, const char *prefix, const char *name,
+                    uint64_t value)
+{
+        out_cell(out, "%s", of);
+        out_cell(out, "%s%s", prefix, name);
+        out_cell_number(out, value);
+}
+
+static uint64_t milliseconds_since(uint64_t tsc, const struct vm_host *machine)
+{
+        return machine->tsc_khz ? (cpu_rdtsc() - tsc) / machine->tsc_khz : 0;
+}
+
+static void show_vm_counters(struct out *out, const struct vm *vm)
+{
+        const char *name = vm->config->name;
+        uint64_t total = 0;
+
+        for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
+                total += vm->exits[k];
+        if (vm->start_tsc)
+                counter(out, name, "uptime ms", "", milliseconds_since(vm->start_tsc, vm->host));
+        counter(out, name, "interrupts injected", "", vm->interrupts);
+        counter(out, name, "exits", "", total);
+        for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
+                if (vm->exits[k])
+                        counter(out, name, "exits ", vm_exit_name(k), vm->exits[k]);
+}
+
+static int stats(const struct command_call *call)
+{
+        static const struct out_column columns[] = {
+            {"of", "OF", -10}, {"counter", "COUNTER", -20}, {"value", "VALUE", 16}};
+        const struct vms *vms = host_of(call)->vms;
+
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        counter(call->out, "machine", "uptime ms", "",
+                milliseconds_since(vms->host->entry_tsc, vms->host));
+        counter(call->out, "machine", "TSC kHz", "", vms->host->tsc_khz);
+        if (vms->current)
+                show_vm_counters(call->out, &vms->vm);
+        out_table_end(call->out);
+        return 0;
+}
+
+static int show_log(const struct command_call *call)
+{
+        static const struct out_column columns[] = {{"line", "LOG", -1}};
+        char line[LOG_LINE_SIZE];
+        size_t at = 0;
+
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        while (log_next_line(&at, line, sizeof line))
+                out_cell(call->out, "%s", line);
+        out_table_end(call->out);
+        return 0;
+}
+
+/* The running VM first, as its end is logged with its statistics. */
+static int end_machine(const struct command_call *call, enum config_exit how)
+{
+        struct vms *vms = host_of(call)->vms;
+        int err = vms->current ? vms_stop(vms, vms->current) : 0;
+
+        if (err)
+                out_error(call->out, "the running VM cannot be stopped (error %d)", -err);
+        else
+                host_of(call)->end(how);
+        return err;
+}
+
+static int power_off_machine(const struct command_call *call)
+{
+        return end_machine(call, CONFIG_EXIT_POWEROFF);
+}
+
+static int reboot_machine(const struct command_call *call)
+{
+        return end_machine(call, CONFIG_EXIT_REBOOT);
+}
+
+const struct command monitor_commands[] = {
+    {"map", "", "the memory map; -v also draws DRAM and NVRAM", 0, 0, false, 0, map},
+    {"mem", "", "DRAM and NVRAM: total, used, free, blocks by order", 0, 0, false, 0, mem},
+    {"stats", "", "the current VM's exits by kind, uptime", 0, 0, false, 0, stats},
+    {"log", "", "the last lines of the log", 0, 0, false, 0, show_log},
+    {"poweroff", "", "stop the running VM and switch the machine off", 0, 0, true, 0,
+     power_off_machine},
+    {"reboot", "", "stop the running VM and reset the machine", 0, 0, true, 0, reboot_machine},
+};
+const size_t monitor_command_count = ARRAY_LEN(monitor_commands);

@@ -1,0 +1,344 @@
+/*
+ * The monitor's verbs on hosted VMs: the queue of VMs, what the tables say, and the prompt itself
+ * with bytes that were typed before it opens.
+ */
+#include "guest/monitor.h"
+
+#include "guest/console.h"
+#include "guest/map_view.h"
+#include "hv/lib/errno.h"
+#include "tests/unit/fake_virt.h"
+#include "tests/unit/pool_world.h"
+#include "tests/unit/text_sink.h"
+#include "tests/unit/unit.h"
+
+#define ENTER                                                                                      \
+        "\x1d"                                                                                     \
+        "c"
+
+static struct vm built; /* by fake_vm_create: gives memory and configuration */
+static struct config config;
+static struct vms vms;
+static struct memmap map;
+static struct world world;
+static struct mounted mounted;
+static struct monitor_host host;
+static struct monitor monitor;
+static struct text_sink sink;
+static unsigned ends;
+static enum config_exit ended;
+
+static const struct fake_step quiet = {.exit = {.kind = VM_EXIT_CACHE}};
+
+static void end(enum config_exit how)
+{
+        ends++;
+        ended = how;
+}
+
+/* Three VMs: a and b good, c with a mistake. */
+static void start(void)
+{
+        static const char *const names[] = {"a", "b", "c"};
+
+        config_init(&config);
+        config.vm_count = 3;
+        for (size_t i = 0; i < 3; i++) {
+                config.vm[i] = *fake_vm_config();
+                strcpy(config.vm[i].name, names[i]);
+                config.vm[i].module = (unsigned)i + 1;
+                config.vm[i].startable = i != 2;
+        }
+        vms_init(&vms, &config, fake_vm_host());
+        host = (struct monitor_host){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
+}
+
+static struct command_table tables[2];
+
+static int run(const char *line)
+{
+        struct command_set set = {tables, 2, NULL, NULL, NULL};
+
+        return command_run(&set, line, text_sink_start(&sink, false));
+}
+
+static void expect(const char *line, const char *answer)
+{
+        CHECK_EQ(run(line), 0);
+        CHECK(strcmp(sink.text, answer) == 0);
+        if (strcmp(sink.text, answer) != 0)
+                printf("# %s\n%s", line, sink.text);
+}
+
+static void refused(const char *line, int err, const char *says)
+{
+        CHECK_EQ(run(line), err);
+        CHECK(strstr(sink.text, says));
+        if (!strstr(sink.text, says))
+                printf("# %s\n%s", line, sink.text);
+}
+
+static enum vms_state state(const char *name)
+{
+        return vms_find(&vms, name)->state;
+}
+
+/* One VM after the other, each to its end; b reboots once. */
+static void test_queue_in_order(void)
+{
+        start();
+        expect("vm list", "NAME        STATE         MODULE        MEM  REGIONS  STARTS\n"
+                          "a           queued             1     16 MiB        0       0\n"
+                          "b           queued             2     16 MiB        0       0\n"
+                          "c           configured         3     16 MiB        0       0\n");
+        fake_load(&quiet, 1);
+        CHECK(vms_run(&vms));
+        CHECK_EQ(state("a"), VMS_ENDED);
+        CHECK_EQ(vms_find(&vms, "a")->end, VM_POWERED_OFF);
+        CHECK_EQ(state("b"), VMS_QUEUED);
+        fake_load(&quiet, 1);
+        CHECK(vms_run(&vms));
+        CHECK_EQ(vms.entry[1].starts, 1);
+        CHECK(!vms_run(&vms));
+        CHECK(vms.any);
+        CHECK(vms_find(&vms, "d") == NULL);
+}
+
+static void pause_next(void)
+{
+        fake_load(&quiet, 1);
+        console_set_monitor(true);
+        CHECK(vms_run(&vms));
+        console_set_monitor(false);
+}
+
+static void test_start_stop_reset(void)
+{
+        start();
+        pause_next();
+        CHECK_EQ(state("a"), VMS_RUNNING);
+        refused("vm start a", -EBUSY, "error: a: it is running");
+        refused("vm start b", -EBUSY, "error: b: it is queued");
+        refused("vm start c", -EINVAL, "its module line (module 3) has mistakes");
+        refused("vm start d", -ENOENT, "error: d: no such VM");
+        refused("vm stop a", -EPERM, "give -y");
+        refused("vm reset b -y", -EINVAL, "b: it is not running (queued)");
+        refused("vm stop c -y", -EINVAL, "c: it is not running (configured)");
+        expect("vm reset a -y", "");
+        CHECK_EQ(state("a"), VMS_QUEUED);
+        CHECK(vms.queue[0] == &vms.entry[0]);
+        pause_next();
+        CHECK_EQ(vms.entry[0].starts, 2);
+        expect("vm stop b -y", "");
+        CHECK_EQ(state("b"), VMS_CONFIGURED);
+        expect("vm stop a -y", "");
+        CHECK_EQ(vms.entry[0].end, VM_STOPPED);
+        CHECK(!vms.current);
+        CHECK(!vms_run(&vms));
+        CHECK_EQ(run("vm start b"), 0);
+        CHECK_EQ(run("vm start a"), 0);
+        pause_next();
+        CHECK_EQ(state("b"), VMS_RUNNING);
+        CHECK_EQ(state("a"), VMS_QUEUED);
+        expect("vm stop a -y", "");
+        expect("vm stop b -y", "");
+}
+
+/* A VM that cannot be built makes room for the next. */
+static void test_refused_vm(void)
+{
+        start();
+        config.vm[0].mem = 1 * TiB;
+        pause_next();
+        CHECK_EQ(state("a"), VMS_ENDED);
+        CHECK_EQ(vms.entry[0].end, VM_REFUSED);
+        CHECK_EQ(vms.entry[0].starts, 0);
+        CHECK_EQ(state("b"), VMS_RUNNING);
+        expect("vm stop b -y", "");
+}
+
+static void test_console(void)
+{
+        start();
+        pause_next();
+        console_set_monitor(true);
+        refused("vm console b", -EINVAL, "b: it is not running (queued)");
+        CHECK(console_in_monitor());
+        expect("vm console a", "");
+        CHECK(!console_in_monitor());
+        expect("vm stop a -y", "");
+}
+
+/* The running VM is given back first. */
+static void test_poweroff(void)
+{
+        start();
+        pause_next();
+        ends = 0;
+        refused("poweroff", -EPERM, "give -y");
+        CHECK_EQ(ends, 0);
+        expect("poweroff -y", "");
+        CHECK_EQ(ends, 1);
+        CHECK_EQ(ended, CONFIG_EXIT_POWEROFF);
+        CHECK_EQ(vms.entry[0].end, VM_STOPPED);
+        expect("reboot -y", "");
+        CHECK_EQ(ended, CONFIG_EXIT_REBOOT);
+}
+
+static void make_map(void)
+{
+        memmap_init(&map);
+        CHECK_EQ(memmap_add_e820(&map, 0, 128 * MiB, 1), 0);
+        CHECK_EQ(memmap_add_e820(&map, 128 * MiB, 64 * MiB, 2), 0);
+        CHECK_EQ(memmap_add_e820(&map, 192 * MiB, 64 * MiB, 1), 0);
+        CHECK_EQ(memmap_carve(&map, 0, 4 * MiB, MEM_HYPERVISOR), 0);
+        CHECK_EQ(memmap_carve(&map, 64 * MiB, 8 * MiB, MEM_MODULE), 0);
+        CHECK_EQ(memmap_add_e820(&map, WORLD_HPA, 128 * MiB, 7), 0);
+}
+
+/* The line of a bar behind a heading. */
+static bool bar_is(const char *heading, const char *bar)
+{
+        const char *at = strstr(sink.text, heading);
+
+        at = at ? strchr(at, '\n') : NULL;
+        return at && strncmp(at + 1, bar, strlen(bar)) == 0;
+}
+
+/*
+ * 128 MiB of NVRAM: a cell is 2 MiB, the first granule is metadata. Two regions of one cell each,
+ * one of 60 cells.
+ */
+static void test_map(void)
+{
+        struct pool_region *region;
+        char bar[80];
+
+        make_map();
+        CHECK_EQ(pool_create(&mounted.pool, "db-data", "db", 2 * MiB, 1, &region), 0);
+        CHECK_EQ(pool_create(&mounted.pool, "db-log", "db", 2 * MiB, 2, &region), 0);
+        CHECK_EQ(pool_create(&mounted.pool, "large", "web", 120 * MiB, 3, &region), 0);
+        CHECK_EQ(run("map"), 0);
+        CHECK(strstr(sink.text, "         FIRST            LAST        SIZE  KIND"));
+        CHECK(strstr(sink.text, "   0x140000000     0x147ffffff     128 MiB  NVRAM persistent "));
+        CHECK(!strchr(sink.text, '['));
+        CHECK_EQ(run("map -v"), 0);
+        CHECK(bar_is("DRAM   0x0-0xfffffff",
+                     "  [H...............MM..............rrrrrrrrrrrrrrrr................]\n"));
+        memset(bar, 0, sizeof bar);
+        strcpy(bar, "  [.AB");
+        memset(bar + 6, 'C', 60);
+        strcat(bar, ".]\n");
+        CHECK(bar_is("NVRAM  0x140000000-0x147ffffff, 128 MiB, NVRAM persistent", bar));
+        CHECK(strstr(sink.text, "B       db-log            db               0x140400000     "
+                                "0x1405fffff       2 MiB\n"));
+        CHECK_EQ(run("map -v -o json"), 0);
+        CHECK(strstr(sink.text,
+                     "]\n[{\"letter\": \"A\", \"region\": \"db-data\", \"owner\": \"db\", "
+                     "\"first\": 5370806272, "));
+        CHECK(!strstr(sink.text, "DRAM "));
+}
+
+/* Two regions in a cell are told as such. */
+static void test_map_of_small_cells(void)
+{
+        make_map();
+        CHECK_EQ(memmap_add_e820(&map, WORLD_HPA, 64 * 16 * MiB, 7), 0);
+        CHECK_EQ(run("map -v"), 0);
+        CHECK(bar_is("NVRAM  0x140000000-", "  [+CCCCCCC...."));
+}
+
+static void test_mem(void)
+{
+        start();
+        CHECK_EQ(run("mem -o json"), 0);
+        CHECK(strstr(sink.text, "{\"memory\": \"NVRAM\", \"total\": 134217728, "
+                                "\"used\": 130023424, \"free\": 2097152, \"metadata\": 2097152}"));
+        CHECK(strstr(sink.text, "\n[{\"order\": 0, \"size\": 4096, \"used\": "));
+        host.pool = NULL;
+        CHECK_EQ(run("mem"), 0);
+        CHECK(!strstr(sink.text, "NVRAM"));
+        CHECK_EQ(run("map -v"), 0);
+        host.pool = &mounted.pool;
+}
+
+static void test_stats_and_log(void)
+{
+        start();
+        CHECK_EQ(run("stats"), 0);
+        CHECK(strstr(sink.text, "machine     TSC kHz                        1000000\n"));
+        CHECK(!strstr(sink.text, "exits"));
+        pause_next();
+        vms.vm.exits[VM_EXIT_IO] = 41;
+        vms.vm.exits[VM_EXIT_HALT] = 1;
+        CHECK_EQ(run("stats"), 0);
+        CHECK(strstr(sink.text, "a           exits                               42\n"));
+        CHECK(strstr(sink.text, "a           exits io                            41\n"));
+        expect("vm stop a -y", "");
+        expect("log", "LOG\nfirst line\nsecond \"line\"\n");
+}
+
+static void type(const char *bytes)
+{
+        for (; *bytes; bytes++)
+                console_type((uint8_t)*bytes);
+}
+
+static unsigned idle_calls;
+
+static bool idle(void *ctx)
+{
+        CHECK(ctx == &idle_calls);
+        if (++idle_calls == 3)
+                type("n\r" ENTER);
+        return true;
+}
+
+/* A question waits for its answer, and idle work goes on meanwhile. */
+static void test_prompt(void)
+{
+        start();
+        pause_next();
+        monitor_init(&monitor, tables, 2, &host);
+        monitor.idle = idle;
+        monitor.idle_ctx = &idle_calls;
+        type(ENTER "vm st\tb\ty" ENTER);
+        monitor_run(&monitor);
+        CHECK_EQ(state("b"), VMS_QUEUED);
+        type(ENTER "vm stop b\r\nyvm stop a\r");
+        idle_calls = 0;
+        monitor_run(&monitor);
+        CHECK(!console_in_monitor());
+        CHECK_EQ(idle_calls, 3);
+        CHECK_EQ(state("b"), VMS_CONFIGURED);
+        CHECK_EQ(state("a"), VMS_RUNNING);
+        monitor_run_line(&monitor, "vm stop a");
+        CHECK_EQ(state("a"), VMS_RUNNING);
+        monitor_run_line(&monitor, "vm stop a -y");
+        CHECK_EQ(state("a"), VMS_ENDED);
+}
+
+int main(void)
+{
+        const uint64_t size = 128 * MiB;
+
+        fake_vm_create(&built);
+        world = world_make(1, &size, 0, 0);
+        world_mount(&world, world.memory, true, &mounted);
+        tables[0] = (struct command_table){"", monitor_commands, monitor_command_count, &host};
+        tables[1] = (struct command_table){"vm", vm_commands, vm_command_count, &host};
+        RUN(test_queue_in_order);
+        RUN(test_start_stop_reset);
+        RUN(test_refused_vm);
+        RUN(test_console);
+        RUN(test_poweroff);
+        RUN(test_map);
+        RUN(test_map_of_small_cells);
+        RUN(test_mem);
+        RUN(test_stats_and_log);
+        RUN(test_prompt);
+        world_unmount(&mounted);
+        free(world.memory);
+        fake_vm_destroy(&built);
+        return unit_done();
+}
