@@ -215,6 +215,7 @@ static void test_map(void)
         char bar[80];
 
         make_map();
+        pool_scrub(&mounted.pool, UINT64_MAX);
         CHECK_EQ(pool_create(&mounted.pool, "db-data", "db", 2 * MiB, 1, &region), 0);
         CHECK_EQ(pool_create(&mounted.pool, "db-log", "db", 2 * MiB, 2, &region), 0);
         CHECK_EQ(pool_create(&mounted.pool, "large", "web", 120 * MiB, 3, &region), 0);
@@ -253,7 +254,8 @@ static void test_mem(void)
         start();
         CHECK_EQ(run("mem -o json"), 0);
         CHECK(strstr(sink.text, "{\"memory\": \"NVRAM\", \"total\": 134217728, "
-                                "\"used\": 130023424, \"free\": 2097152, \"metadata\": 2097152}"));
+                                "\"used\": 130023424, \"free\": 2097152, \"metadata\": 2097152, "
+                                "\"scrub\": 0, \"bad\": 0}"));
         CHECK(strstr(sink.text, "\n[{\"order\": 0, \"size\": 4096, \"used\": "));
         host.pool = NULL;
         CHECK_EQ(run("mem"), 0);
