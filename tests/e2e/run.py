@@ -10,7 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.e2e import test_boot, test_demo, test_faults, test_machine, test_monitor, test_nvram  # noqa: F401 (they register)
+from tests.e2e import test_boot, test_demo, test_faults, test_machine, test_monitor, test_nvram, test_pool_cuts  # noqa: F401 (they register)
 from tests.e2e.harness import TESTS, Runner, seed_of_run
 from tests.machine.progress import Progress
 from tests.tool.run import run_tool
