@@ -144,6 +144,22 @@ int machine_start_devices(struct machine *m)
         return 0;
 }
 
+static void add_bad(struct pool *pool, const struct hv_options *options)
+{
+        for (size_t i = 0; i < options->nvram_bad_count; i++) {
+                uint64_t at = options->nvram_bad[i];
+                int err = pool_add_bad(pool, HPA(at));
+
+                if (err == -ENOENT)
+                        printk(LOG_ERROR, "nvram: nvram-bad=0x%lx is not in the pool", at);
+                else if (err == -ENOTSUP)
+                        printk(LOG_ERROR, "nvram: nvram-bad=0x%lx holds the pool's metadata", at);
+                else if (err && err != -EEXIST)
+                        printk(LOG_ERROR, "nvram: nvram-bad=0x%lx: no room on the list (%d)", at,
+                               -err);
+        }
+}
+
 int machine_mount_pool(struct machine *m, const struct hv_options *options)
 {
         struct pool_range ranges[POOL_RANGES_MAX];
@@ -177,8 +193,10 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
         }
         config.memory = (void *)memory.v;
         printk(LOG_INFO, "pool: flushes with %s", pm_flush_name());
-        if (!pool_mount(&m->pool, ranges, n, &config))
-                pool_print(&m->pool);
+        if (pool_mount(&m->pool, ranges, n, &config))
+                return 0;
+        add_bad(&m->pool, options);
+        pool_print(&m->pool);
         return 0;
 }
 

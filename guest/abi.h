@@ -34,6 +34,7 @@
 #define PERMAFROST_ENOSYS 38 /* no such hypercall */
 
 #define PERMAFROST_REGION_SIMULATED 1u /* volatile memory plays NVRAM: gone with the power */
+#define PERMAFROST_REGION_READ_ONLY 2u /* a store raises #GP */
 
 struct permafrost_region {
         char name[32]; /* terminated */

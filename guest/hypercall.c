@@ -18,6 +18,7 @@ __attribute__((noinline)) static int64_t tell_region(const struct vm *vm, uint64
         r.gpa = vm->layout.region[index].gpa.v;
         r.size = vm->layout.region[index].size;
         r.flags = vm->host->pool->simulated ? PERMAFROST_REGION_SIMULATED : 0;
+        r.flags |= vm->layout.region[index].read_only ? PERMAFROST_REGION_READ_ONLY : 0;
         memcpy(gmem_ptr(&vm->mem, GPA(gpa), sizeof r), &r, sizeof r);
         return 0;
 }

@@ -38,6 +38,7 @@ int layout_compute(const struct vm_config *vm, unsigned address_bits, struct vm_
                 memcpy(region->name, vm->region[i].name, sizeof region->name);
                 region->gpa = GPA(gpa);
                 region->size = vm->region[i].size;
+                region->read_only = vm->region[i].read_only;
                 end = gpa + region->size + PAGE_2M;
                 layout->region_count++;
         }
@@ -54,10 +55,11 @@ int layout_format_regions(const struct vm_layout *layout, char *buf, size_t size
                 const struct layout_region *region = &layout->region[i];
                 size_t room = len < size ? size - len : 0;
 
-                len += (size_t)format_text(room ? buf + len : NULL, room, "%s%s@0x%llx:0x%llx",
+                len += (size_t)format_text(room ? buf + len : NULL, room, "%s%s@0x%llx:0x%llx%s",
                                            i == 0 ? "permafrost.nvram=" : ",", region->name,
                                            (unsigned long long)region->gpa.v,
-                                           (unsigned long long)region->size);
+                                           (unsigned long long)region->size,
+                                           region->read_only ? ":ro" : "");
         }
         return (int)len;
 }

@@ -16,6 +16,7 @@ struct layout_region {
         char name[CONFIG_NAME_SIZE];
         gpa_t gpa; /* 1 GiB-aligned */
         uint64_t size;
+        bool read_only;
 };
 
 /* Both lists ascend by address; region i is the configuration's region i. */
@@ -34,7 +35,7 @@ must_check int layout_compute(const struct vm_config *vm, unsigned address_bits,
                               struct vm_layout *layout);
 
 /*
- * The kernel argument that tells the guest its regions, "permafrost.nvram=NAME@GPA:SIZE,..." with
- * numbers as 0x hexadecimal bytes; "" for none. Returns its length, as format_text.
+ * The kernel argument that tells the guest its regions, "permafrost.nvram=NAME@GPA:SIZE[:ro],..."
+ * with numbers as 0x hexadecimal bytes; "" for none. Returns its length, as format_text.
  */
 int layout_format_regions(const struct vm_layout *layout, char *buf, size_t size);

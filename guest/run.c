@@ -9,6 +9,7 @@
 #include "guest/hypercall.h"
 #include "guest/mmio.h"
 #include "guest/msr.h"
+#include "guest/vm_nvram.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 
@@ -228,7 +229,9 @@ static void exit_cr8(struct vm *vm, const struct vm_exit_cr8 *access)
 
 static void exit_memory(struct vm *vm, const struct vm_exit_memory *access)
 {
-        if (access->fetch)
+        if (access->write && vm_nvram_is_read_only(vm, access->gpa))
+                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+        else if (access->fetch)
                 crash(vm, "executes outside of its memory");
         else if (mmio_access(vm, access))
                 crash(vm, "accesses an address outside of its memory with an instruction that is "
@@ -256,10 +259,14 @@ static void exit_halt(struct vm *vm)
 
         virt->skip(&vm->vcpu);
         virt->get_state(&vm->vcpu, &s);
-        if (s.rflags & RFLAGS_IF)
-                virt->halt(&vm->vcpu);
-        else
+        if (!(s.rflags & RFLAGS_IF)) {
                 vm->end = VM_HALTED;
+                return;
+        }
+        /* The CPU is free: a granule of released NVRAM, some hundreds of microseconds. */
+        if (vm->host->pool && lapic_next_irq(&vm->lapic) < 0)
+                pool_scrub(vm->host->pool, 1);
+        virt->halt(&vm->vcpu);
 }
 
 static void exit_unexpected(struct vm *vm, const struct vm_exit *exit)

@@ -8,6 +8,7 @@
 #include "guest/console.h"
 #include "guest/linux_boot.h"
 #include "guest/platform.h"
+#include "guest/vm_nvram.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
@@ -19,8 +20,7 @@
 #define BRIDGE_DEVICE      0x0008
 #define LAPIC_TSC_PER_TICK 1u
 
-/* One line that names the module and the key, and why the VM is not started. */
-static void __attribute__((format(printf, 2, 3))) refuse(const struct vm *vm, const char *fmt, ...)
+void vm_refuse(const struct vm *vm, const char *fmt, ...)
 {
         char text[LINUX_WHY_SIZE + CONFIG_NAME_SIZE];
         va_list ap;
@@ -80,103 +80,6 @@ static int add_ram(struct vm *vm)
                 }
         }
         return 0;
-}
-
-static int map_region(struct vm *vm, const struct layout_region *place,
-                      const struct pool_region *region)
-{
-        gpa_t gpa = place->gpa;
-
-        for (size_t i = 0; i < pool_region_extents(region); i++) {
-                struct pool_extent e = pool_region_extent(vm->host->pool, region, i);
-                int err = gmem_add(&vm->mem, gpa, e.size, e.base);
-
-                if (!err)
-                        err = paging_map(&vm->second_level, gpa.v, e.hpa, e.size, PAGING_RWX,
-                                         PAGING_WB);
-                if (err)
-                        return err;
-                gpa.v += e.size;
-        }
-        return 0;
-}
-
-/* Why a region cannot be had, in words; NULL: it can, or it does not exist yet. */
-static const char *region_conflict(const struct vm *vm, const struct layout_region *place)
-{
-        const struct pool_region *region = pool_find(vm->host->pool, place->name);
-
-        if (!region)
-                return NULL;
-        if (pool_region_size(region) != place->size)
-                return "exists with another size";
-        if (strcmp(pool_region_owner(region), vm->config->name) != 0)
-                return "belongs to another VM";
-        return NULL;
-}
-
-/* All that can be refused is looked at before the first region is created. */
-static int check_regions(struct vm *vm)
-{
-        struct pool_usage usage;
-        uint64_t wanted = 0;
-
-        if (vm->layout.region_count && !vm->host->pool) {
-                refuse(vm, "nvram=: this machine has no usable NVRAM pool");
-                return -ENODEV;
-        }
-        if (!vm->layout.region_count)
-                return 0;
-        for (size_t i = 0; i < vm->layout.region_count; i++) {
-                const struct layout_region *place = &vm->layout.region[i];
-                const char *conflict = region_conflict(vm, place);
-
-                if (conflict) {
-                        refuse(vm, "nvram=%s: the region %s", place->name, conflict);
-                        return -EINVAL;
-                }
-                if (!pool_find(vm->host->pool, place->name))
-                        wanted += place->size;
-        }
-        usage = pool_usage(vm->host->pool);
-        if (wanted / PAGE_2M > usage.free) {
-                refuse(vm, "nvram=: %lu MiB wanted, %lu MiB free", wanted / MiB, usage.free * 2);
-                return -ENOSPC;
-        }
-        return 0;
-}
-
-static int attach(struct vm *vm, struct pool_region *region, enum pool_access access)
-{
-        struct pool_ref ref = pool_ref(region);
-        int err = pool_attach(vm->host->pool, &ref, vm->config->name, access);
-
-        if (!err)
-                vm->region[vm->regions++] = (struct vm_region){ref, access};
-        return err;
-}
-
-static int attach_region(struct vm *vm, const struct layout_region *place)
-{
-        struct pool *pool = vm->host->pool;
-        struct pool_region *region = pool_find(pool, place->name);
-        int err = 0;
-
-        if (!region) {
-                err = pool_create(pool, place->name, vm->config->name, place->size, cpu_rdtsc(),
-                                  &region);
-                if (!err)
-                        printk(LOG_INFO, "vm %s: created region %s, %lu MiB", vm->config->name,
-                               place->name, place->size / MiB);
-        }
-        if (!err)
-                err = attach(vm, region, POOL_READ_WRITE);
-        if (err) {
-                refuse(vm, "nvram=%s: %s (error %d)", place->name,
-                       err == -EBUSY ? "attached elsewhere" : "no room in the pool", -err);
-                return err;
-        }
-        return map_region(vm, place, region);
 }
 
 static void uart_put(void *ctx, uint8_t byte)
@@ -256,17 +159,17 @@ static int load(struct vm *vm)
         int err = linux_boot_load(&image, &vm->layout, &vm->mem, &entry, why);
 
         if (err) {
-                refuse(vm, "kernel: %s", why);
+                vm_refuse(vm, "kernel: %s", why);
                 return err;
         }
         err = acpi_tables_write(&vm->mem, c->vcpus);
         if (err) {
-                refuse(vm, "the ACPI tables do not fit (error %d)", -err);
+                vm_refuse(vm, "the ACPI tables do not fit (error %d)", -err);
                 return err;
         }
         err = virt->vcpu_create(&vm->vcpu, vm->second_level.root, vm->host->dram);
         if (err) {
-                refuse(vm, "no memory for the vCPU (error %d)", -err);
+                vm_refuse(vm, "no memory for the vCPU (error %d)", -err);
                 return err;
         }
         vm->has_vcpu = true;
@@ -283,41 +186,39 @@ static int build(struct vm *vm)
         int err = layout_compute(vm->config, vm->host->address_bits, &vm->layout);
 
         if (err) {
-                refuse(vm, "mem=, nvram=: more than the CPU can address (error %d)", -err);
+                vm_refuse(vm, "mem=, nvram=: more than the CPU can address (error %d)", -err);
                 return err;
         }
-        err = check_regions(vm);
+        err = vm_nvram_check(vm);
         if (err)
                 return err;
         err = paging_init(&vm->second_level, virt->second_level, virt_caps.page_max,
                           &paging_dram_ops, vm->host->dram);
         if (err) {
-                refuse(vm, "no memory for page tables (error %d)", -err);
+                vm_refuse(vm, "no memory for page tables (error %d)", -err);
                 return err;
         }
         vm->has_tables = true;
         if (vm->config->mem > dram_free_bytes(vm->host->dram)) {
-                refuse(vm, "mem=%luM: only %lu MiB of DRAM are free", vm->config->mem / MiB,
-                       dram_free_bytes(vm->host->dram) / MiB);
+                vm_refuse(vm, "mem=%luM: only %lu MiB of DRAM are free", vm->config->mem / MiB,
+                          dram_free_bytes(vm->host->dram) / MiB);
                 return -ENOMEM;
         }
         err = add_ram(vm);
         if (err) {
-                refuse(vm, "mem=%luM: the free DRAM is too scattered", vm->config->mem / MiB);
+                vm_refuse(vm, "mem=%luM: the free DRAM is too scattered", vm->config->mem / MiB);
                 return err;
         }
         err = kvmclock_init(&vm->clock, vm->host->tsc_khz, vm->host->wall_tsc, vm->host->wall_sec);
         if (!err)
                 err = add_devices(vm);
         if (err) {
-                refuse(vm, "the virtual platform does not fit together (error %d)", -err);
+                vm_refuse(vm, "the virtual platform does not fit together (error %d)", -err);
                 return err;
         }
         cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps);
         err = load(vm);
-        for (size_t i = 0; !err && i < vm->layout.region_count; i++)
-                err = attach_region(vm, &vm->layout.region[i]);
-        return err;
+        return err ? err : vm_nvram_attach(vm);
 }
 
 int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host)
@@ -335,8 +236,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
 
 void vm_destroy(struct vm *vm)
 {
-        for (size_t i = 0; i < vm->regions; i++)
-                pool_detach(&vm->region[i].ref, vm->region[i].access);
+        vm_nvram_detach(vm);
         if (vm->direct)
                 host_lapic_take_back();
         if (vm->has_vcpu)
@@ -346,7 +246,6 @@ void vm_destroy(struct vm *vm)
         for (size_t i = 0; i < vm->blocks; i++)
                 if (dram_free(vm->host->dram, vm->block[i].hpa, vm->block[i].order))
                         panic("vm %s: its memory cannot be freed", vm->config->name);
-        vm->regions = 0;
         vm->blocks = 0;
         vm->has_vcpu = false;
         vm->direct = false;

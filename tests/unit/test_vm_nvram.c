@@ -1,0 +1,191 @@
+/* NVRAM of VMs: who gets a region and how, what is refused, read-only regions, idle scrubbing. */
+#include "guest/vm_nvram.h"
+
+#include <errno.h>
+
+#include "guest/run.h"
+#include "hv/cpu.h"
+#include "mm/pool_space.h"
+#include "tests/unit/fake_virt.h"
+#include "tests/unit/pool_world.h"
+
+static struct vm first, vm; /* the first only makes the host */
+static struct vm_host host;
+static struct vm_config config;
+static struct world world;
+static struct mounted mounted;
+
+static void begin(void)
+{
+        fake_vm_create(&first);
+        world = world_make(1, (const uint64_t[]){32 * MiB}, 0, 0);
+        world_mount(&world, world.memory, false, &mounted);
+        CHECK_EQ(mounted.err, 0);
+        host = *fake_vm_host();
+        host.pool = &mounted.pool;
+        config = *fake_vm_config();
+        config.region_count = 0;
+}
+
+static void end(void)
+{
+        fake_vm_destroy(&first);
+        world_unmount(&mounted);
+        free(world.memory);
+}
+
+static void want(const char *name, uint64_t size, bool read_only)
+{
+        struct config_region *r = &config.region[config.region_count++];
+
+        memset(r, 0, sizeof *r);
+        strcpy(r->name, name);
+        r->size = size;
+        r->read_only = read_only;
+}
+
+static struct pool_region *make(const char *name, const char *owner, uint64_t size)
+{
+        struct pool_region *region = NULL;
+
+        CHECK_EQ(pool_create(&mounted.pool, name, owner, size, 5, &region), 0);
+        return region;
+}
+
+static void expect_refused(int err)
+{
+        size_t regions = pool_usage(&mounted.pool).regions;
+
+        CHECK_EQ(vm_create(&vm, &config, &host), err);
+        CHECK_EQ(pool_usage(&mounted.pool).regions, regions);
+        config.region_count = 0;
+}
+
+static void test_create_and_attach(void)
+{
+        begin();
+        want("one", 2 * MiB, false);
+        want("two", 4 * MiB, false);
+        for (int i = 0; i < 2; i++) {
+                bool writer;
+
+                CHECK_EQ(vm_create(&vm, &config, &host), 0);
+                CHECK_EQ(vm.regions, 2);
+                CHECK_EQ(pool_region_readers(pool_find(&mounted.pool, "two"), &writer), 0);
+                CHECK(writer);
+                CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "one")), -EBUSY);
+                vm_destroy(&vm);
+        }
+        CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "one")), 0);
+        end();
+}
+
+static void test_refused(void)
+{
+        struct pool_region *other;
+
+        begin();
+        other = make("other", "web", 2 * MiB);
+        make("mine", "test", 2 * MiB);
+        want("fresh", 2 * MiB, false);
+        want("other", 2 * MiB, false);
+        expect_refused(-EINVAL);
+        want("mine", 4 * MiB, false);
+        expect_refused(-EINVAL);
+        want("nowhere", 2 * MiB, true);
+        expect_refused(-EINVAL);
+        want("huge", 64 * MiB, false);
+        expect_refused(-ENOSPC);
+        CHECK_EQ(pool_grant(&mounted.pool, other, "test", POOL_READ_ONLY), 0);
+        want("other", 2 * MiB, false);
+        expect_refused(-EINVAL);
+        host.pool = NULL;
+        want("mine", 2 * MiB, false);
+        CHECK_EQ(vm_create(&vm, &config, &host), -ENODEV);
+        end();
+}
+
+static void test_quota(void)
+{
+        begin();
+        make("mine", "test", 4 * MiB);
+        config.nvram_max = 8 * MiB;
+        want("more", 6 * MiB, false);
+        expect_refused(-ENOSPC);
+        want("more", 4 * MiB, false);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        vm_destroy(&vm);
+        /* What exists already is no further claim. */
+        config.nvram_max = 2 * MiB;
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        vm_destroy(&vm);
+        end();
+}
+
+static struct fake_step store_at(gpa_t gpa)
+{
+        return (struct fake_step){
+            .exit = {.kind = VM_EXIT_MEMORY, .memory = {.gpa = gpa, .write = true}}};
+}
+
+/* A store to it is the guest's fault, and the hypervisor does not write there for it either. */
+static void test_read_only(void)
+{
+        struct paging_leaf leaf;
+        struct fake_step step;
+        struct pool_region *r;
+        bool writer;
+        gpa_t gpa;
+
+        begin();
+        r = make("shared", "web", 2 * MiB);
+        CHECK_EQ(pool_grant(&mounted.pool, r, "test", POOL_READ_ONLY), 0);
+        want("shared", 2 * MiB, true);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(pool_region_readers(r, &writer), 1);
+        CHECK(!writer);
+        gpa = vm.layout.region[0].gpa;
+        CHECK_EQ(paging_walk(&vm.second_level, gpa.v, &leaf), 0);
+        CHECK(!(leaf.prot & PAGING_W) && (leaf.prot & PAGING_R));
+        CHECK(gmem_ptr(&vm.mem, gpa, 8) == NULL);
+        step = store_at(GPA(gpa.v + 2 * MiB - 8));
+        CHECK_EQ(fake_play(&vm, &step, 1), VM_POWERED_OFF);
+        CHECK_EQ(fake.exceptions, 1);
+        CHECK_EQ(fake.exception, VECTOR_GP);
+        CHECK(!vm_nvram_is_read_only(&vm, GPA(gpa.v + 2 * MiB)));
+        CHECK(!vm_nvram_is_read_only(&vm, GPA(gpa.v - 1)));
+        vm_destroy(&vm);
+        CHECK_EQ(pool_region_readers(r, &writer), 0);
+        end();
+}
+
+/* An idle guest's CPU scrubs, a granule an exit; not while an interrupt waits. */
+static void test_idle_scrubs(void)
+{
+        struct fake_step halt = {.exit = {.kind = VM_EXIT_HALT}};
+        uint64_t before, after;
+
+        begin();
+        want("mine", 2 * MiB, false);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(pool_delete(&mounted.pool, make("gone", "web", 8 * MiB)), 0);
+        fake.state.rflags = RFLAGS_IF;
+        before = pool_usage(&mounted.pool).dying;
+        for (int i = 0; i < 3; i++)
+                CHECK_EQ(fake_play(&vm, &halt, 1), VM_POWERED_OFF);
+        after = pool_usage(&mounted.pool).dying;
+        CHECK_EQ(before, 4);
+        CHECK_EQ(mounted.pool.scrubbing + before - after, 3);
+        vm_destroy(&vm);
+        end();
+}
+
+int main(void)
+{
+        RUN(test_create_and_attach);
+        RUN(test_refused);
+        RUN(test_quota);
+        RUN(test_read_only);
+        RUN(test_idle_scrubs);
+        return unit_done();
+}
