@@ -8,10 +8,10 @@
 
 typedef unsigned long long ull;
 
-struct nv_size nv_size(uint64_t bytes)
+struct nv_text nv_size(uint64_t bytes)
 {
         static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-        struct nv_size size = {""};
+        struct nv_text size = {""};
         size_t i = 0;
 
         while (bytes && bytes % 1024 == 0 && i + 1 < ARRAY_LEN(unit)) {
@@ -22,9 +22,9 @@ struct nv_size nv_size(uint64_t bytes)
         return size;
 }
 
-struct nv_uuid nv_uuid(struct pool_uuid uuid)
+struct nv_text nv_uuid(struct pool_uuid uuid)
 {
-        struct nv_uuid text = {""};
+        struct nv_text text = {""};
         int at = 0;
 
         for (size_t i = 0; i < sizeof uuid.byte; i++)
@@ -71,9 +71,9 @@ const char *nv_access_name(enum pool_access access)
         }
 }
 
-struct nv_size nv_attached(const struct nv_facts *facts)
+struct nv_text nv_attached(const struct nv_facts *facts)
 {
-        struct nv_size text = {"-"};
+        struct nv_text text = {"-"};
 
         if (facts->writer)
                 format_text(text.text, sizeof text.text, "rw");

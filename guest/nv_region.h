@@ -6,17 +6,14 @@
 
 #include "guest/nv_commands.h"
 
-/* A size in the largest unit that divides it: "64 MiB". */
-struct nv_size {
-        char text[24];
+/* A short text by value. */
+struct nv_text {
+        char text[40];
 };
-struct nv_size nv_size(uint64_t bytes);
 
-/* A UUID in its usual form, RFC 9562. */
-struct nv_uuid {
-        char text[37];
-};
-struct nv_uuid nv_uuid(struct pool_uuid uuid);
+/* A size in the largest unit that divides it: "64 MiB"; a UUID in its usual form (RFC 9562). */
+struct nv_text nv_size(uint64_t bytes);
+struct nv_text nv_uuid(struct pool_uuid uuid);
 
 /* A region as it was at one moment; outlives the region. */
 struct nv_facts {
@@ -34,7 +31,7 @@ struct nv_facts nv_facts(const struct pool *pool, const struct pool_region *regi
 const char *nv_owner(const struct nv_facts *facts);       /* "-": nobody */
 const char *nv_state(const struct nv_facts *facts);       /* "live", "filling" */
 const char *nv_access_name(enum pool_access access);      /* "none", "ro", "rw" */
-struct nv_size nv_attached(const struct nv_facts *facts); /* "rw", "2 ro", "-" */
+struct nv_text nv_attached(const struct nv_facts *facts); /* "rw", "2 ro", "-" */
 
 /* A table of regions: begin, one row a region, out_table_end. The UUID with -v and in JSON. */
 void nv_table_begin(const struct command_call *call);

@@ -2,7 +2,6 @@
 #include "guest/linux/nvpool.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "guest/nv_region.h"
 

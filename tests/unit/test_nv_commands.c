@@ -182,8 +182,8 @@ static void test_grow_and_shrink(void)
         expect("nv grow b 4M", -ENOENT, NULL);
         expect("nv shrink a 2M", -EPERM, NULL);
         expect("nv shrink a 6M -y", 0, "shrank a, 6 MiB, 1 extents\n");
-        expect("nv shrink a \"-2M\" -y", 0, "shrank a, 4 MiB, 1 extents\n");
-        expect("nv shrink a \"-4M\" -y", -EINVAL,
+        expect("nv shrink a -2M -y", 0, "shrank a, 4 MiB, 1 extents\n");
+        expect("nv shrink a -4M -y", -EINVAL,
                "error: region a has 4 MiB: it cannot change by -4M\n");
         expect("nv shrink a 4M -y", -EINVAL,
                "error: region a has only 4 MiB: a smaller size is expected\n");
