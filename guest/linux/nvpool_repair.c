@@ -74,33 +74,27 @@ static const char *name_in(const struct pool_record *record)
         return n && n < POOL_NAME_SIZE ? record->name : "?";
 }
 
-static void lost_row(struct out *out, const struct pool_member *member, uint32_t slot)
-{
-        uint64_t at = POOL_CATALOGUE + slot * POOL_SLOT_SIZE;
-        const struct pool_record *a = (const struct pool_record *)(member->base + at);
-        const struct pool_record *b = a + member->slots;
-        const char *name = name_in(a);
-
-        if (name[0] == '?')
-                name = name_in(b);
-        out_cell_number(out, member->id);
-        out_cell_number(out, slot);
-        out_cell_address(out, member->hpa.v + at);
-        out_cell(out, "%s", name);
-}
-
 static void lost_table(struct out *out, const struct pool *pool)
 {
         static const struct out_column column[] = {{"range", "RANGE", 5},
                                                    {"slot", "SLOT", 5},
                                                    {"hpa", "HPA", 14},
-                                                   {"name", "NAME AS FAR AS READABLE", -31}};
+                                                   {"name", "NAME AS FAR AS READABLE", -31},
+                                                   {"why", "WHY", -40}};
+        struct pool_lost lost;
 
         out_table_begin(out, column, ARRAY_LEN(column));
-        for (size_t i = 0; i < pool->member_count; i++)
-                for (uint32_t slot = 0; slot < pool->member[i].slots; slot++)
-                        if (pool->member[i].region[slot].lost)
-                                lost_row(out, &pool->member[i], slot);
+        for (size_t i = 0; pool_lost(pool, i, &lost); i++) {
+                const char *name = name_in((const struct pool_record *)lost.pair.a);
+
+                if (name[0] == '?')
+                        name = name_in((const struct pool_record *)lost.pair.b);
+                out_cell_number(out, lost.range);
+                out_cell_number(out, lost.slot);
+                out_cell_address(out, lost.hpa.v);
+                out_cell(out, "%s", name);
+                out_cell(out, "%s", pool_fault_text(lost.why));
+        }
         out_table_end(out);
 }
 

@@ -9,6 +9,9 @@ LSR             equ COM1 + 5
 ROUND           equ 2000000             ; instructions between two numbers
 LINES           equ 4096
 FIRST_LINE      equ 4096                ; bytes
+DIRECTORY       equ 0x400000            ; a page of zeroed RAM
+PRESENT_WRITE   equ 3
+LARGE           equ 0x80
 
         lea rsp, [rel stack_end]
         sti
@@ -19,6 +22,7 @@ FIRST_LINE      equ 4096                ; bytes
         test rax, rax
         jnz .none
         mov rbp, [rel region + REGION_GPA]
+        call map_region
         mov ebx, [rbp]
         call line_of
         mov dword [rel found_end - 5], ' ok' | 13 << 24
@@ -48,6 +52,20 @@ FIRST_LINE      equ 4096                ; bytes
 .none:  say "keeper: no region"
 .stop:  hlt
         jmp .stop
+
+; The loader's tables (CR3) end at 4 GiB, where regions begin: map the first 4 MiB of the one at RBP to itself
+map_region:
+        mov rax, cr3
+        mov rax, [rax]                  ; entry 0 of the PML4: the table of GiBs
+        and rax, ~4095
+        mov rcx, rbp
+        shr rcx, 30
+        mov qword [rax + rcx * 8], DIRECTORY + PRESENT_WRITE
+        lea rax, [rbp + LARGE + PRESENT_WRITE]
+        mov [DIRECTORY], rax
+        add rax, 0x200000
+        mov [DIRECTORY + 8], rax
+        ret
 
 ; RDI = where number EBX has its line
 line_of:
