@@ -72,10 +72,11 @@ static int take_option(struct command_line *line, const char *word, char **rest)
 int command_split(const char *text, struct command_line *line)
 {
         size_t len = strlen(text);
-        char *rest = line->text, *word;
+        char *rest, *word;
         bool quoted;
 
         *line = (struct command_line){.what = ""};
+        rest = line->text;
         if (len >= sizeof line->text) {
                 line->why = "the line is too long";
                 return -EINVAL;
