@@ -207,6 +207,19 @@ def test_pool_cuts(t):
 
 
 @test()
+def test_shared_read_only(t):
+    """Debian's kernel with a region of another VM, read-only: it mounts what that one wrote and cannot write."""
+    args = "quiet pf.mode=steps pf.steps="
+    writer = Vm(name="writer", nvram="shared:32M", args=f"{args}write-boot pf.name=writer")
+    reader = Vm(name="reader", nvram="shared:32M:ro", args=f"{args}read-only")
+    options = 'console=com1 exit=poweroff run="nv create shared 32M writer; nv grant shared reader ro"'
+    with t.boot(bochs(), writer, reader, options=options) as machine:
+        machine.expect(r"^PF-TEST: write-boot ok", BOOT_LIMIT_S)
+        machine.expect(r"^PF-TEST: read-only ok written by writer", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+
+
+@test()
 def test_pool_from_run(t):
     """Operations from run= before any VM, a bad granule from the command line, and all of it after a restart."""
     setup = bochs(keep=True)
