@@ -78,16 +78,25 @@ static uint64_t run_mask(unsigned at, unsigned order)
         return order < 6 ? ((1ull << (1u << order)) - 1) << (at % 64) : ~0ull;
 }
 
-/* Whether all bits of an aligned block have this value. */
-static bool node_all(const uint64_t *node, unsigned at, unsigned order, bool set)
+/* Whether no bit of an aligned block is set. */
+static bool node_none(const uint64_t *node, unsigned at, unsigned order)
 {
         uint64_t mask = run_mask(at, order);
         unsigned words = order > 6 ? 1u << (order - 6) : 1;
 
         for (unsigned w = at / 64; words--; w++)
-                if ((node[w] & mask) != (set ? mask : 0))
+                if (node[w] & mask)
                         return false;
         return true;
+}
+
+static bool node_whole(const uint64_t *node)
+{
+        uint64_t all = ~0ull;
+
+        for (unsigned w = 0; w < WORDS; w++)
+                all &= node[w];
+        return all == ~0ull;
 }
 
 /* Turn all bits of an aligned block. */
@@ -102,26 +111,26 @@ static void node_flip(uint64_t *node, unsigned at, unsigned order)
 
 /* ---- Keeping the upper levels right. ---- */
 
-static void bit_put(uint64_t *map, size_t i, bool value)
-{
-        map[i / 64] = (map[i / 64] & ~(1ull << (i % 64))) | (uint64_t)value << (i % 64);
-}
-
 void dram_area_freed(struct dram *d, uint32_t area, int count)
 {
         struct dram_area *a = &d->area[area];
+        unsigned was = a->free_count, now = was + (unsigned)count;
 
-        a->free_count = (uint16_t)(a->free_count + count);
-        bit_put(d->areas_free, area, a->free_count != 0);
-        bit_put(d->areas_whole, area, a->free_count == FANOUT);
+        a->free_count = (uint16_t)now;
+        if (!was != !now)
+                bit_flip(d->areas_free, area);
+        if ((was == FANOUT) != (now == FANOUT))
+                bit_flip(d->areas_whole, area);
 }
 
 static void area_partial(struct dram *d, uint32_t area, int count)
 {
         struct dram_area *a = &d->area[area];
+        unsigned was = a->partial_count, now = was + (unsigned)count;
 
-        a->partial_count = (uint16_t)(a->partial_count + count);
-        bit_put(d->areas_partial, area, a->partial_count != 0);
+        a->partial_count = (uint16_t)now;
+        if (!was != !now)
+                bit_flip(d->areas_partial, area);
 }
 
 void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned use)
@@ -405,14 +414,15 @@ static bool give_small(struct dram *d, uint32_t chunk, uint64_t frame, unsigned 
                 return false;
         if (mixed && !managed(d, frame, frame + (1ull << order)))
                 return false;
-        if (!node_all(node, at, order, false))
+        if (!node_none(node, at, order))
                 return false;
         node_flip(node, at, order);
-        if (node_all(node, 0, DRAM_ORDER_2M, true)) {
+        if (node_whole(node)) {
                 dram_chunk_set(d, chunk, USE_WHOLE);
                 d->cursor.word = &d->no_frames; /* it may have pointed there */
         } else {
-                dram_chunk_set(d, chunk, USE_PARTLY | mixed);
+                if (use == USE_FULL)
+                        dram_chunk_set(d, chunk, USE_PARTLY | mixed);
                 point_to(d, &node[at / 64]);
         }
         return true;
