@@ -6,15 +6,23 @@
  * either by the same search. On top, three bitmaps with a bit an area say where to look.
  *
  *      frames    64 bytes a chunk   bit set: the frame is free
- *      chunk      2 bytes a chunk   free frames, flags
- *      area     132 bytes an area   bitmaps of free and of partly used chunks, their numbers
+ *      chunk       1 byte a chunk   its use
+ *      area     136 bytes an area   bitmaps of free and of partly used chunks, their numbers
  *
- * That is 33.2 KiB a GiB. The frame bits of a chunk say something only while it is partly used (or
- * holds frames that are not managed): a chunk that is wholly free or part of a larger block needs
- * none. So starting writes 1.2 KiB a GiB, and blocks of 2 MiB and more never touch the frame bits.
+ * That is 32.6 KiB a GiB. The frame bits of a chunk say something only while it is used by frames:
+ * a chunk that is wholly free or part of a larger block needs none. So starting writes 0.7 KiB a
+ * GiB, and blocks of 2 MiB and more never touch the frame bits.
  *
  * Frames and small blocks come from partly used chunks as long as one has room, 2 MiB blocks from
- * areas that are already broken: large blocks stay whole.
+ * areas that are already broken: large blocks stay whole. A single frame comes from the 64 that the
+ * cursor points to; it is moved to each frame given back, so that the memory used last is used next
+ * and allocating after a free searches nothing. A chunk whose last frame is taken stays among the
+ * partly used ones until a search finds it there, and it can only have become wholly free when the
+ * 64 frames around the one given back have: the two hot paths change nothing but the frame bits.
+ *
+ * The chunk that has become wholly free last is kept warm: it stays among the partly used ones
+ * until another does or a large block is wanted, unless its area is wholly free with it. So a frame
+ * taken and given back does not break a block each time.
  */
 #include "mm/dram.h"
 
@@ -74,16 +82,25 @@ static uint64_t run_mask(unsigned at, unsigned order)
         return order < 6 ? ((1ull << (1u << order)) - 1) << (at % 64) : ~0ull;
 }
 
-/* Whether all bits of an aligned block have this value. */
-static bool node_all(const uint64_t *node, unsigned at, unsigned order, bool set)
+/* Whether no bit of an aligned block is set. */
+static bool node_none(const uint64_t *node, unsigned at, unsigned order)
 {
         uint64_t mask = run_mask(at, order);
         unsigned words = order > 6 ? 1u << (order - 6) : 1;
 
         for (unsigned w = at / 64; words--; w++)
-                if ((node[w] & mask) != (set ? mask : 0))
+                if (node[w] & mask)
                         return false;
         return true;
+}
+
+static bool node_whole(const uint64_t *node)
+{
+        uint64_t all = ~0ull;
+
+        for (unsigned w = 0; w < WORDS; w++)
+                all &= node[w];
+        return all == ~0ull;
 }
 
 /* Turn all bits of an aligned block. */
@@ -98,65 +115,57 @@ static void node_flip(uint64_t *node, unsigned at, unsigned order)
 
 /* ---- Keeping the upper levels right. ---- */
 
-static void bit_put(uint64_t *map, size_t i, bool value)
+void dram_area_freed(struct dram *d, uint32_t area, int count)
 {
-        map[i / 64] = (map[i / 64] & ~(1ull << (i % 64))) | (uint64_t)value << (i % 64);
+        struct dram_area *a = &d->area[area];
+        unsigned was = a->free_count, now = was + (unsigned)count;
+
+        a->free_count = (uint16_t)now;
+        if (!was != !now)
+                bit_flip(d->areas_free, area);
+        if ((was == FANOUT) != (now == FANOUT))
+                bit_flip(d->areas_whole, area);
 }
 
-static void area_publish(struct dram *d, uint32_t area)
+static void area_partial(struct dram *d, uint32_t area, int count)
 {
-        const struct dram_area *a = &d->area[area];
+        struct dram_area *a = &d->area[area];
+        unsigned was = a->partial_count, now = was + (unsigned)count;
 
-        bit_put(d->areas_partial, area, a->partial_count != 0);
-        bit_put(d->areas_free, area, a->free_count != 0);
-        bit_put(d->areas_whole, area, a->free_count == FANOUT);
+        a->partial_count = (uint16_t)now;
+        if (!was != !now)
+                bit_flip(d->areas_partial, area);
 }
 
-__attribute__((noinline)) void dram_chunk_moved(struct dram *d, uint32_t chunk, unsigned was,
-                                                unsigned now)
+void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned use)
 {
-        struct dram_area *a = &d->area[chunk / FANOUT];
-        uint32_t at = chunk % FANOUT;
+        uint32_t area = chunk / FANOUT, at = chunk % FANOUT;
+        unsigned was = d->chunk[chunk] & ~CHUNK_MIXED, now = use & ~CHUNK_MIXED;
+        struct dram_area *a = &d->area[area];
 
-        if (was == FANOUT) {
-                bit_clear(a->free, at);
-                a->free_count--;
-        } else if (was) {
-                bit_clear(a->partial, at);
-                a->partial_count--;
+        d->chunk[chunk] = (uint8_t)use;
+        if (was == now)
+                return;
+        if (was == USE_WHOLE || now == USE_WHOLE) {
+                bit_flip(a->free, at);
+                dram_area_freed(d, area, now == USE_WHOLE ? 1 : -1);
         }
-        if (now == FANOUT) {
-                bit_set(a->free, at);
-                a->free_count++;
-        } else if (now) {
-                bit_set(a->partial, at);
-                a->partial_count++;
+        if (was == USE_PARTLY || now == USE_PARTLY) {
+                bit_flip(a->partial, at);
+                area_partial(d, area, now == USE_PARTLY ? 1 : -1);
         }
-        area_publish(d, chunk / FANOUT);
-}
-
-/* Take a small block out of a chunk that has room for it. */
-static void chunk_take(struct dram *d, uint32_t chunk, unsigned at, unsigned order)
-{
-        unsigned was = d->chunk[chunk] & CHUNK_FREE;
-        unsigned now = was - (1u << order);
-
-        node_flip(frames_of(d, chunk), at, order);
-        d->chunk[chunk] = (uint16_t)(d->chunk[chunk] - (1u << order));
-        if (was == FANOUT || !now)
-                dram_chunk_moved(d, chunk, was, now);
 }
 
 /* ---- Addresses. ---- */
 
 static hpa_t chunk_hpa(const struct dram *d, uint32_t chunk)
 {
+        uint64_t frame = (uint64_t)chunk * FANOUT;
         const struct dram_span *s = d->span;
-        uint32_t area = chunk / FANOUT;
 
-        while (area - s->area >= s->count)
+        while (frame + s->gap - s->first >= s->count)
                 s++;
-        return HPA((s->first + area - s->area) * PAGE_1G + chunk % FANOUT * PAGE_2M);
+        return HPA((frame + s->gap) * PAGE_4K);
 }
 
 /* Whether all frames [first, end) are managed, that is inside one range. */
@@ -209,85 +218,130 @@ static int64_t find_large(const struct dram *d, unsigned order)
         return -1;
 }
 
+/* The cursor's chunk; -1: it is nowhere. */
+static int64_t cursor_chunk(const struct dram *d)
+{
+        return d->cursor.word == &d->no_frames ? -1 : (d->cursor.word - d->frames) / (int)WORDS;
+}
+
+static bool warm_is_whole(const struct dram *d)
+{
+        return d->warm >= 0 && node_whole(frames_of(d, (uint32_t)d->warm));
+}
+
+/* No chunk is warm any more: from here on a wholly free one is USE_WHOLE. */
+static void cool_down(struct dram *d)
+{
+        if (warm_is_whole(d)) {
+                if (cursor_chunk(d) == d->warm)
+                        d->cursor.word = &d->no_frames;
+                dram_chunk_set(d, (uint32_t)d->warm, USE_WHOLE);
+        }
+        d->warm = -1;
+}
+
 /* Turn the use of a large block's chunks and of their bits in the area. */
 static void large_mark(struct dram *d, uint32_t chunk, unsigned order, bool take)
 {
-        struct dram_area *a = &d->area[chunk / FANOUT];
         unsigned n = 1u << (order - DRAM_ORDER_2M);
 
-        d->chunk[chunk] = (uint16_t)(take ? USE_LARGE(order) : USE_FRAMES | FANOUT);
-        if (order == DRAM_ORDER_2M) {
-                dram_chunk_moved(d, chunk, take ? FANOUT : 0, take ? 0 : FANOUT);
-                return;
-        }
+        d->chunk[chunk] = (uint8_t)(take ? USE_LARGE(order) : USE_WHOLE);
         for (unsigned i = 1; i < n; i++)
-                d->chunk[chunk + i] = (uint16_t)(take ? USE_INSIDE : USE_FRAMES | FANOUT);
-        node_flip(a->free, chunk % FANOUT, order - DRAM_ORDER_2M);
-        a->free_count = (uint16_t)(take ? a->free_count - n : a->free_count + n);
-        area_publish(d, chunk / FANOUT);
+                d->chunk[chunk + i] = take ? USE_INSIDE : USE_WHOLE;
+        node_flip(d->area[chunk / FANOUT].free, chunk % FANOUT, order - DRAM_ORDER_2M);
+        dram_area_freed(d, chunk / FANOUT, take ? -(int)n : (int)n);
 }
 
-/* Make a wholly free chunk ready to give small blocks. -1: there is none. */
+/* Make a wholly free chunk ready to give small blocks, at least one at once. -1: there is none. */
 static int64_t open_chunk(struct dram *d)
 {
         int64_t chunk = find_large(d, DRAM_ORDER_2M);
 
-        if (chunk >= 0)
-                memset(frames_of(d, (uint32_t)chunk), 0xff, WORDS * sizeof(uint64_t));
+        if (chunk < 0)
+                return -1;
+        memset(frames_of(d, (uint32_t)chunk), 0xff, WORDS * sizeof(uint64_t));
+        dram_chunk_set(d, (uint32_t)chunk, USE_PARTLY);
         return chunk;
 }
 
-/* A chunk for single frames: the next partly used one, else a free one. -1: no memory. */
-static int64_t next_chunk(struct dram *d)
+/* The first word of a chunk with a free frame, or NULL; then it leaves the partly used ones. */
+static uint64_t *word_with_room(struct dram *d, uint32_t chunk)
 {
-        uint32_t area = d->current / FANOUT;
-        int64_t next = find_from(d->areas_partial, d->areas, area);
+        uint64_t *node = frames_of(d, chunk);
 
-        if (next < 0)
-                return open_chunk(d);
-        return next * FANOUT + find_from(d->area[next].partial, FANOUT, d->current % FANOUT);
+        for (unsigned w = 0; w < WORDS; w++)
+                if (node[w])
+                        return &node[w];
+        dram_chunk_set(d, chunk, USE_FULL | (d->chunk[chunk] & CHUNK_MIXED));
+        return NULL;
+}
+
+/* The next word with a free frame in a partly used chunk, from the cursor's chunk on, or NULL. */
+static uint64_t *next_word(struct dram *d)
+{
+        int64_t at_cursor = cursor_chunk(d);
+        size_t from = at_cursor < 0 ? 0 : (size_t)at_cursor;
+        uint64_t *word = NULL;
+        int64_t area;
+
+        while (!word && (area = find_from(d->areas_partial, d->areas, from / FANOUT)) >= 0) {
+                int64_t at = find_from(d->area[area].partial, FANOUT, from % FANOUT);
+
+                word = word_with_room(d, (uint32_t)(area * FANOUT + at));
+        }
+        return word;
+}
+
+static void point_to(struct dram *d, uint64_t *word)
+{
+        size_t i = (size_t)(word - d->frames);
+
+        d->cursor.word = word;
+        d->cursor.hpa = HPA(chunk_hpa(d, (uint32_t)(i / WORDS)).v + i % WORDS * 64 * PAGE_4K);
+}
+
+/* Point the cursor to a word with a free frame. */
+static int move_cursor(struct dram *d)
+{
+        uint64_t *word = next_word(d);
+
+        if (!word) {
+                int64_t chunk = open_chunk(d);
+
+                if (chunk < 0)
+                        return -ENOMEM;
+                word = frames_of(d, (uint32_t)chunk);
+        }
+        point_to(d, word);
+        return 0;
+}
+
+/* Take the first frame under the cursor, where one is free. */
+static inline hpa_t take_under_cursor(struct dram *d)
+{
+        uint64_t *word = d->cursor.word;
+        hpa_t frame = HPA(d->cursor.hpa.v + (unsigned)__builtin_ctzll(*word) * PAGE_4K);
+
+        *word &= *word - 1;
+        d->used[0]++;
+        return frame;
 }
 
 /* Out of line, as everything the two hot paths rarely need: it keeps them short. */
-static __attribute__((noinline)) int change_chunk(struct dram *d)
+static __attribute__((noinline)) int take_elsewhere(struct dram *d, hpa_t *out)
 {
-        int64_t next = next_chunk(d);
+        int err;
 
-        if (next < 0)
-                return -ENOMEM;
-        d->current = (uint32_t)next;
-        d->current_hpa = chunk_hpa(d, d->current);
-        return 0;
-}
-
-/* The hot path: one frame out of the current chunk, which is partly used most of the time. */
-static int take_frame(struct dram *d, hpa_t *out)
-{
-        unsigned free = d->chunk[d->current] & CHUNK_FREE, w = 0;
-        uint64_t *node;
-
-        if (!free || free == FANOUT) {
-                int err = change_chunk(d);
-
-                if (err)
-                        return err;
-                free = d->chunk[d->current] & CHUNK_FREE;
-        }
-        node = frames_of(d, d->current);
-        while (!node[w])
-                w++;
-        *out = HPA(d->current_hpa.v + (w * 64 + (unsigned)__builtin_ctzll(node[w])) * PAGE_4K);
-        node[w] &= node[w] - 1;
-        d->chunk[d->current]--;
-        d->free_frames--;
-        d->used[0]++;
-        if (free == FANOUT || free == 1)
-                dram_chunk_moved(d, d->current, free, free - 1);
-        return 0;
+        if (!d->started)
+                return -EINVAL;
+        err = move_cursor(d);
+        if (!err)
+                *out = take_under_cursor(d);
+        return err;
 }
 
 /* A partly used chunk with room for a small block, looking at no more than limit; -1: none. */
-static int64_t find_small(const struct dram *d, unsigned order, uint64_t limit, int *at)
+static int64_t find_small(struct dram *d, unsigned order, uint64_t limit, int *at)
 {
         for (uint32_t area = 0; area < d->areas; area++) {
                 if (!bit_get(d->areas_partial, area))
@@ -302,6 +356,7 @@ static int64_t find_small(const struct dram *d, unsigned order, uint64_t limit, 
                                 *at = node_find(frames_of(d, chunk), order);
                                 if (*at >= 0)
                                         return chunk;
+                                (void)word_with_room(d, chunk);
                                 if (!--limit)
                                         return -1;
                         }
@@ -325,15 +380,17 @@ static int take_small(struct dram *d, unsigned order, hpa_t *out)
                 chunk = find_small(d, order, UINT64_MAX, &at);
         if (chunk < 0)
                 return -ENOMEM;
-        chunk_take(d, (uint32_t)chunk, (unsigned)at, order);
+        node_flip(frames_of(d, (uint32_t)chunk), (unsigned)at, order);
         *out = HPA(chunk_hpa(d, (uint32_t)chunk).v + (unsigned)at * PAGE_4K);
         return 0;
 }
 
 static int take_large(struct dram *d, unsigned order, hpa_t *out)
 {
-        int64_t chunk = find_large(d, order);
+        int64_t chunk;
 
+        cool_down(d);
+        chunk = find_large(d, order);
         if (chunk < 0)
                 return -ENOMEM;
         large_mark(d, (uint32_t)chunk, order, true);
@@ -345,21 +402,23 @@ static __attribute__((noinline)) int alloc_block(struct dram *d, unsigned order,
 {
         int err;
 
-        if (order > DRAM_ORDER_1G)
+        if (order > DRAM_ORDER_1G || !d->started)
                 return -EINVAL;
         err = (order < DRAM_ORDER_2M ? take_small : take_large)(d, order, out);
-        if (err)
-                return err;
-        d->free_frames -= 1ull << order;
-        d->used[order]++;
-        return 0;
+        if (!err)
+                d->used[order]++;
+        return err;
 }
 
+/* The hot path: one frame from under the cursor. It is nowhere before dram_start. */
 int dram_alloc(struct dram *dram, unsigned order, hpa_t *out)
 {
-        if (!dram->started)
-                return -EINVAL;
-        return order ? alloc_block(dram, order, out) : take_frame(dram, out);
+        if (order)
+                return alloc_block(dram, order, out);
+        if (!*dram->cursor.word)
+                return take_elsewhere(dram, out);
+        *out = take_under_cursor(dram);
+        return 0;
 }
 
 int dram_alloc_zeroed(struct dram *dram, unsigned order, hpa_t *out)
@@ -375,26 +434,32 @@ int dram_alloc_zeroed(struct dram *dram, unsigned order, hpa_t *out)
 
 static bool give_small(struct dram *d, uint32_t chunk, uint64_t frame, unsigned order)
 {
-        unsigned word = d->chunk[chunk], at = frame % FANOUT;
-        unsigned was = word & CHUNK_FREE, now = was + (1u << order);
+        unsigned mixed = d->chunk[chunk] & CHUNK_MIXED, use = d->chunk[chunk] & ~CHUNK_MIXED;
         uint64_t *node = frames_of(d, chunk);
+        unsigned at = frame % FANOUT;
 
-        if ((word & CHUNK_USE) != USE_FRAMES || was == FANOUT)
+        if (use != USE_PARTLY && use != USE_FULL)
                 return false;
-        if ((word & CHUNK_MIXED) && !managed(d, frame, frame + (1ull << order)))
+        if (mixed && !managed(d, frame, frame + (1ull << order)))
                 return false;
-        if (!node_all(node, at, order, false))
+        if (!node_none(node, at, order))
                 return false;
         node_flip(node, at, order);
-        d->chunk[chunk] = (uint16_t)(word + (1u << order));
-        if (!was || now == FANOUT)
-                dram_chunk_moved(d, chunk, was, now);
+        if (use == USE_FULL)
+                dram_chunk_set(d, chunk, USE_PARTLY | mixed);
+        point_to(d, &node[at / 64]);
+        if (chunk != d->warm && node_whole(node)) {
+                cool_down(d);
+                d->warm = chunk;
+                if (d->area[chunk / FANOUT].free_count == FANOUT - 1)
+                        cool_down(d);
+        }
         return true;
 }
 
 static bool give_large(struct dram *d, uint32_t chunk, unsigned order)
 {
-        if ((d->chunk[chunk] & CHUNK_USE) != USE_LARGE(order))
+        if (d->chunk[chunk] != USE_LARGE(order))
                 return false;
         large_mark(d, chunk, order, false);
         return true;
@@ -409,42 +474,39 @@ static __attribute__((noinline)) int refuse(hpa_t block, unsigned order)
 
 static __attribute__((noinline)) int free_block(struct dram *d, hpa_t block, unsigned order)
 {
-        uint64_t frame = block.v / PAGE_4K;
+        uint64_t frame = frame_at(block);
         const struct dram_span *s = span_of(d, frame);
         bool ok;
 
-        if (!s || order > DRAM_ORDER_1G || !d->used[order] ||
-            !is_aligned(block.v, PAGE_4K << order))
+        if (!s || order > DRAM_ORDER_1G || !d->used[order] || !is_aligned(frame, 1ull << order))
                 return refuse(block, order);
         ok = order < DRAM_ORDER_2M ? give_small(d, chunk_of(s, frame), frame, order)
                                    : give_large(d, chunk_of(s, frame), order);
         if (!ok)
                 return refuse(block, order);
-        d->free_frames += 1ull << order;
         d->used[order]--;
         return 0;
 }
 
-/* The hot path: a single frame whose chunk stays partly used. Every other case is free_block's. */
+/*
+ * The hot path: a single frame of a partly used chunk, not MIXED, that stays partly used. Every
+ * other case is free_block's.
+ */
 int dram_free(struct dram *dram, hpa_t block, unsigned order)
 {
-        uint64_t frame = block.v / PAGE_4K, *word, bit = 1ull << frame % 64;
+        uint64_t frame = frame_at(block), *word, free;
         const struct dram_span *s = span_of(dram, frame);
-        uint32_t chunk;
-        unsigned was;
 
-        if (order || !s || block.v % PAGE_4K || !dram->used[0])
+        if (order || !s || !dram->used[0])
                 return free_block(dram, block, order);
-        chunk = chunk_of(s, frame);
-        word = &frames_of(dram, chunk)[frame % FANOUT / 64];
-        was = dram->chunk[chunk] - USE_FRAMES;
-        /* One comparison: used for frames, not MIXED, from 1 to 510 free. */
-        if (was - 1 >= FANOUT - 2 || (*word & bit))
+        frame -= s->gap;
+        word = &dram->frames[frame / 64];
+        free = *word | 1ull << frame % 64;
+        if (dram->chunk[frame / FANOUT] != USE_PARTLY || free == *word || free == ~0ull)
                 return free_block(dram, block, order);
-        *word |= bit;
-        dram->chunk[chunk]++;
-        dram->free_frames++;
+        *word = free;
         dram->used[0]--;
+        dram->cursor = (struct dram_cursor){word, HPA(align_down(block.v, 64 * PAGE_4K))};
         return 0;
 }
 
@@ -452,7 +514,11 @@ int dram_free(struct dram *dram, hpa_t block, unsigned order)
 
 uint64_t dram_free_bytes(const struct dram *dram)
 {
-        return dram->free_frames * PAGE_4K;
+        uint64_t frames = dram->total_frames;
+
+        for (unsigned order = 0; order < DRAM_ORDERS; order++)
+                frames -= dram->used[order] << order;
+        return frames * PAGE_4K;
 }
 
 void dram_get_stats(const struct dram *dram, struct dram_stats *stats)
@@ -464,7 +530,10 @@ void dram_get_stats(const struct dram *dram, struct dram_stats *stats)
         };
         memcpy(stats->used_blocks, dram->used, sizeof dram->used);
         for (uint32_t i = 0; i < dram->areas; i++) {
-                stats->free_2m += dram->area[i].free_count;
-                stats->free_1g += dram->area[i].free_count == FANOUT;
+                bool warm = dram->warm / (int)FANOUT == i && warm_is_whole(dram);
+                unsigned whole = dram->area[i].free_count + warm;
+
+                stats->free_2m += whole;
+                stats->free_1g += whole == FANOUT;
         }
 }

@@ -21,29 +21,37 @@ struct dram_range {
         uint64_t end;
 };
 
-/* areas consecutive 1 GiB windows from window number first, described from areas[area] on. */
+/*
+ * count consecutive frames from first that are described, in whole 1 GiB windows. In the tables
+ * there are no gaps between spans: a frame stands there under its number less gap.
+ */
 struct dram_span {
-        uint64_t first;
-        uint32_t count;
-        uint32_t area;
+        uint64_t first, count, gap;
+};
+
+/* Where the next single frame is taken from: 64 frames, of which none may be free. */
+struct dram_cursor {
+        uint64_t *word; /* their bits */
+        hpa_t hpa;      /* of the first */
 };
 
 /* All fields are private to dram.c. */
 struct dram {
         void *(*to_ptr)(hpa_t hpa);
-        struct dram_range range[DRAM_RANGES_MAX + 1]; /* the metadata may split one */
-        struct dram_span span[DRAM_RANGES_MAX];
+        struct dram_cursor cursor;
+        uint64_t *frames; /* 8 words a chunk: bit set = free; meaningful in a partly used chunk */
+        uint8_t *chunk;   /* a byte a chunk: its use */
+        struct dram_area *area;
+        uint64_t *areas_partial, *areas_free, *areas_whole; /* a bit an area */
+        int64_t warm;       /* a partly used chunk that may be wholly free, or -1 */
+        uint64_t no_frames; /* 0: what the cursor points to when it is nowhere */
+        uint64_t used[DRAM_ORDERS];
+        uint64_t total_frames, metadata_bytes;
         size_t ranges, spans;
         uint32_t areas;
         bool started;
-        uint32_t current;  /* the chunk that single frames are taken from: a hint */
-        hpa_t current_hpa; /* its address; of the chunk chosen last */
-        uint64_t *frames;  /* 8 words a chunk: bit set = free; meaningful in a partly used chunk */
-        uint16_t *chunk;   /* a word a chunk: free frames and flags */
-        struct dram_area *area;
-        uint64_t *areas_partial, *areas_free, *areas_whole; /* a bit an area */
-        uint64_t total_frames, free_frames, metadata_bytes;
-        uint64_t used[DRAM_ORDERS];
+        struct dram_span span[DRAM_RANGES_MAX + 1];   /* the one behind the last has no frame */
+        struct dram_range range[DRAM_RANGES_MAX + 1]; /* the metadata may split one */
 };
 
 struct dram_stats {

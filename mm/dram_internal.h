@@ -11,20 +11,19 @@
 #define AREA_FRAMES (FANOUT * FANOUT)
 
 /*
- * A chunk's word: free frames, MIXED and its use. Zero stands for a chunk nothing is known of: it
- * has no managed frame. The first chunk of a large block holds USE_LARGE(order), the others
- * USE_INSIDE.
+ * The use of a chunk, with MIXED when it holds frames that are not managed too. Zero stands for a
+ * chunk nothing is known of: it has no managed frame.
  */
-#define CHUNK_FREE       0x03ffu
-#define CHUNK_MIXED      0x0400u /* holds frames that are not managed too */
-#define CHUNK_USE        0xf800u
-#define USE_FRAMES       (1u << 11)
-#define USE_LARGE(order) (((order)-DRAM_ORDER_2M + 2) << 11)
-#define USE_INSIDE       (31u << 11)
+#define USE_PARTLY       1u /* by frames; in its area's bitmap of these. None may be free */
+#define USE_FULL         2u /* by frames: none is free; in no bitmap */
+#define USE_WHOLE        3u /* wholly free */
+#define USE_LARGE(order) ((order)-DRAM_ORDER_2M + 4) /* the first chunk of a large block */
+#define USE_INSIDE       127u                        /* its other chunks */
+#define CHUNK_MIXED      128u
 
 struct dram_area {
-        uint64_t free[WORDS];    /* chunks with 512 free frames */
-        uint64_t partial[WORDS]; /* chunks with 1 to 511 */
+        uint64_t free[WORDS];    /* chunks that are USE_WHOLE */
+        uint64_t partial[WORDS]; /* chunks that are USE_PARTLY */
         uint16_t free_count;
         uint16_t partial_count;
 };
@@ -39,20 +38,31 @@ static inline void bit_clear(uint64_t *map, size_t i)
         map[i / 64] &= ~(1ull << (i % 64));
 }
 
+static inline void bit_flip(uint64_t *map, size_t i)
+{
+        map[i / 64] ^= 1ull << (i % 64);
+}
+
+/* The number of the frame at an address; of an address inside a frame, one beyond all memory. */
+static inline uint64_t frame_at(hpa_t hpa)
+{
+        return hpa.v / PAGE_4K | hpa.v << 52;
+}
+
 static inline const struct dram_span *span_of(const struct dram *d, uint64_t frame)
 {
-        uint64_t window = frame / AREA_FRAMES;
+        const struct dram_span *s = d->span;
 
-        for (size_t i = 0; i < d->spans; i++)
-                if (window - d->span[i].first < d->span[i].count)
-                        return &d->span[i];
-        return NULL;
+        for (; frame - s->first >= s->count; s++)
+                if (!s->count)
+                        return NULL;
+        return s;
 }
 
 /* The number of the chunk that a frame of this span lies in. */
 static inline uint32_t chunk_of(const struct dram_span *s, uint64_t frame)
 {
-        return (uint32_t)(frame / FANOUT - s->first * FANOUT) + s->area * FANOUT;
+        return (uint32_t)((frame - s->gap) / FANOUT);
 }
 
 static inline uint64_t *frames_of(const struct dram *d, uint32_t chunk)
@@ -60,8 +70,8 @@ static inline uint64_t *frames_of(const struct dram *d, uint32_t chunk)
         return &d->frames[(size_t)chunk * WORDS];
 }
 
-/*
- * A chunk has got another number of free frames, of another kind (none, some or all of 512): keep
- * its area and the bitmaps of areas right.
- */
-void dram_chunk_moved(struct dram *d, uint32_t chunk, unsigned was, unsigned now);
+/* Give a chunk another use; its area and the bitmaps of areas follow. */
+void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned use);
+
+/* count of an area's chunks have become wholly free (when negative: are no longer). */
+void dram_area_freed(struct dram *d, uint32_t area, int count);

@@ -15,7 +15,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 
 void dram_init(struct dram *dram, void *(*to_ptr)(hpa_t hpa))
 {
-        *dram = (struct dram){.to_ptr = to_ptr};
+        *dram = (struct dram){.to_ptr = to_ptr, .cursor.word = &dram->no_frames, .warm = -1};
 }
 
 static void range_remove(struct dram *d, size_t i)
@@ -105,21 +105,24 @@ int dram_reserve(struct dram *dram, hpa_t start, uint64_t size)
 /* Runs of 1 GiB windows that hold managed frames. */
 static void find_spans(struct dram *d)
 {
-        uint64_t next = 0; /* the first window not covered yet */
+        uint64_t next = 0; /* the first frame not covered yet */
+        uint64_t covered = 0;
 
         for (size_t i = 0; i < d->ranges; i++) {
-                uint64_t first = d->range[i].first / AREA_FRAMES;
-                uint64_t end = (d->range[i].end + AREA_FRAMES - 1) / AREA_FRAMES;
+                uint64_t first = align_down(d->range[i].first, AREA_FRAMES);
+                uint64_t end = align_up(d->range[i].end, AREA_FRAMES);
 
                 first = first < next ? next : first;
                 if (first >= end)
                         continue;
                 if (!d->spans || first != next)
-                        d->span[d->spans++] = (struct dram_span){.first = first, .area = d->areas};
-                d->span[d->spans - 1].count += (uint32_t)(end - first);
-                d->areas += (uint32_t)(end - first);
+                        d->span[d->spans++] =
+                            (struct dram_span){.first = first, .gap = first - covered};
+                d->span[d->spans - 1].count += end - first;
+                covered += end - first;
                 next = end;
         }
+        d->areas = (uint32_t)(covered / AREA_FRAMES);
 }
 
 /*
@@ -167,17 +170,24 @@ static size_t lay_out(struct dram *d, uintptr_t base)
         return at - base + chunks * WORDS * sizeof(uint64_t);
 }
 
-/* Enter the managed frames [first, end), all in one chunk. */
-static void fill_chunk(struct dram *d, uint32_t chunk, uint64_t first, uint64_t end)
+/* Enter the managed frames [first, end) of one chunk, which is not all of it. */
+static void fill_part(struct dram *d, uint32_t chunk, uint64_t first, uint64_t end)
 {
-        unsigned was = d->chunk[chunk] & CHUNK_FREE;
-        unsigned now = was + (unsigned)(end - first);
+        for (uint64_t frame = first; frame < end; frame++)
+                bit_set(frames_of(d, chunk), frame % FANOUT);
+        dram_chunk_set(d, chunk, USE_PARTLY | CHUNK_MIXED);
+}
 
-        if (now < FANOUT)
-                for (; first < end; first++)
-                        bit_set(frames_of(d, chunk), first % FANOUT);
-        d->chunk[chunk] = (uint16_t)((d->chunk[chunk] & CHUNK_MIXED) | USE_FRAMES | now);
-        dram_chunk_moved(d, chunk, was, now);
+/* Enter count whole chunks of one area. */
+static void fill_whole(struct dram *d, uint32_t chunk, uint32_t count)
+{
+        struct dram_area *a = &d->area[chunk / FANOUT];
+
+        for (uint32_t i = chunk; i < chunk + count; i++) {
+                d->chunk[i] = USE_WHOLE;
+                bit_set(a->free, i % FANOUT);
+        }
+        dram_area_freed(d, chunk / FANOUT, (int)count);
 }
 
 /* Before a range is entered: a chunk it shares with something else gets frame bits. */
@@ -198,8 +208,14 @@ static void fill_range(struct dram *d, const struct dram_range *r)
         const struct dram_span *s = span_of(d, r->first);
 
         for (uint64_t at = r->first, next; at < r->end; at = next) {
-                next = min(align_down(at, FANOUT) + FANOUT, r->end);
-                fill_chunk(d, chunk_of(s, at), at, next);
+                if (at % FANOUT || r->end - at < FANOUT) {
+                        next = min(align_down(at, FANOUT) + FANOUT, r->end);
+                        fill_part(d, chunk_of(s, at), at, next);
+                } else {
+                        next = min(align_down(at, AREA_FRAMES) + AREA_FRAMES,
+                                   align_down(r->end, FANOUT));
+                        fill_whole(d, chunk_of(s, at), (uint32_t)((next - at) / FANOUT));
+                }
         }
 }
 
@@ -211,7 +227,6 @@ int dram_start(struct dram *dram)
         if (dram->started)
                 return -EBUSY;
         dram->spans = 0;
-        dram->areas = 0;
         find_spans(dram);
         size = lay_out(dram, 0);
         frames = (size + PAGE_4K - 1) / PAGE_4K;
@@ -231,7 +246,5 @@ int dram_start(struct dram *dram)
                 fill_range(dram, &dram->range[i]);
                 dram->total_frames += dram->range[i].end - dram->range[i].first;
         }
-        dram->free_frames = dram->total_frames;
-        dram->current_hpa = HPA(dram->span[0].first * PAGE_1G);
         return 0;
 }
