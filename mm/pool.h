@@ -264,6 +264,13 @@ void pool_detach(const struct pool_ref *ref, enum pool_access access);
 
 struct pool_usage pool_usage(const struct pool *pool);
 
+/* What NVRAM that no region holds is used for. */
+enum pool_use { POOL_USE_METADATA, POOL_USE_DYING, POOL_USE_BAD };
+
+/* Call see with each stretch of that kind; the bad ones last: they may lie within others. */
+void pool_each_use(const struct pool *pool,
+                   void (*see)(void *ctx, enum pool_use use, hpa_t hpa, uint64_t size), void *ctx);
+
 /* A record that salvage or repair has passed over: its slot, copy A's address, its copies, and why.
  */
 struct pool_lost {

@@ -126,6 +126,30 @@ struct pool_usage pool_usage(const struct pool *pool)
         return usage;
 }
 
+void pool_each_use(const struct pool *pool,
+                   void (*see)(void *ctx, enum pool_use use, hpa_t hpa, uint64_t size), void *ctx)
+{
+        hpa_t bad;
+
+        for (size_t i = 0; i < pool->member_count; i++)
+                see(ctx, POOL_USE_METADATA, pool->member[i].hpa,
+                    pool->member[i].metadata * POOL_GRANULE);
+        for (uint32_t n = 0; n < pool->slots; n++) {
+                const struct pool_record *record = pool->region[n].record;
+
+                for (uint32_t i = 0; record && i < record->dying_count; i++) {
+                        const struct pool_media_extent *e =
+                            &record->extent[record->extent_count + i];
+
+                        see(ctx, POOL_USE_DYING,
+                            HPA(pool->member[e->range].hpa.v + e->start * POOL_GRANULE),
+                            e->count * POOL_GRANULE);
+                }
+        }
+        for (size_t i = 0; pool_bad(pool, i, &bad); i++)
+                see(ctx, POOL_USE_BAD, bad, POOL_GRANULE);
+}
+
 static bool is_zero(const uint64_t *word, uint64_t words)
 {
         for (uint64_t i = 0; i < words; i++)

@@ -227,7 +227,7 @@ static void test_map(void)
         CHECK(bar_is("DRAM   0x0-0xfffffff",
                      "  [H...............MM..............rrrrrrrrrrrrrrrr................]\n"));
         memset(bar, 0, sizeof bar);
-        strcpy(bar, "  [.AB");
+        strcpy(bar, "  [=AB");
         memset(bar + 6, 'C', 60);
         strcat(bar, ".]\n");
         CHECK(bar_is("NVRAM  0x140000000-0x147ffffff, 128 MiB, NVRAM persistent", bar));
@@ -320,6 +320,20 @@ static void test_prompt(void)
         CHECK_EQ(state("a"), VMS_ENDED);
 }
 
+/* Besides regions: metadata, what is to be scrubbed, bad granules. */
+static void test_map_of_uses(void)
+{
+        char bar[80] = "  [=A~";
+
+        make_map();
+        CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "db-log")), 0);
+        CHECK_EQ(pool_add_bad(&mounted.pool, HPA(WORLD_HPA + 63 * POOL_GRANULE)), 0);
+        CHECK_EQ(run("map -v"), 0);
+        memset(bar + 6, 'B', 60);
+        strcpy(bar + 66, "!]\n");
+        CHECK(bar_is("NVRAM  0x140000000-0x147ffffff, 128 MiB, NVRAM persistent", bar));
+}
+
 int main(void)
 {
         const uint64_t size = 128 * MiB;
@@ -337,6 +351,7 @@ int main(void)
         RUN(test_map);
         RUN(test_map_of_small_cells);
         RUN(test_mem);
+        RUN(test_map_of_uses);
         RUN(test_stats_and_log);
         RUN(test_prompt);
         world_unmount(&mounted);
