@@ -23,7 +23,7 @@ HV_SRCS := $(filter-out hv/offsets.c,$(HV_SRCS))
 HV_OBJS := $(HV_SRCS:%.c=build/hv/%.o) build/hv/boot/entry.o build/hv/hv/trap_entry.o \
 	build/hv/hv/vmx/vmx_entry.o $(FONT_OBJ) $(DSDT_OBJ)
 
-all: build/permafrost.elf
+all: build/permafrost.elf build/nvpool
 
 build/permafrost.elf: $(HV_OBJS) linker.ld
 	$(Q)$(CC) $(LDFLAGS) $(HV_OBJS) -o $@
@@ -41,12 +41,13 @@ build/gen/offsets.inc: hv/offsets.c hv/virt.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -S $< -o - | sed -n 's/.*"@\([A-Z_]*\) \([0-9]*\)@".*/%define \1 \2/p' > $@
 
+include guest/linux/nvpool.mk
 include tests/check.mk
 include tests/unit.mk
 include tests/machine.mk
 include tests/bench.mk
 
 clean:
-	$(Q)rm -rf build/hv build/hosted build/unit build/gen build/guest build/drivers build/*.elf build/*.iso
+	$(Q)rm -rf build/hv build/hosted build/unit build/gen build/guest build/tool build/drivers build/nvpool build/tool-tests build/*.elf build/*.iso
 
 -include $(wildcard $(HV_OBJS:.o=.d))

@@ -4,9 +4,11 @@
 #include "boot/multiboot2.h"
 #include "guest/console.h"
 #include "guest/monitor.h"
+#include "guest/nv_commands.h"
 #include "guest/vms.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
+#include "hv/lib/string.h"
 #include "hv/trap.h"
 #include "hv/virt.h"
 
@@ -18,15 +20,19 @@ static struct machine machine;
 static struct vm_host vm_host;
 static struct vms vms;
 static struct monitor_host monitor_host;
+static struct nv_host nv_host;
 static struct monitor monitor;
 
 /* Called by entry.asm with what the loader left in EAX and EBX. */
 _Noreturn void boot_main(uint32_t magic, uint32_t mbi);
 
+/* A machine that stays on has time to scrub; one that goes off takes it up at its next start. */
 static _Noreturn void finish(enum config_exit how)
 {
         static const char *const text[] = {"halt", "poweroff", "reboot", "monitor"};
 
+        while (how == CONFIG_EXIT_HALT && pool_scrub(&machine.pool, 1))
+                ;
         printk(LOG_INFO, "permafrost: end (exit=%s)", text[how]);
         machine_end(how);
 }
@@ -49,6 +55,24 @@ static void read_config(void)
         config_finish(&config);
 }
 
+/* What the VM of that name may own, by its nvram-max=. */
+static uint64_t quota(void *ctx, const char *owner)
+{
+        const struct config *c = ctx;
+
+        for (size_t i = 0; i < c->vm_count; i++)
+                if (strcmp(c->vm[i].name, owner) == 0)
+                        return c->vm[i].nvram_max;
+        return 0;
+}
+
+/* What the CPU does while nobody types: a granule of released NVRAM. */
+static bool scrub(void *ctx)
+{
+        (void)ctx;
+        return pool_scrub(&machine.pool, 1) != 0;
+}
+
 static void describe_host(uint64_t entry_tsc)
 {
         struct pool *pool = machine.pool.mounted ? &machine.pool : NULL;
@@ -64,6 +88,7 @@ static void describe_host(uint64_t entry_tsc)
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
         };
         monitor_host = (struct monitor_host){&machine.map, &machine.dram, pool, &vms, end};
+        nv_host = (struct nv_host){pool, cpu_rdtsc, quota, &config};
 }
 
 /* Run what is queued, and the monitor whenever its user asks or, with exit=monitor, at the end. */
@@ -93,6 +118,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
         const struct command_table verbs[] = {
             {"", monitor_commands, monitor_command_count, &monitor_host},
             {"vm", vm_commands, vm_command_count, &monitor_host},
+            {"nv", nv_commands, nv_command_count, &nv_host},
         };
         bool readable = magic == MULTIBOOT2_LOADED_BY &&
                         !multiboot2_parse((const void *)(uintptr_t)mbi, EARLY_LIMIT - mbi, &info);
@@ -114,6 +140,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
         describe_host(entry_tsc);
         vms_init(&vms, &config, &vm_host);
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_host);
+        monitor.idle = scrub;
         for (size_t i = 0; i < config.options.run_count; i++)
                 monitor_run_line(&monitor, config.options.run[i]);
         run_vms();

@@ -5,6 +5,12 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 
+/* "-64M" and "-" are arguments. */
+static bool is_option(const char *word)
+{
+        return word[0] == '-' && word[1] && !(word[1] >= '0' && word[1] <= '9');
+}
+
 static bool is_blank(char c)
 {
         return c == ' ' || c == '\t';
@@ -66,10 +72,11 @@ static int take_option(struct command_line *line, const char *word, char **rest)
 int command_split(const char *text, struct command_line *line)
 {
         size_t len = strlen(text);
-        char *rest = line->text, *word;
+        char *rest, *word;
         bool quoted;
 
         *line = (struct command_line){.what = ""};
+        rest = line->text;
         if (len >= sizeof line->text) {
                 line->why = "the line is too long";
                 return -EINVAL;
@@ -85,7 +92,7 @@ int command_split(const char *text, struct command_line *line)
                                 return 0;
                         continue;
                 }
-                if (word[0] == '-' && word[1] && !quoted) {
+                if (is_option(word) && !quoted) {
                         if (take_option(line, word, &rest))
                                 return -EINVAL;
                         continue;

@@ -57,6 +57,10 @@ struct hv_options {
         size_t run_count;
 };
 
+/*
+ * NAME:SIZE[:ro] of nvram=. VMs run one after another, so several may name a region, but only one
+ * of them without :ro, and each only once.
+ */
 struct config_region {
         char name[CONFIG_NAME_SIZE];
         uint64_t size; /* bytes, multiple of 2 MiB */

@@ -23,7 +23,13 @@ static void bar_init(struct bar *bar, uint64_t start, uint64_t size, char fill)
         bar->text[bar->cells] = '\0';
 }
 
-/* Set the cells that [start, start + size) touches; a cell with another letter becomes shared. */
+static bool is_region(char c)
+{
+        return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '*' || c == SHARED;
+}
+
+/* Set the cells that [start, start + size) touches; with share, one with another region's letter
+ * becomes shared. */
 static void bar_paint(struct bar *bar, uint64_t start, uint64_t size, char c, bool share)
 {
         uint64_t end = bar->start + bar->cells * bar->step;
@@ -37,7 +43,7 @@ static void bar_paint(struct bar *bar, uint64_t start, uint64_t size, char c, bo
                 last = end - 1;
         for (uint64_t i = (start - bar->start) / bar->step; i <= (last - bar->start) / bar->step;
              i++) {
-                bool taken = bar->text[i] != '.' && bar->text[i] != c;
+                bool taken = is_region(bar->text[i]) && bar->text[i] != c;
 
                 bar->text[i] = share && taken ? SHARED : c;
         }
@@ -125,6 +131,19 @@ static void draw_dram(struct out *out, const struct memmap *map, const struct dr
         out_line(out, "  [%s]", bar.text);
 }
 
+/* Metadata and what is to be scrubbed are painted under regions, bad granules over them. */
+static void paint_under(void *ctx, enum pool_use use, hpa_t hpa, uint64_t size)
+{
+        if (use != POOL_USE_BAD)
+                bar_paint(ctx, hpa.v, size, use == POOL_USE_METADATA ? '=' : '~', false);
+}
+
+static void paint_over(void *ctx, enum pool_use use, hpa_t hpa, uint64_t size)
+{
+        if (use == POOL_USE_BAD)
+                bar_paint(ctx, hpa.v, size, '!', false);
+}
+
 static void draw_nvram(struct out *out, const struct mem_range *range, struct pool *pool)
 {
         struct pool_region *region = NULL;
@@ -132,12 +151,16 @@ static void draw_nvram(struct out *out, const struct mem_range *range, struct po
         struct bar bar;
 
         bar_init(&bar, range->start, range->size, '.');
+        if (pool)
+                pool_each_use(pool, paint_under, &bar);
         for (size_t n = 0; pool && (region = pool_next(pool, region)); n++)
                 for (size_t i = 0; i < pool_region_extents(region); i++) {
                         struct pool_extent e = pool_region_extent(pool, region, i);
 
                         bar_paint(&bar, e.hpa.v, e.size, region_letter(n), true);
                 }
+        if (pool)
+                pool_each_use(pool, paint_over, &bar);
         memmap_format_size(size, sizeof size, range->size);
         out_line(out, "NVRAM  0x%lx-0x%lx, %s, %s", range->start, range->start + range->size - 1,
                  size, memmap_kind_name(range->kind));
@@ -157,7 +180,8 @@ void map_view_bars(struct out *out, const struct memmap *map, const struct dram 
                 any = true;
         }
         if (any)
-                out_line(out, "  . free or the pool's own, A-z regions, %c several regions",
+                out_line(out,
+                         "  . free, = metadata, ~ to be scrubbed, ! bad, A-z regions, %c several",
                          SHARED);
 }
 

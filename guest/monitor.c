@@ -36,9 +36,12 @@ static int wait_byte(const struct monitor *m)
 static bool confirm(void *ctx, const char *line)
 {
         const struct monitor *m = ctx;
+        size_t len = strlen(line);
         int c;
 
-        say(line);
+        while (len && line[len - 1] == ' ') /* completion leaves one */
+                len--;
+        log_raw(line, len);
         say(": sure? (y/n) ");
         do
                 c = wait_byte(m);

@@ -8,6 +8,7 @@
 #include "hv/lib/printk.h"
 
 #define LOG_LINE_SIZE 300
+#define MEMORY_PARTS  6 /* total, used, free, metadata, to be scrubbed, bad */
 
 static const struct monitor_host *host_of(const struct command_call *call)
 {
@@ -26,14 +27,11 @@ static int map(const struct command_call *call)
         return 0;
 }
 
-static void memory_row(struct out *out, const char *name, uint64_t total, uint64_t used,
-                       uint64_t available, uint64_t metadata)
+static void memory_row(struct out *out, const char *name, const uint64_t bytes[MEMORY_PARTS])
 {
         out_cell(out, "%s", name);
-        out_cell_size(out, total);
-        out_cell_size(out, used);
-        out_cell_size(out, available);
-        out_cell_size(out, metadata);
+        for (size_t i = 0; i < MEMORY_PARTS; i++)
+                out_cell_size(out, bytes[i]);
 }
 
 static void show_blocks(struct out *out, const struct dram_stats *stats)
@@ -55,23 +53,25 @@ static void show_blocks(struct out *out, const struct dram_stats *stats)
 
 static int mem(const struct command_call *call)
 {
-        static const struct out_column columns[] = {{"memory", "MEMORY", -6},
-                                                    {"total", "TOTAL", 10},
-                                                    {"used", "USED", 10},
-                                                    {"free", "FREE", 10},
-                                                    {"metadata", "METADATA", 10}};
+        static const struct out_column columns[] = {
+            {"memory", "MEMORY", -6}, {"total", "TOTAL", 10},       {"used", "USED", 10},
+            {"free", "FREE", 10},     {"metadata", "METADATA", 10}, {"scrub", "TO SCRUB", 10},
+            {"bad", "BAD", 9}};
         const struct monitor_host *host = host_of(call);
         struct dram_stats dram;
 
         dram_get_stats(host->dram, &dram);
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
-        memory_row(call->out, "DRAM", dram.total_bytes, dram.total_bytes - dram.free_bytes,
-                   dram.free_bytes, dram.metadata_bytes);
+        memory_row(call->out, "DRAM",
+                   (const uint64_t[]){dram.total_bytes, dram.total_bytes - dram.free_bytes,
+                                      dram.free_bytes, dram.metadata_bytes, 0, 0});
         if (host->pool) {
-                struct pool_usage nvram = pool_usage(host->pool);
+                struct pool_usage n = pool_usage(host->pool);
 
-                memory_row(call->out, "NVRAM", nvram.total * PAGE_2M, nvram.used * PAGE_2M,
-                           nvram.free * PAGE_2M, nvram.metadata * PAGE_2M);
+                memory_row(call->out, "NVRAM",
+                           (const uint64_t[]){n.total * PAGE_2M, n.used * PAGE_2M, n.free * PAGE_2M,
+                                              n.metadata * PAGE_2M, n.dying * PAGE_2M,
+                                              n.bad * PAGE_2M});
         }
         out_table_end(call->out);
         show_blocks(call->out, &dram);

@@ -8,16 +8,17 @@
 
 static void enqueue(struct vms *vms, struct vms_entry *entry, size_t at)
 {
-        memmove(&vms->queue[at + 1], &vms->queue[at], (vms->queued - at) * sizeof vms->queue[0]);
+        for (size_t i = vms->queued++; i > at; i--)
+                vms->queue[i] = vms->queue[i - 1];
         vms->queue[at] = entry;
-        vms->queued++;
         entry->state = VMS_QUEUED;
 }
 
 static void dequeue(struct vms *vms, size_t at)
 {
         vms->queued--;
-        memmove(&vms->queue[at], &vms->queue[at + 1], (vms->queued - at) * sizeof vms->queue[0]);
+        for (size_t i = at; i < vms->queued; i++)
+                vms->queue[i] = vms->queue[i + 1];
 }
 
 void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host)

@@ -7,10 +7,10 @@
  *
  *      frames    64 bytes a chunk   bit set: the frame is free
  *      chunk       1 byte a chunk   its use
- *      area     132 bytes an area   bitmaps of free and of partly used chunks, their numbers
+ *      area     136 bytes an area   bitmaps of free and of partly used chunks, their numbers
  *
- * That is 32.7 KiB a GiB. The frame bits of a chunk say something only while it is used by frames:
- * a chunk that is wholly free or part of a larger block needs none. So starting writes 1.2 KiB a
+ * That is 32.6 KiB a GiB. The frame bits of a chunk say something only while it is used by frames:
+ * a chunk that is wholly free or part of a larger block needs none. So starting writes 0.7 KiB a
  * GiB, and blocks of 2 MiB and more never touch the frame bits.
  *
  * Frames and small blocks come from partly used chunks as long as one has room, 2 MiB blocks from
@@ -19,6 +19,10 @@
  * and allocating after a free searches nothing. A chunk whose last frame is taken stays among the
  * partly used ones until a search finds it there, and it can only have become wholly free when the
  * 64 frames around the one given back have: the two hot paths change nothing but the frame bits.
+ *
+ * The chunk that has become wholly free last is kept warm: it stays among the partly used ones
+ * until another does or a large block is wanted, unless its area is wholly free with it. So a frame
+ * taken and given back does not break a block each time.
  */
 #include "mm/dram.h"
 
@@ -78,16 +82,25 @@ static uint64_t run_mask(unsigned at, unsigned order)
         return order < 6 ? ((1ull << (1u << order)) - 1) << (at % 64) : ~0ull;
 }
 
-/* Whether all bits of an aligned block have this value. */
-static bool node_all(const uint64_t *node, unsigned at, unsigned order, bool set)
+/* Whether no bit of an aligned block is set. */
+static bool node_none(const uint64_t *node, unsigned at, unsigned order)
 {
         uint64_t mask = run_mask(at, order);
         unsigned words = order > 6 ? 1u << (order - 6) : 1;
 
         for (unsigned w = at / 64; words--; w++)
-                if ((node[w] & mask) != (set ? mask : 0))
+                if (node[w] & mask)
                         return false;
         return true;
+}
+
+static bool node_whole(const uint64_t *node)
+{
+        uint64_t all = ~0ull;
+
+        for (unsigned w = 0; w < WORDS; w++)
+                all &= node[w];
+        return all == ~0ull;
 }
 
 /* Turn all bits of an aligned block. */
@@ -102,26 +115,26 @@ static void node_flip(uint64_t *node, unsigned at, unsigned order)
 
 /* ---- Keeping the upper levels right. ---- */
 
-static void bit_put(uint64_t *map, size_t i, bool value)
-{
-        map[i / 64] = (map[i / 64] & ~(1ull << (i % 64))) | (uint64_t)value << (i % 64);
-}
-
 void dram_area_freed(struct dram *d, uint32_t area, int count)
 {
         struct dram_area *a = &d->area[area];
+        unsigned was = a->free_count, now = was + (unsigned)count;
 
-        a->free_count = (uint16_t)(a->free_count + count);
-        bit_put(d->areas_free, area, a->free_count != 0);
-        bit_put(d->areas_whole, area, a->free_count == FANOUT);
+        a->free_count = (uint16_t)now;
+        if (!was != !now)
+                bit_flip(d->areas_free, area);
+        if ((was == FANOUT) != (now == FANOUT))
+                bit_flip(d->areas_whole, area);
 }
 
 static void area_partial(struct dram *d, uint32_t area, int count)
 {
         struct dram_area *a = &d->area[area];
+        unsigned was = a->partial_count, now = was + (unsigned)count;
 
-        a->partial_count = (uint16_t)(a->partial_count + count);
-        bit_put(d->areas_partial, area, a->partial_count != 0);
+        a->partial_count = (uint16_t)now;
+        if (!was != !now)
+                bit_flip(d->areas_partial, area);
 }
 
 void dram_chunk_set(struct dram *d, uint32_t chunk, unsigned use)
@@ -205,6 +218,28 @@ static int64_t find_large(const struct dram *d, unsigned order)
         return -1;
 }
 
+/* The cursor's chunk; -1: it is nowhere. */
+static int64_t cursor_chunk(const struct dram *d)
+{
+        return d->cursor.word == &d->no_frames ? -1 : (d->cursor.word - d->frames) / (int)WORDS;
+}
+
+static bool warm_is_whole(const struct dram *d)
+{
+        return d->warm >= 0 && node_whole(frames_of(d, (uint32_t)d->warm));
+}
+
+/* No chunk is warm any more: from here on a wholly free one is USE_WHOLE. */
+static void cool_down(struct dram *d)
+{
+        if (warm_is_whole(d)) {
+                if (cursor_chunk(d) == d->warm)
+                        d->cursor.word = &d->no_frames;
+                dram_chunk_set(d, (uint32_t)d->warm, USE_WHOLE);
+        }
+        d->warm = -1;
+}
+
 /* Turn the use of a large block's chunks and of their bits in the area. */
 static void large_mark(struct dram *d, uint32_t chunk, unsigned order, bool take)
 {
@@ -244,8 +279,8 @@ static uint64_t *word_with_room(struct dram *d, uint32_t chunk)
 /* The next word with a free frame in a partly used chunk, from the cursor's chunk on, or NULL. */
 static uint64_t *next_word(struct dram *d)
 {
-        bool nowhere = d->cursor.word == &d->no_frames;
-        size_t from = nowhere ? 0 : (size_t)(d->cursor.word - d->frames) / WORDS;
+        int64_t at_cursor = cursor_chunk(d);
+        size_t from = at_cursor < 0 ? 0 : (size_t)at_cursor;
         uint64_t *word = NULL;
         int64_t area;
 
@@ -352,8 +387,10 @@ static int take_small(struct dram *d, unsigned order, hpa_t *out)
 
 static int take_large(struct dram *d, unsigned order, hpa_t *out)
 {
-        int64_t chunk = find_large(d, order);
+        int64_t chunk;
 
+        cool_down(d);
+        chunk = find_large(d, order);
         if (chunk < 0)
                 return -ENOMEM;
         large_mark(d, (uint32_t)chunk, order, true);
@@ -405,15 +442,17 @@ static bool give_small(struct dram *d, uint32_t chunk, uint64_t frame, unsigned 
                 return false;
         if (mixed && !managed(d, frame, frame + (1ull << order)))
                 return false;
-        if (!node_all(node, at, order, false))
+        if (!node_none(node, at, order))
                 return false;
         node_flip(node, at, order);
-        if (node_all(node, 0, DRAM_ORDER_2M, true)) {
-                dram_chunk_set(d, chunk, USE_WHOLE);
-                d->cursor.word = &d->no_frames; /* it may have pointed there */
-        } else {
+        if (use == USE_FULL)
                 dram_chunk_set(d, chunk, USE_PARTLY | mixed);
-                point_to(d, &node[at / 64]);
+        point_to(d, &node[at / 64]);
+        if (chunk != d->warm && node_whole(node)) {
+                cool_down(d);
+                d->warm = chunk;
+                if (d->area[chunk / FANOUT].free_count == FANOUT - 1)
+                        cool_down(d);
         }
         return true;
 }
@@ -491,7 +530,10 @@ void dram_get_stats(const struct dram *dram, struct dram_stats *stats)
         };
         memcpy(stats->used_blocks, dram->used, sizeof dram->used);
         for (uint32_t i = 0; i < dram->areas; i++) {
-                stats->free_2m += dram->area[i].free_count;
-                stats->free_1g += dram->area[i].free_count == FANOUT;
+                bool warm = dram->warm / (int)FANOUT == i && warm_is_whole(dram);
+                unsigned whole = dram->area[i].free_count + warm;
+
+                stats->free_2m += whole;
+                stats->free_1g += whole == FANOUT;
         }
 }

@@ -43,6 +43,7 @@ struct dram {
         uint8_t *chunk;   /* a byte a chunk: its use */
         struct dram_area *area;
         uint64_t *areas_partial, *areas_free, *areas_whole; /* a bit an area */
+        int64_t warm;       /* a partly used chunk that may be wholly free, or -1 */
         uint64_t no_frames; /* 0: what the cursor points to when it is nowhere */
         uint64_t used[DRAM_ORDERS];
         uint64_t total_frames, metadata_bytes;

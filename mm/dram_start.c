@@ -15,7 +15,7 @@ static uint64_t min(uint64_t a, uint64_t b)
 
 void dram_init(struct dram *dram, void *(*to_ptr)(hpa_t hpa))
 {
-        *dram = (struct dram){.to_ptr = to_ptr, .cursor.word = &dram->no_frames};
+        *dram = (struct dram){.to_ptr = to_ptr, .cursor.word = &dram->no_frames, .warm = -1};
 }
 
 static void range_remove(struct dram *d, size_t i)

@@ -33,6 +33,15 @@ static int check_name(struct pool *pool, const char *name)
         return pool_find(pool, name) ? -EEXIST : 0;
 }
 
+/* Scrub a little more of what is dying. False: nothing came of it. */
+static bool make_clean(struct pool *pool)
+{
+        uint64_t before = pool->dying;
+
+        pool_scrub(pool, SCRUB_AT_ONCE);
+        return pool->dying < before;
+}
+
 /* Take space for the record's region, scrubbing if there is too little that is clean. */
 static int take_space(struct pool *pool, uint64_t granules, struct pool_record *record)
 {
@@ -43,8 +52,16 @@ static int take_space(struct pool *pool, uint64_t granules, struct pool_record *
                 return -ENOSPC;
         do {
                 err = pool_space_take(pool, granules, record->extent, &record->extent_count, max);
-        } while (err && pool->dying && (pool_scrub(pool, SCRUB_AT_ONCE), true));
-        return err;
+        } while (err && make_clean(pool));
+        return err && pool->read_only ? -EBADMSG : err;
+}
+
+/* An empty slot; the records of what is dying make room when they are done. */
+static struct pool_region *take_slot(struct pool *pool)
+{
+        while (!pool->empty && make_clean(pool))
+                ;
+        return pool_index_take_empty(pool);
 }
 
 static int new_region(struct pool *pool, enum pool_record_state state, const char *name,
@@ -62,7 +79,7 @@ static int new_region(struct pool *pool, enum pool_record_state state, const cha
                 err = take_space(pool, size / POOL_GRANULE, &record);
         if (err)
                 return err;
-        region = pool_index_take_empty(pool);
+        region = take_slot(pool);
         if (!region) {
                 for (uint32_t i = 0; i < record.extent_count; i++)
                         pool_space_release(pool, record.extent[i].range, record.extent[i].start,
@@ -192,14 +209,13 @@ int pool_grow(struct pool *pool, struct pool_region *region, uint64_t size)
         if (granules > pool->space.free + pool->dying)
                 return -ENOSPC;
         /* What scrubs for space may scrub this very record: it is read again. */
-        while ((err = extend(pool, granules, &record)) == -ENOSPC && pool->dying) {
-                pool_scrub(pool, SCRUB_AT_ONCE);
+        while ((err = extend(pool, granules, &record)) == -ENOSPC && make_clean(pool)) {
                 err = pool_record_load(pool, region, &record);
                 if (err)
                         return err;
         }
         if (err)
-                return err;
+                return pool->read_only ? -EBADMSG : err;
         record.size = size;
         record.generation++;
         pool_record_store(pool, region, &record);
@@ -250,10 +266,9 @@ int pool_shrink(struct pool *pool, struct pool_region *region, uint64_t size)
 
         if (!err && (!is_size_valid(size) || size >= record.size))
                 err = -EINVAL;
-        while (!err && (err = cut_tail(&record, size / POOL_GRANULE)) == -ENOSPC) {
-                pool_scrub(pool, SCRUB_AT_ONCE);
+        while (!err && (err = cut_tail(&record, size / POOL_GRANULE)) == -ENOSPC &&
+               make_clean(pool))
                 err = pool_record_load(pool, region, &record);
-        }
         if (err)
                 return err;
         released = (record.size - size) / POOL_GRANULE;

@@ -20,7 +20,7 @@
  *      -EEXIST  the name is taken
  *      -ENOSPC  no room in data, catalogue or (too fragmented) extents
  *      -EROFS   the pool was mounted to be read only
- *      -EBADMSG both copies of the region's record were damaged since the pool was mounted
+ *      -EBADMSG both copies of a record that matters were damaged since the pool was mounted
  */
 #pragma once
 
@@ -91,8 +91,8 @@ struct pool_region {
         uint16_t readers;
         uint16_t member;
         bool writer;
-        bool half; /* at mount: one copy wants mending */
-        bool lost; /* at mount: damaged, passed over */
+        bool half;    /* at mount: one copy wants mending */
+        uint8_t lost; /* at mount: the fault for which it was passed over, or 0 */
 };
 
 /* What an attachment holds on to: one version of one region. */
@@ -213,8 +213,8 @@ bool pool_bad(const struct pool *pool, size_t i, hpa_t *granule);
 uint64_t pool_region_bad(const struct pool *pool, const struct pool_region *region);
 
 /*
- * Scrub up to that many granules. Returns how many are left to be scrubbed; 0 also for a pool that
- * is not mounted or read only.
+ * Scrub up to that many granules. Returns how many are left that can be scrubbed: 0 also for a pool
+ * that is not mounted or read only, which it becomes when a record to be scrubbed is damaged.
  */
 uint64_t pool_scrub(struct pool *pool, uint64_t granules);
 
@@ -263,6 +263,25 @@ must_check int pool_attach(struct pool *pool, const struct pool_ref *ref, const 
 void pool_detach(const struct pool_ref *ref, enum pool_access access);
 
 struct pool_usage pool_usage(const struct pool *pool);
+
+/* What NVRAM that no region holds is used for. */
+enum pool_use { POOL_USE_METADATA, POOL_USE_DYING, POOL_USE_BAD };
+
+/* Call see with each stretch of that kind; the bad ones last: they may lie within others. */
+void pool_each_use(const struct pool *pool,
+                   void (*see)(void *ctx, enum pool_use use, hpa_t hpa, uint64_t size), void *ctx);
+
+/* A record that salvage or repair has passed over: its slot, copy A's address, its copies, and why.
+ */
+struct pool_lost {
+        uint32_t range, slot;
+        hpa_t hpa;
+        struct pool_pair pair;
+        enum pool_fault why;
+};
+
+/* The i-th of them; false behind the last. After a repair there is none. */
+bool pool_lost(const struct pool *pool, size_t i, struct pool_lost *lost);
 
 /* What pool_check found. */
 struct pool_health {

@@ -214,7 +214,7 @@ int pool_catalogue_judge(struct pool *pool, bool lenient)
                         return pool_fail(pool, fault,
                                          HPA(member->hpa.v + (uint64_t)(at - member->base)));
                 }
-                region->lost = true;
+                region->lost = (uint8_t)fault;
                 region->half = false;
                 pool->lost++;
         }
@@ -308,7 +308,7 @@ static void give_up_lost(struct pool *pool)
         for (uint32_t n = 0; n < pool->slots; n++) {
                 if (!pool->region[n].lost)
                         continue;
-                pool->region[n].lost = false;
+                pool->region[n].lost = POOL_FAULT_NONE;
                 pool_record_clear(pool, &pool->region[n]);
         }
         printk(LOG_WARN, "nvram: %u damaged records given up", pool->lost);

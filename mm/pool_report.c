@@ -126,6 +126,30 @@ struct pool_usage pool_usage(const struct pool *pool)
         return usage;
 }
 
+void pool_each_use(const struct pool *pool,
+                   void (*see)(void *ctx, enum pool_use use, hpa_t hpa, uint64_t size), void *ctx)
+{
+        hpa_t bad;
+
+        for (size_t i = 0; i < pool->member_count; i++)
+                see(ctx, POOL_USE_METADATA, pool->member[i].hpa,
+                    pool->member[i].metadata * POOL_GRANULE);
+        for (uint32_t n = 0; n < pool->slots; n++) {
+                const struct pool_record *record = pool->region[n].record;
+
+                for (uint32_t i = 0; record && i < record->dying_count; i++) {
+                        const struct pool_media_extent *e =
+                            &record->extent[record->extent_count + i];
+
+                        see(ctx, POOL_USE_DYING,
+                            HPA(pool->member[e->range].hpa.v + e->start * POOL_GRANULE),
+                            e->count * POOL_GRANULE);
+                }
+        }
+        for (size_t i = 0; pool_bad(pool, i, &bad); i++)
+                see(ctx, POOL_USE_BAD, bad, POOL_GRANULE);
+}
+
 static bool is_zero(const uint64_t *word, uint64_t words)
 {
         for (uint64_t i = 0; i < words; i++)
@@ -150,19 +174,19 @@ static uint64_t count_dirty(const struct pool *pool)
         return dirty;
 }
 
-static void judge(struct pool_pair pair, const struct pool_expect *expect, bool mend,
+static void judge(struct pool_pair pair, const struct pool_expect *expect, bool mend, bool lost,
                   struct pool_health *health)
 {
         const struct pool_head *current;
         enum pool_pair_state state = pool_pair_load(pair, expect, &current);
 
         health->objects++;
-        if (state == PAIR_HALF && mend) {
+        if (state == PAIR_HALF && mend && !lost) {
                 pool_pair_mend(pair, current);
                 health->mended++;
-        } else if (state == PAIR_HALF) {
+        } else if (state == PAIR_HALF && !lost) {
                 health->half++;
-        } else if (state != PAIR_GOOD) {
+        } else if (state != PAIR_GOOD || lost) {
                 health->broken++;
         }
 }
@@ -178,17 +202,36 @@ int pool_check(struct pool *pool, bool mend, bool deep, struct pool_health *heal
                 return pool->mounted ? -EROFS : -EINVAL;
         for (uint32_t i = 0; i < pool->member_count; i++) {
                 sb.index = pool->member[i].id;
-                judge(pool_superblock_pair(&pool->member[i]), &sb, mend, health);
+                judge(pool_superblock_pair(&pool->member[i]), &sb, mend, false, health);
                 for (uint32_t slot = 0; slot < pool->member[i].slots; slot++) {
                         struct pool_expect record =
                             pool_expect_record(pool, &pool->member[i].region[slot]);
 
-                        judge(pool_record_pair(&pool->member[i], slot), &record, mend, health);
+                        judge(pool_record_pair(&pool->member[i], slot), &record, mend,
+                              pool->member[i].region[slot].lost != POOL_FAULT_NONE, health);
                 }
         }
         if (deep)
                 health->dirty = count_dirty(pool);
         return health->half || health->broken || health->dirty ? -EBADMSG : 0;
+}
+
+bool pool_lost(const struct pool *pool, size_t i, struct pool_lost *lost)
+{
+        for (uint32_t n = 0; n < pool->slots; n++) {
+                const struct pool_region *region = &pool->region[n];
+                const struct pool_member *member = &pool->member[region->member];
+
+                if (!region->lost || i--)
+                        continue;
+                lost->range = member->id;
+                lost->slot = (uint32_t)(region - member->region);
+                lost->pair = pool_region_pair(pool, region);
+                lost->hpa = HPA(member->hpa.v + (uint64_t)((uint8_t *)lost->pair.a - member->base));
+                lost->why = (enum pool_fault)region->lost;
+                return true;
+        }
+        return false;
 }
 
 void pool_print(struct pool *pool)

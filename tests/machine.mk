@@ -54,7 +54,7 @@ build/guests/text.bin: LICENSE
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
-E2E_FILES := $(BOOT_FILES) build/keepmem.so $(TEST_GUESTS)
+E2E_FILES := $(BOOT_FILES) build/keepmem.so build/nvpool $(TEST_GUESTS)
 TESTS_RUN := python3 -B -m tests.e2e.run
 
 # All tests; ONLY=PATTERN picks end-to-end tests by name, SEED=N repeats a run.

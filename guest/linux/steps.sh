@@ -97,6 +97,24 @@ step_raw_verify()
         pf_raw verify /dev/pmem0 "$seed"
 }
 
+step_read_only() # the first region can be read but not written, by Linux' own word; by a store it is a signal
+{
+        [ "$(blockdev --getro /dev/pmem0)" = 1 ] || return 1
+        if dd if=/dev/zero of=/dev/pmem0 bs=4k count=1 2>/dev/null; then
+                return 1
+        fi
+        mount -t ext4 -o ro,noload,dax=always /dev/pmem0 /pmem || return 1
+        echo "PF-TEST: read-only ok $(tail -n 1 /pmem/boots)"
+}
+
+step_write_boot() # a file for step_read_only
+{
+        mount_dax /dev/pmem0 /pmem || return 1
+        echo "written by $(argument name guest)" >>/pmem/boots
+        umount /pmem
+        echo "PF-TEST: write-boot ok"
+}
+
 step_log_verify()
 {
         pf_log verify /pmem "$seed"

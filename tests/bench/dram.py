@@ -20,6 +20,7 @@ WORK = (
     ("bulk", "bulk allocation of half the memory", 349, 90),
     ("random-free", "random free of it", 216, 84),
     ("pair", "order-0 pair on an empty heap", 271, 314),
+    ("pair-whole", "order-0 pair out of a whole 2 MiB", 271, 314),
     ("pair-2m", "2 MiB pair on an empty heap", None, None),
     ("churn", "churn, half full in a row", 294, 73),
     ("churn-holes", "churn, half full with random holes", 294, 73),

@@ -71,6 +71,12 @@ static inline void dram_give(uint64_t block, unsigned order)
                 die("dram_free failed");
 }
 
+/* Single frames to hold until no 2 MiB of the heap are partly used. */
+static size_t dram_odd_frames(void)
+{
+        return dram_free_bytes(&dram) % PAGE_2M / PAGE_4K;
+}
+
 static uint64_t dram_metadata(void)
 {
         struct dram_stats stats;
@@ -96,6 +102,11 @@ static inline uint64_t buddy_take(unsigned order)
 static inline void buddy_give(uint64_t block, unsigned order)
 {
         buddy_free(&buddy, block / PAGE_4K, order);
+}
+
+static size_t buddy_odd_frames(void)
+{
+        return 0;
 }
 
 static uint64_t buddy_metadata(void)
@@ -202,6 +213,7 @@ struct side {
         const char *name;
         uint64_t begin_bytes; /* managed when the start is measured */
         void (*begin)(uint64_t bytes);
+        size_t (*odd_frames)(void);
         uint64_t (*metadata)(void);
         void (*pair_4k)(struct share *s);
         void (*pair_2m)(struct share *s);
@@ -232,8 +244,16 @@ struct side {
                 churn(s, NAME##_take, NAME##_give);                                                \
         }                                                                                          \
         static const struct side NAME##_side = {                                                   \
-            #NAME,          BEGIN_BYTES, NAME##_begin,   NAME##_metadata, NAME##_pair_4k,          \
-            NAME##_pair_2m, NAME##_bulk, NAME##_release, NAME##_churn,                             \
+            .name = #NAME,                                                                         \
+            .begin_bytes = (BEGIN_BYTES),                                                          \
+            .begin = NAME##_begin,                                                                 \
+            .odd_frames = NAME##_odd_frames,                                                       \
+            .metadata = NAME##_metadata,                                                           \
+            .pair_4k = NAME##_pair_4k,                                                             \
+            .pair_2m = NAME##_pair_2m,                                                             \
+            .bulk = NAME##_bulk,                                                                   \
+            .release = NAME##_release,                                                             \
+            .churn = NAME##_churn,                                                                 \
         }
 
 SIDE(dram, TiB);
@@ -355,7 +375,10 @@ static void measure_work(void)
         share_out(held, 0, PAIRS);
         phase("pair", PAIRS, side->pair_4k);
         phase("pair-2m", PAIRS, side->pair_2m);
+        prepare(held, side->odd_frames(), side->bulk);
+        phase("pair-whole", PAIRS, side->pair_4k);
         share_out(held, HALF, CHURNS);
+        side->begin(MANAGED);
         phase("bulk", HALF, side->bulk);
         phase("churn", CHURNS, side->churn);
         for (unsigned t = 0; t < threads; t++)

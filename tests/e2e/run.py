@@ -1,6 +1,6 @@
-"""All tests: the hosted unit tests, make check, the end-to-end tests. Ends with "N passed, N failed" and the status.
+"""All tests: hosted unit tests, the off-line tool's, make check, end to end. Ends with "N passed, N failed" and the status.
 
-usage: python3 -m tests.e2e.run [--soak] [--only PATTERN] [--skip-unit] [UNIT_TEST_PROGRAM ...]
+usage: python3 -m tests.e2e.run [--soak] [--only PATTERN] [--skip-unit] [--tool] [UNIT_TEST_PROGRAM ...]
 """
 import argparse
 import os
@@ -10,9 +10,10 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.e2e import test_boot, test_demo, test_faults, test_machine, test_monitor, test_nvram  # noqa: F401 (they register)
+from tests.e2e import test_boot, test_demo, test_faults, test_machine, test_monitor, test_nvram, test_pool_cuts  # noqa: F401 (they register)
 from tests.e2e.harness import TESTS, Runner, seed_of_run
 from tests.machine.progress import Progress
+from tests.tool.run import run_tool
 
 UNIT_LIMIT_S = 600
 HEAVY = {"POWER": "16", "CASES": "100000"}  # what the optimised programs in build/heavy/ are to do
@@ -85,6 +86,7 @@ def main():
     parser.add_argument("--soak", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--skip-unit", action="store_true", help="end-to-end tests only")
+    parser.add_argument("--tool", action="store_true", help="the off-line tool's tests only")
     parser.add_argument("programs", nargs="*")
     args = parser.parse_args()
 
@@ -92,10 +94,13 @@ def main():
     print(f"# SEED={seed}", flush=True)
     progress = Progress("test")
     tally = Tally(progress)
-    if not args.skip_unit:
+    if args.tool:
+        run_tool(tally, seed)
+    elif not args.skip_unit:
         run_unit(tally, args.programs)
+        run_tool(tally, seed)
         run_check(tally)
-    tests = [t for t in TESTS if (args.soak or not t.soak) and re.search(args.only, t.__name__)]
+    tests = [t for t in TESTS if not args.tool and (args.soak or not t.soak) and re.search(args.only, t.__name__)]
     runner = Runner(tests, seed, args.soak, lambda r: tally.add(f"e2e {r.name}", r.error, r.seconds))
     runner.run(progress.note)
     progress.clear()

@@ -91,7 +91,8 @@ def check_map(machine, setup):
 def check_numbers(machine):
     memory, blocks = ask_json(machine, "mem")
     for row in memory:
-        known = row["used"] + row["free"] + (row["metadata"] if row["memory"] == "NVRAM" else 0)
+        known = row["used"] + row["free"] + row["scrub"] + row["bad"]
+        known += row["metadata"] if row["memory"] == "NVRAM" else 0
         equal(known, row["total"], f"the sum of {row}")
     by_name = {row["memory"]: row for row in memory}
     equal(by_name["NVRAM"]["used"], 32 * MIB, "NVRAM in use")

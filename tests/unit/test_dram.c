@@ -395,6 +395,53 @@ static void test_first_chunk_is_partial(void)
         start();
 }
 
+static void test_unaligned_free(void)
+{
+        hpa_t hpa, large;
+
+        fresh();
+        add(MiB, 64 * MiB);
+        start();
+        CHECK_EQ(dram_alloc(&dram, 0, &hpa), 0);
+        CHECK_EQ(dram_alloc(&dram, DRAM_ORDER_2M, &large), 0);
+        for (unsigned bit = 0; bit < 12; bit++) {
+                CHECK_EQ(dram_free(&dram, HPA(hpa.v | 1ull << bit), 0), -EINVAL);
+                CHECK_EQ(dram_free(&dram, HPA(large.v | 1ull << bit), DRAM_ORDER_2M), -EINVAL);
+        }
+        CHECK_EQ(dram_free(&dram, HPA(hpa.v | 1ull << 63), 0), -EINVAL);
+        CHECK_EQ(dram_free(&dram, hpa, 0), 0);
+        CHECK_EQ(dram_free(&dram, large, DRAM_ORDER_2M), 0);
+}
+
+/* The 2 MiB block of a frame that comes back counts as free, and a large block can have it. */
+static void test_warm_block(void)
+{
+        struct dram_stats before, after;
+        hpa_t frame, large[64];
+        size_t n = 0;
+
+        fresh();
+        add(2 * MiB, 64 * MiB);
+        start();
+        dram_get_stats(&dram, &before);
+        do {
+                CHECK_EQ(dram_alloc(&dram, 0, &frame), 0);
+                dram_get_stats(&dram, &after);
+        } while (after.free_2m == before.free_2m);
+        CHECK_EQ(dram_free(&dram, frame, 0), 0);
+        for (int i = 0; i < 3; i++) {
+                CHECK_EQ(dram_alloc(&dram, 0, &frame), 0);
+                dram_get_stats(&dram, &after);
+                CHECK_EQ(after.free_2m, before.free_2m - 1);
+                CHECK_EQ(dram_free(&dram, frame, 0), 0);
+                dram_get_stats(&dram, &after);
+                CHECK_EQ(after.free_2m, before.free_2m);
+        }
+        while (n < ARRAY_LEN(large) && !dram_alloc(&dram, DRAM_ORDER_2M, &large[n]))
+                n++;
+        CHECK_EQ(n, before.free_2m);
+}
+
 static void test_zeroed(void)
 {
         hpa_t hpa;
@@ -435,6 +482,8 @@ int main(void)
         RUN(test_broken_area_first);
         RUN(test_last_chunk_with_room);
         RUN(test_first_chunk_is_partial);
+        RUN(test_unaligned_free);
+        RUN(test_warm_block);
         RUN(test_zeroed);
         RUN(test_metadata_budget);
         return unit_done();

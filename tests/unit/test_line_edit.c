@@ -222,8 +222,8 @@ static void test_history(void)
         expect("drfta", 5);
         TYPE("\x1b[B");
         CHECK_EQ(bells, 3);
-        for (char c = 'a'; c < 'a' + 20; c++)
-                enter((char[]){c, c, '\0'});
+        for (int i = 0; i < 20; i++)
+                enter((char[]){(char)('a' + i), (char)('a' + i), '\0'});
         for (unsigned i = 0; i < LINE_EDIT_HISTORY + 3; i++)
                 TYPE("\x1b[A");
         expect("mm", 2);

@@ -197,8 +197,8 @@ static void test_regions_are_told(void)
 {
         make_vm();
         vm.region_count = 2;
-        vm.region[0] = (struct config_region){"data", 2 * MiB};
-        vm.region[1] = (struct config_region){"log", GiB};
+        vm.region[0] = (struct config_region){.name = "data", .size = 2 * MiB};
+        vm.region[1] = (struct config_region){.name = "log", .size = GiB};
         CHECK_EQ(load_image(), 0);
         CHECK(
             strcmp((char *)ram + PLATFORM_CMDLINE,
@@ -226,8 +226,8 @@ static void test_layout(void)
         CHECK_EQ(layout.ram[1].gpa.v, 4 * GiB);
         CHECK_EQ(layout.ram[1].size, 2 * GiB);
         vm.region_count = 2;
-        vm.region[0] = (struct config_region){"a", GiB - 2 * MiB};
-        vm.region[1] = (struct config_region){"b", GiB};
+        vm.region[0] = (struct config_region){.name = "a", .size = GiB - 2 * MiB};
+        vm.region[1] = (struct config_region){.name = "b", .size = GiB};
         CHECK_EQ(layout_compute(&vm, 34, &layout), 0);
         CHECK_EQ(layout.region[0].gpa.v, 7 * GiB); /* not 6: RAM ends there */
         CHECK_EQ(layout.region[1].gpa.v, 8 * GiB); /* the hole is 2 MiB */
@@ -304,7 +304,7 @@ static void test_refuses_what_does_not_fit(void)
         longline[PLATFORM_CMDLINE_SIZE - 1] = '\0';
         CHECK_EQ(load_image(), 0);
         vm.region_count = 1;
-        vm.region[0] = (struct config_region){"data", 2 * MiB};
+        vm.region[0] = (struct config_region){.name = "data", .size = 2 * MiB};
         CHECK_EQ(load_image(), -E2BIG);
 }
 

@@ -215,6 +215,7 @@ static void test_map(void)
         char bar[80];
 
         make_map();
+        pool_scrub(&mounted.pool, UINT64_MAX);
         CHECK_EQ(pool_create(&mounted.pool, "db-data", "db", 2 * MiB, 1, &region), 0);
         CHECK_EQ(pool_create(&mounted.pool, "db-log", "db", 2 * MiB, 2, &region), 0);
         CHECK_EQ(pool_create(&mounted.pool, "large", "web", 120 * MiB, 3, &region), 0);
@@ -226,7 +227,7 @@ static void test_map(void)
         CHECK(bar_is("DRAM   0x0-0xfffffff",
                      "  [H...............MM..............rrrrrrrrrrrrrrrr................]\n"));
         memset(bar, 0, sizeof bar);
-        strcpy(bar, "  [.AB");
+        strcpy(bar, "  [=AB");
         memset(bar + 6, 'C', 60);
         strcat(bar, ".]\n");
         CHECK(bar_is("NVRAM  0x140000000-0x147ffffff, 128 MiB, NVRAM persistent", bar));
@@ -253,7 +254,8 @@ static void test_mem(void)
         start();
         CHECK_EQ(run("mem -o json"), 0);
         CHECK(strstr(sink.text, "{\"memory\": \"NVRAM\", \"total\": 134217728, "
-                                "\"used\": 130023424, \"free\": 2097152, \"metadata\": 2097152}"));
+                                "\"used\": 130023424, \"free\": 2097152, \"metadata\": 2097152, "
+                                "\"scrub\": 0, \"bad\": 0}"));
         CHECK(strstr(sink.text, "\n[{\"order\": 0, \"size\": 4096, \"used\": "));
         host.pool = NULL;
         CHECK_EQ(run("mem"), 0);
@@ -318,6 +320,20 @@ static void test_prompt(void)
         CHECK_EQ(state("a"), VMS_ENDED);
 }
 
+/* Besides regions: metadata, what is to be scrubbed, bad granules. */
+static void test_map_of_uses(void)
+{
+        char bar[80] = "  [=A~";
+
+        make_map();
+        CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "db-log")), 0);
+        CHECK_EQ(pool_add_bad(&mounted.pool, HPA(WORLD_HPA + 63 * POOL_GRANULE)), 0);
+        CHECK_EQ(run("map -v"), 0);
+        memset(bar + 6, 'B', 60);
+        strcpy(bar + 66, "!]\n");
+        CHECK(bar_is("NVRAM  0x140000000-0x147ffffff, 128 MiB, NVRAM persistent", bar));
+}
+
 int main(void)
 {
         const uint64_t size = 128 * MiB;
@@ -335,6 +351,7 @@ int main(void)
         RUN(test_map);
         RUN(test_map_of_small_cells);
         RUN(test_mem);
+        RUN(test_map_of_uses);
         RUN(test_stats_and_log);
         RUN(test_prompt);
         world_unmount(&mounted);

@@ -239,6 +239,31 @@ static void test_simulated_left_out(void)
         CHECK(!pool.mounted);
 }
 
+/* A full catalogue: the slot of what is dying comes back by scrubbing. */
+static void test_full_catalogue(void)
+{
+        static const uint64_t size[] = {1100 * MiB};
+        struct world world = {.memory = aligned_alloc(4096, size[0]),
+                              .size = size[0],
+                              .ranges = 1,
+                              .range_size = {1100 * MiB}};
+        struct pool_region *region;
+        struct mounted m;
+        char name[16];
+
+        memset(world.memory, 0, 4 * MiB);
+        world_mount(&world, world.memory, true, &m);
+        for (int i = 0; i < 480; i++) {
+                snprintf(name, sizeof name, "r%d", i);
+                CHECK_EQ(pool_create(&m.pool, name, "vm", POOL_GRANULE, 1, &region), 0);
+        }
+        CHECK_EQ(pool_create(&m.pool, "more", "vm", POOL_GRANULE, 1, &region), -ENOSPC);
+        CHECK_EQ(pool_delete(&m.pool, pool_find(&m.pool, "r7")), 0);
+        CHECK_EQ(pool_create(&m.pool, "more", "vm", POOL_GRANULE, 1, &region), 0);
+        world_unmount(&m);
+        free(world.memory);
+}
+
 static void test_memory_bound(void)
 {
         struct pool_range range = {NULL, HPA(4 * GiB), 16 * TiB, false};
@@ -258,6 +283,7 @@ int main(void)
         RUN(test_names);
         RUN(test_tiny_ranges);
         RUN(test_simulated_left_out);
+        RUN(test_full_catalogue);
         RUN(test_memory_bound);
         return unit_done();
 }

@@ -397,6 +397,53 @@ static void test_members(void)
         free(other.memory);
 }
 
+/* A record that is to be scrubbed is lost while mounted: what waits for its space does not wait. */
+static void test_dying_record_damaged(void)
+{
+        static const uint64_t size[] = {16 * MiB};
+        struct world world = world_make(1, size, 0, 0);
+        struct pool_region *region;
+        struct pool_health health;
+        struct mounted m;
+
+        world_mount(&world, world.memory, true, &m);
+        CHECK_EQ(pool_create(&m.pool, "one", "vm", 2 * MiB, 1, &region), 0);
+        CHECK_EQ(pool_create(&m.pool, "two", "vm", 10 * MiB, 1, &region), 0);
+        CHECK_EQ(pool_delete(&m.pool, region), 0);
+        for (uint32_t copy = 0; copy < 2; copy++)
+                ((uint8_t *)region->record)[copy * 480 * POOL_SLOT_SIZE + 100] ^= 1;
+        CHECK_EQ(pool_create(&m.pool, "three", "vm", 8 * MiB, 1, &region), -EBADMSG);
+        CHECK_EQ(pool_scrub(&m.pool, 1), 0);
+        CHECK(m.pool.read_only);
+        CHECK_EQ(pool_create(&m.pool, "three", "vm", 2 * MiB, 1, &region), -EROFS);
+        CHECK_EQ(pool_grow(&m.pool, pool_find(&m.pool, "one"), 4 * MiB), -EROFS);
+        CHECK_EQ(pool_check(&m.pool, false, false, &health), -EBADMSG);
+        CHECK_EQ(health.broken, 1);
+        world_unmount(&m);
+        free(world.memory);
+}
+
+/* Salvage tells which records it passed over, and the check of such a pool is not clean. */
+static void test_lost_records(void)
+{
+        struct world world = make_used();
+        struct pool_health health;
+        struct pool_lost lost;
+        struct mounted m;
+
+        change_record(&world, "one", 0);
+        world_mount_with(&world, 2, world.memory, (struct pool_config){.mode = POOL_MODE_SALVAGE},
+                         &m);
+        CHECK_EQ(m.err, 0);
+        CHECK(pool_lost(&m.pool, 0, &lost) && !pool_lost(&m.pool, 1, &lost));
+        CHECK_EQ(lost.why, POOL_FAULT_CONTENT);
+        CHECK(!strcmp(((struct pool_record *)lost.pair.b)->name, "one"));
+        CHECK_EQ(pool_check(&m.pool, false, false, &health), -EBADMSG);
+        CHECK_EQ(health.broken, 1);
+        world_unmount(&m);
+        free(world.memory);
+}
+
 /* A blank range beside a pool joins it; ranges may come in any order afterwards. */
 static void test_grow_by_range(void)
 {
@@ -445,6 +492,8 @@ int main(void)
         RUN(test_newer);
         RUN(test_overlap);
         RUN(test_same_name);
+        RUN(test_dying_record_damaged);
+        RUN(test_lost_records);
         RUN(test_members);
         RUN(test_grow_by_range);
         return unit_done();

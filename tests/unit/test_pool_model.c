@@ -43,12 +43,13 @@ static void stamp(struct pool *pool, struct model *model, struct model_region *r
                 uint64_t *word = granule_of(pool, region, g);
 
                 CHECK(word != NULL);
-                for (uint64_t w = 0; w <= LAST_WORD; w++)
+                for (uint64_t w = 0; word && w <= LAST_WORD; w++)
                         if (word[w]) {
                                 CHECK_EQ(word[w], 0);
                                 break;
                         }
-                word[0] = word[LAST_WORD] = r->stamp[g] = unit_random(&model->seed) | 1;
+                if (word)
+                        word[0] = word[LAST_WORD] = r->stamp[g] = unit_random(&model->seed) | 1;
         }
 }
 
