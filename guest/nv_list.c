@@ -104,13 +104,13 @@ static void show_grants(struct out *out, const struct pool_region *region)
         static const struct out_column column[] = {{"vm", "GRANTED TO", -31},
                                                    {"access", "ACCESS", -6}};
         enum pool_access access;
-        const char *vm;
+        char vm[POOL_NAME_SIZE];
 
-        if (!out->json && !pool_region_grant(region, 0, &vm, &access))
+        if (!out->json && !pool_region_grant(region, 0, vm, &access))
                 return;
         out_line(out, "%s", "");
         out_table_begin(out, column, ARRAY_LEN(column));
-        for (size_t i = 0; pool_region_grant(region, i, &vm, &access); i++) {
+        for (size_t i = 0; pool_region_grant(region, i, vm, &access); i++) {
                 out_cell(out, "%s", vm);
                 out_cell(out, "%s", nv_access_name(access));
         }

@@ -178,7 +178,10 @@ int pool_clone(struct pool *pool, const struct pool_region *from, const char *na
         if (err)
                 return err;
         copy_contents(pool, from, *out);
-        return pool_commit(pool, *out);
+        err = pool_commit(pool, *out);
+        if (err && pool_delete(pool, *out))
+                pool->read_only = true;
+        return err;
 }
 
 /* Append space for more granules to a region's live extents, in front of its dying ones. */

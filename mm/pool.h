@@ -237,8 +237,8 @@ size_t pool_region_extents(const struct pool_region *region);
 struct pool_extent pool_region_extent(const struct pool *pool, const struct pool_region *region,
                                       size_t i);
 
-/* The i-th grant; false behind the last. The name stays the region's. */
-bool pool_region_grant(const struct pool_region *region, size_t i, const char **vm,
+/* The i-th grant; false behind the last. */
+bool pool_region_grant(const struct pool_region *region, size_t i, char vm[POOL_NAME_SIZE],
                        enum pool_access *access);
 
 /* Who has it attached: *writer, and the number of readers. */

@@ -69,12 +69,14 @@ static bool is_extent_possible(const struct pool *pool, const struct pool_media_
 
 static bool are_grants_possible(const struct pool_record *record)
 {
+        const struct pool_media_grant *grant = pool_media_grants(record);
+
         for (uint32_t i = 0; i < record->grant_count; i++) {
                 char vm[POOL_NAME_SIZE] = {0};
 
-                memcpy(vm, record->grant[i].vm, sizeof record->grant[i].vm);
-                if (!pool_name_is_valid(vm) || (record->grant[i].access != POOL_READ_ONLY &&
-                                                record->grant[i].access != POOL_READ_WRITE))
+                memcpy(vm, grant[i].vm, sizeof grant[i].vm);
+                if (!pool_name_is_valid(vm) ||
+                    (grant[i].access != POOL_READ_ONLY && grant[i].access != POOL_READ_WRITE))
                         return false;
         }
         return true;
@@ -100,11 +102,7 @@ static bool is_record_possible(const struct pool *pool, const struct pool_record
 {
         uint64_t granules = 0;
 
-        if (record->head.length < offsetof(struct pool_record, extent) || record->flags ||
-            record->extent_count > POOL_EXTENTS_MAX || record->dying_count > POOL_EXTENTS_MAX ||
-            pool_record_extents(record) > POOL_EXTENTS_MAX ||
-            record->grant_count > POOL_GRANTS_MAX ||
-            record->head.length != pool_record_length(record) || !is_state_possible(record) ||
+        if (!pool_record_fits(record) || record->flags || !is_state_possible(record) ||
             !are_grants_possible(record))
                 return false;
         for (uint32_t i = 0; i < pool_record_extents(record); i++) {

@@ -27,6 +27,7 @@
  *
  *      extent[0 .. extent_count)                  what the region holds, in order
  *      extent[extent_count .. + dying_count)      released, not yet scrubbed
+ *      grants[0 .. grant_count)                   directly behind the last extent
  *
  * No free map is stored: a data granule is free when no record names it, and **a free granule reads
  * as zero**. So a region is created by its record alone, and what is released (by deleting or
@@ -117,7 +118,7 @@ enum pool_record_state {
         POOL_RECORD_BAD,
 };
 
-/* Another VM that may attach a region. */
+/* Another VM that may attach a region. A name of 31 characters is not terminated. */
 struct pool_media_grant {
         char vm[POOL_NAME_SIZE - 1];
         uint8_t access; /* enum pool_access */
@@ -138,9 +139,15 @@ struct pool_record {
         uint32_t grant_count;
         uint8_t reserved[84];
         struct pool_media_extent extent[POOL_EXTENTS_MAX];
-        struct pool_media_grant
-            grant[POOL_GRANTS_MAX]; /* covered by head.length if there are any */
+        struct pool_media_grant grant[POOL_GRANTS_MAX]; /* in DRAM; on media see above */
 };
+
+/* The grants of a record as it is on media. */
+static inline const struct pool_media_grant *pool_media_grants(const struct pool_record *record)
+{
+        return (const struct pool_media_grant *)&record
+            ->extent[record->extent_count + record->dying_count];
+}
 
 #define POOL_SLOT_SIZE          sizeof(struct pool_record)
 #define POOL_INDEX(range, slot) ((uint32_t)(range) << 24 | (slot))

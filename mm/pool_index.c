@@ -83,10 +83,18 @@ uint32_t pool_record_extents(const struct pool_record *record)
 
 uint32_t pool_record_length(const struct pool_record *record)
 {
-        if (record->grant_count)
-                return sizeof *record;
         return (uint32_t)(offsetof(struct pool_record, extent) +
-                          pool_record_extents(record) * sizeof record->extent[0]);
+                          pool_record_extents(record) * sizeof record->extent[0] +
+                          record->grant_count * sizeof record->grant[0]);
+}
+
+bool pool_record_fits(const struct pool_record *record)
+{
+        return record->head.length >= offsetof(struct pool_record, extent) &&
+               record->extent_count <= POOL_EXTENTS_MAX &&
+               record->dying_count <= POOL_EXTENTS_MAX - record->extent_count &&
+               record->grant_count <= POOL_GRANTS_MAX &&
+               record->head.length == pool_record_length(record);
 }
 
 struct pool_head pool_empty_slot(const struct pool *pool, const struct pool_region *region)
@@ -163,12 +171,19 @@ int pool_record_load(const struct pool *pool, const struct pool_region *region,
         const struct pool_head *current;
         enum pool_pair_state state = pool_pair_load(pair, &expect, &current);
 
-        if (!current || current->length < offsetof(struct pool_record, extent))
+        if (!current || !pool_record_fits((const struct pool_record *)current))
                 return -EBADMSG;
         if (state == PAIR_HALF && !pool->read_only)
                 pool_pair_mend(pair, current);
         memcpy(copy, current, current->length);
         memset((uint8_t *)copy + current->length, 0, sizeof *copy - current->length);
+        if (copy->grant_count) {
+                uint32_t n = pool_record_extents(copy);
+
+                memmove(copy->grant, pool_media_grants(copy),
+                        copy->grant_count * sizeof copy->grant[0]);
+                memset(&copy->extent[n], 0, (POOL_EXTENTS_MAX - n) * sizeof copy->extent[0]);
+        }
         return 0;
 }
 
@@ -179,6 +194,8 @@ void pool_record_store(const struct pool *pool, struct pool_region *region,
 
         record->head = pool_empty_slot(pool, region);
         record->head.length = pool_record_length(record);
+        memmove(&record->extent[pool_record_extents(record)], record->grant,
+                record->grant_count * sizeof record->grant[0]);
         pool_pair_store(pair, &record->head);
         region->record = (const struct pool_record *)pair.a;
 }

@@ -16,6 +16,9 @@ bool pool_name_is_valid(const char name[POOL_NAME_SIZE]);
 /* A random (version 4, RFC 9562) UUID from 64 random bits. */
 struct pool_uuid pool_make_uuid(uint64_t entropy);
 
+/* Whether a record's counts are within its bounds and its length is as they say. */
+bool pool_record_fits(const struct pool_record *record);
+
 /* Bytes of a record on media. */
 uint32_t pool_record_length(const struct pool_record *record);
 
@@ -40,7 +43,8 @@ struct pool_region *pool_index_take_empty(struct pool *pool);
 must_check int pool_record_load(const struct pool *pool, const struct pool_region *region,
                                 struct pool_record *copy);
 
-/* Publish a record in a slot: old or new after a power cut. Fills in its head. */
+/* Publish a record in a slot: old or new after a power cut. Fills in its head, and packs it: the
+ * caller's copy is used up. */
 void pool_record_store(const struct pool *pool, struct pool_region *region,
                        struct pool_record *record);
 

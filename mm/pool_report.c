@@ -77,15 +77,16 @@ struct pool_extent pool_region_extent(const struct pool *pool, const struct pool
                                     extent->count * POOL_GRANULE};
 }
 
-bool pool_region_grant(const struct pool_region *region, size_t i, const char **vm,
+bool pool_region_grant(const struct pool_region *region, size_t i, char vm[POOL_NAME_SIZE],
                        enum pool_access *access)
 {
-        const struct pool_record *record = region->record;
+        const struct pool_media_grant *grant = pool_media_grants(region->record);
 
-        if (i >= record->grant_count)
+        if (i >= region->record->grant_count)
                 return false;
-        *vm = record->grant[i].vm; /* the access byte behind it is never 0 */
-        *access = (enum pool_access)record->grant[i].access;
+        memcpy(vm, grant[i].vm, sizeof grant[i].vm);
+        vm[sizeof grant[i].vm] = '\0';
+        *access = (enum pool_access)grant[i].access;
         return true;
 }
 

@@ -78,7 +78,7 @@ static void scrub_granule(struct pool *pool, struct pool_region *region)
 
         if (!pool_is_bad(pool, extent->range, granule))
                 pm_zero(pool->member[extent->range].base + granule * POOL_GRANULE, POOL_GRANULE);
-        if (++pool->scrubbing == GRANULES_A_RECORD || pool->scrubbing == extent->count)
+        if (++pool->scrubbing >= GRANULES_A_RECORD || pool->scrubbing >= extent->count)
                 take_off(pool, region);
 }
 

@@ -46,7 +46,7 @@ static uint64_t hash(uint64_t h, const void *data, size_t n)
 static void look_at(struct pool *pool, struct pool_region *region, struct look *look)
 {
         enum pool_access access;
-        const char *vm;
+        char vm[POOL_NAME_SIZE];
         size_t n = 0;
 
         *look = (struct look){.uuid = pool_region_uuid(region),
@@ -54,7 +54,7 @@ static void look_at(struct pool *pool, struct pool_region *region, struct look *
                               .generation = pool_region_generation(region)};
         strcpy(look->name, pool_region_name(region));
         strcpy(look->owner, pool_region_owner(region));
-        for (size_t i = 0; pool_region_grant(region, i, &vm, &access); i++)
+        for (size_t i = 0; pool_region_grant(region, i, vm, &access); i++)
                 look->rights += hash(access, vm, strlen(vm));
         for (size_t i = 0; i < pool_region_extents(region); i++) {
                 struct pool_extent e = pool_region_extent(pool, region, i);

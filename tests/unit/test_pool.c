@@ -6,6 +6,8 @@
 
 #include "tests/unit/pool_world.h"
 
+#define LONG_NAME "1234567890123456789012345678901"
+
 static int attach(struct pool *pool, const char *name, const char *vm, enum pool_access access)
 {
         struct pool_ref ref = pool_ref(pool_find(pool, name));
@@ -52,7 +54,7 @@ static void test_grants(void)
         struct world world = world_make(1, size, 0, 0);
         struct pool_region *region;
         enum pool_access access;
-        const char *vm;
+        char vm[POOL_NAME_SIZE];
         struct mounted m;
 
         world_mount(&world, world.memory, false, &m);
@@ -64,18 +66,21 @@ static void test_grants(void)
         CHECK_EQ(attach(&m.pool, "data", "web", POOL_READ_ONLY), 0);
         /* A grant may change under an attachment, and holds for the next one. */
         CHECK_EQ(pool_grant(&m.pool, region, "web", POOL_READ_WRITE), 0);
-        CHECK(!pool_region_grant(region, 1, &vm, &access));
+        CHECK(!pool_region_grant(region, 1, vm, &access));
         detach(&m.pool, "data", POOL_READ_ONLY);
         world_unmount(&m);
         world_mount(&world, world.memory, false, &m);
         region = pool_find(&m.pool, "data");
         CHECK_EQ(attach(&m.pool, "data", "web", POOL_READ_WRITE), 0);
+        CHECK_EQ(pool_grant(&m.pool, region, LONG_NAME, POOL_READ_ONLY), 0);
+        CHECK(pool_region_grant(region, 1, vm, &access) && !strcmp(vm, LONG_NAME));
+        CHECK_EQ(pool_grant(&m.pool, region, LONG_NAME, POOL_NO_ACCESS), 0);
         for (char i = 1; i < (char)POOL_GRANTS_MAX; i++)
                 CHECK_EQ(pool_grant(&m.pool, region, (char[]){'a' + i, 0}, POOL_READ_ONLY), 0);
         CHECK_EQ(pool_grant(&m.pool, region, "one-more", POOL_READ_ONLY), -ENOSPC);
         CHECK_EQ(pool_grant(&m.pool, region, "web", POOL_NO_ACCESS), 0);
         CHECK_EQ(pool_grant(&m.pool, region, "one-more", POOL_READ_ONLY), 0);
-        CHECK(pool_region_grant(region, POOL_GRANTS_MAX - 1, &vm, &access) &&
+        CHECK(pool_region_grant(region, POOL_GRANTS_MAX - 1, vm, &access) &&
               !strcmp(vm, "one-more"));
         CHECK_EQ(pool_owner_bytes(&m.pool, ""), POOL_GRANULE);
         world_unmount(&m);
