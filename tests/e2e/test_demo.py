@@ -46,7 +46,7 @@ def test_shell(t):
         equal(process.wait(60), 0, "status of make run")
     finally:
         if process.poll() is None:
-            os.write(master, b"\x1d")  # its own power cut: it ends its emulator
+            os.write(master, b"\x1c")  # its own power cut: it ends its emulator
             process.wait(30)
         os.close(master)
     shutil.rmtree(t.folder / "run")
