@@ -1,17 +1,15 @@
 /* Building a VM and taking it apart; contract in vm.h. */
 #include "guest/vm.h"
 
-#include <stdarg.h>
-
 #include "drivers/lapic.h"
 #include "guest/acpi_tables.h"
 #include "guest/console.h"
 #include "guest/linux_boot.h"
 #include "guest/platform.h"
 #include "guest/vm_nvram.h"
+#include "guest/vm_refuse.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
-#include "hv/lib/format.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
@@ -19,18 +17,6 @@
 #define BRIDGE_VENDOR      0x1b36
 #define BRIDGE_DEVICE      0x0008
 #define LAPIC_TSC_PER_TICK 1u
-
-void vm_refuse(const struct vm *vm, const char *fmt, ...)
-{
-        char text[LINUX_WHY_SIZE + CONFIG_NAME_SIZE];
-        va_list ap;
-
-        va_start(ap, fmt);
-        format_text_v(text, sizeof text, fmt, ap);
-        va_end(ap);
-        printk(LOG_ERROR, "module %u: vm %s: %s; not started", vm->config->module, vm->config->name,
-               text);
-}
 
 /* The largest block order, up to 1 GiB, that fits in size bytes at a gpa. */
 static unsigned block_order(uint64_t gpa, uint64_t size)
@@ -159,17 +145,17 @@ static int load(struct vm *vm)
         int err = linux_boot_load(&image, &vm->layout, &vm->mem, &entry, why);
 
         if (err) {
-                vm_refuse(vm, "kernel: %s", why);
+                vm_refuse(vm->config, "kernel: %s", why);
                 return err;
         }
         err = acpi_tables_write(&vm->mem, c->vcpus);
         if (err) {
-                vm_refuse(vm, "the ACPI tables do not fit (error %d)", -err);
+                vm_refuse(vm->config, "the ACPI tables do not fit (error %d)", -err);
                 return err;
         }
         err = virt->vcpu_create(&vm->vcpu, vm->second_level.root, vm->host->dram);
         if (err) {
-                vm_refuse(vm, "no memory for the vCPU (error %d)", -err);
+                vm_refuse(vm->config, "no memory for the vCPU (error %d)", -err);
                 return err;
         }
         vm->has_vcpu = true;
@@ -186,7 +172,8 @@ static int build(struct vm *vm)
         int err = layout_compute(vm->config, vm->host->address_bits, &vm->layout);
 
         if (err) {
-                vm_refuse(vm, "mem=, nvram=: more than the CPU can address (error %d)", -err);
+                vm_refuse(vm->config, "mem=, nvram=: more than the CPU can address (error %d)",
+                          -err);
                 return err;
         }
         err = vm_nvram_check(vm);
@@ -195,25 +182,27 @@ static int build(struct vm *vm)
         err = paging_init(&vm->second_level, virt->second_level, virt_caps.page_max,
                           &paging_dram_ops, vm->host->dram);
         if (err) {
-                vm_refuse(vm, "no memory for page tables (error %d)", -err);
+                vm_refuse(vm->config, "no memory for page tables (error %d)", -err);
                 return err;
         }
         vm->has_tables = true;
         if (vm->config->mem > dram_free_bytes(vm->host->dram)) {
-                vm_refuse(vm, "mem=%luM: only %lu MiB of DRAM are free", vm->config->mem / MiB,
-                          dram_free_bytes(vm->host->dram) / MiB);
+                vm_refuse(vm->config, "mem=%luM: only %lu MiB of DRAM are free",
+                          vm->config->mem / MiB, dram_free_bytes(vm->host->dram) / MiB);
                 return -ENOMEM;
         }
         err = add_ram(vm);
         if (err) {
-                vm_refuse(vm, "mem=%luM: the free DRAM is too scattered", vm->config->mem / MiB);
+                vm_refuse(vm->config, "mem=%luM: the free DRAM is too scattered",
+                          vm->config->mem / MiB);
                 return err;
         }
         err = kvmclock_init(&vm->clock, vm->host->tsc_khz, vm->host->wall_tsc, vm->host->wall_sec);
         if (!err)
                 err = add_devices(vm);
         if (err) {
-                vm_refuse(vm, "the virtual platform does not fit together (error %d)", -err);
+                vm_refuse(vm->config, "the virtual platform does not fit together (error %d)",
+                          -err);
                 return err;
         }
         cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps);

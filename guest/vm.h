@@ -90,8 +90,5 @@ struct vm {
  */
 must_check int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host);
 
-/* Log one line that names the module, and why its VM is not started. */
-void vm_refuse(const struct vm *vm, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
 /* Give back all memory (guests' pages are cleared before their next use) and detach the regions. */
 void vm_destroy(struct vm *vm);

@@ -1,6 +1,7 @@
 /* A VM's NVRAM regions; contract in vm_nvram.h. */
 #include "guest/vm_nvram.h"
 
+#include "guest/vm_refuse.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
@@ -56,8 +57,8 @@ static int check_quota(const struct vm *vm, uint64_t wanted)
         owned = pool_owner_bytes(vm->host->pool, vm->config->name);
         if (owned <= max && wanted <= max - owned)
                 return 0;
-        vm_refuse(vm, "nvram-max=%luM: %lu MiB are owned and %lu MiB more are wanted", max / MiB,
-                  owned / MiB, wanted / MiB);
+        vm_refuse(vm->config, "nvram-max=%luM: %lu MiB are owned and %lu MiB more are wanted",
+                  max / MiB, owned / MiB, wanted / MiB);
         return -ENOSPC;
 }
 
@@ -70,7 +71,7 @@ int vm_nvram_check(struct vm *vm)
         if (!vm->layout.region_count)
                 return 0;
         if (!vm->host->pool) {
-                vm_refuse(vm, "nvram=: this machine has no usable NVRAM pool");
+                vm_refuse(vm->config, "nvram=: this machine has no usable NVRAM pool");
                 return -ENODEV;
         }
         for (size_t i = 0; i < vm->layout.region_count; i++) {
@@ -81,7 +82,7 @@ int vm_nvram_check(struct vm *vm)
                 if (!region && place->read_only)
                         conflict = "does not exist, and :ro does not create it";
                 if (conflict) {
-                        vm_refuse(vm, "nvram=%s: the region %s", place->name, conflict);
+                        vm_refuse(vm->config, "nvram=%s: the region %s", place->name, conflict);
                         return -EINVAL;
                 }
                 wanted += region ? 0 : place->size;
@@ -91,7 +92,7 @@ int vm_nvram_check(struct vm *vm)
                 return err;
         usage = pool_usage(vm->host->pool);
         if (wanted / POOL_GRANULE > usage.free + usage.dying) {
-                vm_refuse(vm, "nvram=: %lu MiB wanted, %llu MiB free", wanted / MiB,
+                vm_refuse(vm->config, "nvram=: %lu MiB wanted, %llu MiB free", wanted / MiB,
                           (usage.free + usage.dying) * (POOL_GRANULE / MiB));
                 return -ENOSPC;
         }
@@ -131,8 +132,8 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
                 err = pool_create(pool, place->name, vm->config->name, place->size, cpu_rdtsc(),
                                   &region);
                 if (err) {
-                        vm_refuse(vm, "nvram=%s: no room in the pool (error %d)", place->name,
-                                  -err);
+                        vm_refuse(vm->config, "nvram=%s: no room in the pool (error %d)",
+                                  place->name, -err);
                         return err;
                 }
                 printk(LOG_INFO, "vm %s: created region %s, %lu MiB", vm->config->name, place->name,
@@ -141,7 +142,7 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
         *attached = (struct vm_region){pool_ref(region), access_of(place)};
         err = pool_attach(pool, &attached->ref, vm->config->name, attached->access);
         if (err) {
-                vm_refuse(vm, "nvram=%s: the region %s", place->name, attach_error(err));
+                vm_refuse(vm->config, "nvram=%s: the region %s", place->name, attach_error(err));
                 return err;
         }
         vm->regions++;
@@ -150,7 +151,7 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
                        vm->config->name, place->name, pool_region_bad(pool, region));
         err = map_region(vm, place, region);
         if (err)
-                vm_refuse(vm, "nvram=%s: cannot be mapped (error %d)", place->name, -err);
+                vm_refuse(vm->config, "nvram=%s: cannot be mapped (error %d)", place->name, -err);
         return err;
 }
 

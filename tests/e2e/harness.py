@@ -18,11 +18,13 @@ FATAL = r"^PF-TEST: \S+ FAIL.*$|panic: .*$"
 TESTS = []
 
 
-def test(soak=False):
-    """Registers a function(context) as a test. With soak it runs in make soak only."""
+def test(soak=False, long=False):
+    """Registers a function(context) as a test. With soak it runs in make soak only. Long ones begin first, so that none
+    is left running alone at the end."""
 
     def register(function):
         function.soak = soak
+        function.long = long
         TESTS.append(function)
         return function
 

@@ -101,6 +101,7 @@ def main():
         run_tool(tally, seed)
         run_check(tally)
     tests = [t for t in TESTS if not args.tool and (args.soak or not t.soak) and re.search(args.only, t.__name__)]
+    tests.sort(key=lambda t: not t.long)
     runner = Runner(tests, seed, args.soak, lambda r: tally.add(f"e2e {r.name}", r.error, r.seconds))
     runner.run(progress.note)
     progress.clear()

@@ -70,7 +70,7 @@ def pool_is_sound(log, seen):
         equal(sorted(set(names)), sorted(name for name, _ in REGIONS), "regions of the pool")
 
 
-@test()
+@test(long=True)
 def test_persistence(t):
     """A guest reboot, a machine reset, then power cuts at seeded moments; the same ISO each time: the guest verifies
     what it finds, writes on, and ends as the count of its boots says."""

@@ -178,7 +178,7 @@ def done_in(text):
     return text.count(PROMPT)
 
 
-@test()
+@test(long=True)
 def test_pool_cuts(t):
     cuts = CUTS_IN_SOAK if t.soak else CUTS_IN_TEST
     setup = bochs(keep=True)
@@ -206,7 +206,7 @@ def test_pool_cuts(t):
         script.pool = kept[0]
 
 
-@test()
+@test(long=True)
 def test_shared_read_only(t):
     """Debian's kernel with a region of another VM, read-only: it mounts what that one wrote and cannot write."""
     args = "quiet pf.mode=steps pf.steps="
