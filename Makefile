@@ -48,6 +48,6 @@ include tests/machine.mk
 include tests/bench.mk
 
 clean:
-	$(Q)rm -rf build/hv build/hosted build/unit build/gen build/guest build/tool build/drivers build/nvpool build/tool-tests build/*.elf build/*.iso
+	$(Q)rm -rf build/hv build/hosted build/unit build/heavy build/gen build/guest build/tool build/bench build/drivers build/nvpool build/tool-tests build/*.elf build/*.iso
 
 -include $(wildcard $(HV_OBJS:.o=.d))

@@ -31,9 +31,9 @@ static _Noreturn void finish(enum config_exit how)
 {
         static const char *const text[] = {"halt", "poweroff", "reboot", "monitor"};
 
+        printk(LOG_INFO, "permafrost: end (exit=%s)", text[how]);
         while (how == CONFIG_EXIT_HALT && pool_scrub(&machine.pool, 1))
                 ;
-        printk(LOG_INFO, "permafrost: end (exit=%s)", text[how]);
         machine_end(how);
 }
 
