@@ -200,9 +200,9 @@ static void scrub_all(struct pool *pool)
 
 int nv_scrub(const struct command_call *call)
 {
-        static const struct out_column column[] = {{"left", "LEFT", 10}};
+        static const struct out_column column[] = {{"left", "LEFT", 10}, {"total", "TOTAL", 10}};
         struct pool *pool = nv_pool(call);
-        uint64_t left;
+        struct pool_usage usage;
         bool wait;
         int err;
 
@@ -215,16 +215,22 @@ int nv_scrub(const struct command_call *call)
                 return nv_failed(call, pool, NULL, "", -EROFS);
         if (wait)
                 scrub_all(pool);
-        left = pool_usage(pool).dying;
-        if (wait && left) {
+        usage = pool_usage(pool);
+        if (wait && usage.dying) {
                 out_error(call->out, "%s cannot be scrubbed: `check` tells more",
-                          nv_size(left * POOL_GRANULE).text);
+                          nv_size(usage.dying * POOL_GRANULE).text);
                 return -EBADMSG;
         }
-        out_line(call->out, "%s left to scrub", nv_size(left * POOL_GRANULE).text);
+        if (usage.dying)
+                out_line(call->out, "%s of %s left to scrub",
+                         nv_size(usage.dying * POOL_GRANULE).text,
+                         nv_size(usage.dying_total * POOL_GRANULE).text);
+        else
+                out_line(call->out, "nothing left to scrub");
         if (call->out->json) {
-                out_table_begin(call->out, column, 1);
-                out_cell_size(call->out, left * POOL_GRANULE);
+                out_table_begin(call->out, column, ARRAY_LEN(column));
+                out_cell_size(call->out, usage.dying * POOL_GRANULE);
+                out_cell_size(call->out, usage.dying_total * POOL_GRANULE);
                 out_table_end(call->out);
         }
         return 0;

@@ -80,7 +80,8 @@ struct pool_extent {
 
 struct pool_usage {
         uint64_t total, metadata, used, dying, bad, free; /* granules; total is the others' sum */
-        uint64_t unused; /* bytes of the ranges outside of whole granules */
+        uint64_t dying_total; /* what the records with dying granules had of them at first */
+        uint64_t unused;      /* bytes of the ranges outside of whole granules */
         size_t ranges, regions;
 };
 

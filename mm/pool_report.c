@@ -118,10 +118,14 @@ struct pool_usage pool_usage(const struct pool *pool)
                 usage.metadata += pool->member[i].metadata;
         }
         for (uint32_t n = 0; n < pool->slots; n++) {
-                if (!is_region(pool->region[n].record))
+                const struct pool_record *record = pool->region[n].record;
+
+                if (record && record->dying_count)
+                        usage.dying_total += record->dying_total;
+                if (!is_region(record))
                         continue;
                 usage.regions++;
-                usage.used += pool->region[n].record->size / POOL_GRANULE;
+                usage.used += record->size / POOL_GRANULE;
         }
         usage.bad = usage.total - usage.metadata - usage.free - usage.dying - usage.used;
         return usage;

@@ -61,7 +61,7 @@ def test_regions(folder, random):
     equal(image.tables("show", "copy")[1], [{"vm": "web", "access": "ro"}], "grants")
     image.run("delete", "copy", status=1, says="delete wants -y when nobody can be asked")
     image.run("-y", "delete", "copy", says="deleted copy")
-    image.run("scrub", "wait", says="0 B left to scrub")
+    image.run("scrub", "wait", says="nothing left to scrub")
     image.run("bad", "0x2000000", says="granule 0x2000000")
     image.run("-v", "check", says="all is well")
 

@@ -389,11 +389,11 @@ static void test_bad(void)
 static void test_scrub(void)
 {
         setup();
-        expect("nv scrub", 0, "28 MiB left to scrub\n");
-        expect_json("nv scrub", 0, "[{\"left\": 29360128}]");
+        expect("nv scrub", 0, "28 MiB of 28 MiB left to scrub\n");
+        expect_json("nv scrub", 0, "[{\"left\": 29360128, \"total\": 29360128}]");
         expect("nv scrub now", -EINVAL, "error: now: only wait is expected here\n");
-        expect("nv scrub wait", 0, "0 B left to scrub\n");
-        expect_json("nv scrub wait", 0, "[{\"left\": 0}]");
+        expect("nv scrub wait", 0, "nothing left to scrub\n");
+        expect_json("nv scrub wait", 0, "[{\"left\": 0, \"total\": 0}]");
         cleanup();
 }
 
