@@ -152,6 +152,15 @@ void host_lapic_take_back(void)
         }
 }
 
+uint64_t host_lapic_quiet_until(void)
+{
+        uint64_t deadline = cpu_rdmsr(MSR_TSC_DEADLINE);
+
+        if (any_vector(REG_IRR))
+                return 0;
+        return deadline ? deadline : UINT64_MAX;
+}
+
 bool host_lapic_keeps_deadlines(uint8_t vector)
 {
         uint64_t deadline = cpu_rdtsc() + DEADLINE_TEST_TICKS;

@@ -34,6 +34,12 @@ void host_lapic_lend_timer(uint32_t lvt);
 void host_lapic_take_back(void);
 
 /*
+ * The TSC up to which the lent local APIC's timer will raise nothing: 0 when an interrupt waits
+ * already, UINT64_MAX when no deadline is set.
+ */
+uint64_t host_lapic_quiet_until(void);
+
+/*
  * Whether the timer keeps TSC deadlines (x2APIC mode only): some machines fire at once, Bochs 2.7
  * after a reset. Call with interrupts off; vector, at least 32, must be acknowledged by the host.
  */

@@ -222,6 +222,11 @@ void host_lapic_take_back(void)
 {
 }
 
+uint64_t host_lapic_quiet_until(void)
+{
+        return fake.quiet_until;
+}
+
 void trap_set_irq(uint8_t vector, trap_irq_fn fn)
 {
         (void)vector;
@@ -308,7 +313,8 @@ void fake_load(const struct fake_step *steps, size_t count)
         fake = (struct fake_virt){.state = fake.state,
                                   .irqs_blocked = fake.irqs_blocked,
                                   .window = fake.window,
-                                  .vcpus = fake.vcpus};
+                                  .vcpus = fake.vcpus,
+                                  .quiet_until = fake.quiet_until};
         script = steps;
         script_left = count;
         powering_off = false;

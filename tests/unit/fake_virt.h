@@ -35,6 +35,7 @@ struct fake_virt {
         uint32_t timer_lvt;
         uint64_t regs[REG_COUNT]; /* the guest's after the last step */
         unsigned vcpus;           /* alive */
+        uint64_t quiet_until;     /* what host_lapic_quiet_until tells; the test's */
 };
 
 extern struct fake_virt fake;
