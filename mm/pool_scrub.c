@@ -70,9 +70,9 @@ static void take_off(struct pool *pool, struct pool_region *region)
 }
 
 /* Bad granules are passed over: nobody will get them. */
-static void scrub_granule(struct pool *pool, struct pool_region *region)
+static void scrub_granule(struct pool *pool, struct pool_region *region,
+                          const struct pool_record *record)
 {
-        const struct pool_record *record = region->record;
         const struct pool_media_extent *extent = &record->extent[first_dying(record)];
         uint32_t granule = extent->start + pool->scrubbing;
 
@@ -95,10 +95,12 @@ uint64_t pool_scrub(struct pool *pool, uint64_t granules)
                         pool->read_only = true;
                         return 0;
                 }
+                if (!record.dying_count)
+                        continue; /* it was damage that looked so; loading has mended it */
                 if (region != pool->scrubbed)
                         pool->scrubbing = 0;
                 pool->scrubbed = region;
-                scrub_granule(pool, region);
+                scrub_granule(pool, region, &record);
         }
         return pool->dying;
 }

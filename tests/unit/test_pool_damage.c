@@ -423,6 +423,30 @@ static void test_dying_record_damaged(void)
         free(world.memory);
 }
 
+/* Damage that looks like something to scrub, while mounted: the intact copy is asked first. */
+static void test_damage_is_not_scrubbed(void)
+{
+        static const uint64_t size[] = {16 * MiB};
+        struct world world = world_make(1, size, 0, 0);
+        struct pool_region *region, *gone;
+        struct mounted m;
+
+        world_mount(&world, world.memory, true, &m);
+        pool_scrub(&m.pool, UINT64_MAX);
+        CHECK_EQ(pool_create(&m.pool, "one", "vm", 2 * MiB, 1, &region), 0);
+        CHECK_EQ(pool_create(&m.pool, "two", "vm", 2 * MiB, 1, &gone), 0);
+        CHECK_EQ(pool_delete(&m.pool, gone), 0);
+        ((struct pool_record *)region->record)->dying_count = 1;
+        CHECK_EQ(pool_scrub(&m.pool, UINT64_MAX), 0);
+        CHECK_EQ(pool_usage(&m.pool).dying, 0);
+        world_unmount(&m);
+        world_mount(&world, world.memory, false, &m);
+        CHECK_EQ(m.err, 0);
+        CHECK(pool_find(&m.pool, "one") != NULL);
+        world_unmount(&m);
+        free(world.memory);
+}
+
 /* Salvage tells which records it passed over, and the check of such a pool is not clean. */
 static void test_lost_records(void)
 {
@@ -493,6 +517,7 @@ int main(void)
         RUN(test_overlap);
         RUN(test_same_name);
         RUN(test_dying_record_damaged);
+        RUN(test_damage_is_not_scrubbed);
         RUN(test_lost_records);
         RUN(test_members);
         RUN(test_grow_by_range);
