@@ -206,28 +206,27 @@ struct cut_result cut_run_mount(const struct cut_scene *scene, unsigned int powe
                           .fresh_allowed = true,
                           .after_allowed = true,
                           .mended_max = 4};
-        bool format = !strcmp(scene->name, "forced format");
         uint8_t *twin = aligned_alloc(4096, cut.world.size);
         struct pm_recording *recording;
         struct cut_result result;
         struct mounted m;
 
         memcpy(twin, cut.world.memory, cut.world.size);
-        if (format) { /* before: the pool that is given up */
+        if (scene->format) { /* before: the pool that is given up */
                 world_mount(&cut.world, twin, false, &m);
                 view_of(&m.pool, &cut.before);
                 cut.before_allowed = !m.err;
                 world_unmount(&m);
                 memcpy(twin, cut.world.memory, cut.world.size);
         }
-        world_mount(&cut.world, twin, format, &m);
+        world_mount(&cut.world, twin, scene->format, &m);
         assert(!m.err);
         view_of(&m.pool, &cut.after);
         cut.fresh_allowed = !cut.after.regions;
         world_unmount(&m);
         free(twin);
         recording = pm_record(cut.world.memory, cut.world.size, power, seed, crash, &cut);
-        world_mount(&cut.world, cut.world.memory, format, &m);
+        world_mount(&cut.world, cut.world.memory, scene->format, &m);
         assert(!m.err);
         cut.before_allowed = cut.fresh_allowed = false;
         cut.mended_max = 0;

@@ -12,6 +12,7 @@
 struct cut_scene {
         const char *name;
         struct world (*make)(void);
+        bool format; /* of a mount: forced */
 };
 
 /* An operation on a mounted pool. It may fail with -ENOSPC or find nothing to do. */

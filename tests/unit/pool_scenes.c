@@ -122,9 +122,9 @@ static struct world make_wide(void)
 }
 
 const struct cut_scene cut_scenes[] = {
-    {"empty", make_empty},           {"unscrubbed", make_unscrubbed},
-    {"fragmented", make_fragmented}, {"nearly full", make_nearly_full},
-    {"several ranges", make_wide},
+    {"empty", make_empty, false},           {"unscrubbed", make_unscrubbed, false},
+    {"fragmented", make_fragmented, false}, {"nearly full", make_nearly_full, false},
+    {"several ranges", make_wide, false},
 };
 const size_t cut_scene_count = ARRAY_LEN(cut_scenes);
 
@@ -254,8 +254,8 @@ static struct world make_filling(void)
 }
 
 const struct cut_scene cut_mounts[] = {
-    {"blank ranges", make_blank},        {"a range joins", make_joining},
-    {"damaged copies", make_half},       {"being filled", make_filling},
-    {"forced format", make_nearly_full},
+    {"blank ranges", make_blank, false},       {"a range joins", make_joining, false},
+    {"damaged copies", make_half, false},      {"being filled", make_filling, false},
+    {"forced format", make_nearly_full, true},
 };
 const size_t cut_mount_count = ARRAY_LEN(cut_mounts);
