@@ -18,10 +18,10 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,-z,max-page-size=4096 
 include drivers/font.mk
 include guest/dsdt.mk
 
-HV_SRCS := $(wildcard boot/*.c guest/*.c mm/*.c drivers/*.c hv/*.c hv/lib/*.c hv/vmx/*.c)
+HV_SRCS := $(wildcard boot/*.c guest/*.c mm/*.c drivers/*.c hv/*.c hv/lib/*.c hv/vmx/*.c hv/svm/*.c)
 HV_SRCS := $(filter-out hv/offsets.c,$(HV_SRCS))
 HV_OBJS := $(HV_SRCS:%.c=build/hv/%.o) build/hv/boot/entry.o build/hv/hv/trap_entry.o \
-	build/hv/hv/vmx/vmx_entry.o $(FONT_OBJ) $(DSDT_OBJ)
+	build/hv/hv/vmx/vmx_entry.o build/hv/hv/svm/svm_entry.o $(FONT_OBJ) $(DSDT_OBJ)
 
 all: build/permafrost.elf build/nvpool
 

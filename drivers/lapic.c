@@ -22,17 +22,25 @@ enum lapic_register {
         REG_LVT_LINT1 = 0x36,
         REG_LVT_ERROR = 0x37,
         REG_TIMER_INITIAL = 0x38,
+        REG_TIMER_CURRENT = 0x39,
+        REG_TIMER_DIVIDE = 0x3e,
         REG_SELF_IPI = 0x3f, /* x2APIC only */
 };
 
-#define X2APIC_MSR       0x800
-#define CPUID_ECX_X2APIC (1u << 21)
-#define LVT_MASKED       (1u << 16)
-#define LVT_TSC_DEADLINE (1u << 18)
+#define X2APIC_MSR         0x800
+#define CPUID_ECX_X2APIC   (1u << 21)
+#define CPUID_ECX_DEADLINE (1u << 24)
+#define LVT_MASKED         (1u << 16)
+#define LVT_TSC_DEADLINE   (1u << 18)
 
 /* far beyond the time that the looks take, even where a hypervisor below serves them */
 #define DEADLINE_TEST_TICKS 100000000ull
 #define DEADLINE_TEST_LOOKS 8
+
+/* the timer's rate is measured for so long, by so many looks */
+#define TIMER_DIVIDE_BY_1 0xbu
+#define RATE_TICKS        2000000ull
+#define RATE_LOOKS        8
 
 #define SPURIOUS_ENABLE   (1u << 8)
 #define ICR_SELF          (1u << 18)
@@ -42,6 +50,10 @@ enum lapic_register {
 
 /* The same on every CPU, so one copy; xapic is NULL in x2APIC mode. */
 static volatile uint32_t *xapic;
+
+/* Of the host's own use of the timer: it takes TSC deadlines, or counts so fast. */
+static bool has_deadline;
+static uint64_t timer_rate; /* counts a TSC tick, times 2^32; 0: not measured yet */
 
 static uint32_t reg_read(enum lapic_register reg)
 {
@@ -172,6 +184,76 @@ bool host_lapic_keeps_deadlines(uint8_t vector)
                 early = any_vector(REG_IRR) && cpu_rdtsc() < deadline;
         host_lapic_take_back();
         return !early;
+}
+
+/* Counts of the timer a TSC tick, times 2^32; the narrowest of some looks at both clocks counts. */
+static uint64_t measure_rate(void)
+{
+        uint64_t first = cpu_rdtsc(), tsc = 0, narrowest = UINT64_MAX;
+        uint32_t counted = 0;
+
+        reg_write(REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
+        reg_write(REG_TIMER_INITIAL, UINT32_MAX);
+        while (cpu_rdtsc() - first < RATE_TICKS)
+                cpu_pause();
+        for (unsigned i = 0; i < RATE_LOOKS; i++) {
+                uint64_t before = cpu_rdtsc();
+                uint32_t now = reg_read(REG_TIMER_CURRENT);
+                uint64_t width = cpu_rdtsc() - before;
+
+                if (width < narrowest) {
+                        narrowest = width;
+                        tsc = before + width / 2 - first;
+                        counted = UINT32_MAX - now;
+                }
+        }
+        reg_write(REG_TIMER_INITIAL, 0);
+        return ((uint64_t)counted << 32) / tsc;
+}
+
+void host_lapic_timer_init(uint8_t vector)
+{
+        has_deadline = cpu_cpuid(1, 0).ecx & CPUID_ECX_DEADLINE;
+        if (has_deadline) {
+                reg_write(REG_LVT_TIMER, LVT_TSC_DEADLINE | vector);
+                __asm__ volatile("mfence" : : : "memory"); /* SDM vol. 3 10.5.4.1, xAPIC mode */
+                cpu_wrmsr(MSR_TSC_DEADLINE, 0);
+                return;
+        }
+        reg_write(REG_LVT_TIMER, LVT_MASKED | vector);
+        if (!timer_rate)
+                timer_rate = measure_rate();
+        reg_write(REG_LVT_TIMER, vector);
+}
+
+/* In pieces when it is too far away: the caller sees that it was early. */
+static uint32_t count_until(uint64_t tsc)
+{
+        uint64_t now = cpu_rdtsc(), ticks = tsc > now ? tsc - now : 0;
+        uint64_t count;
+
+        if (ticks > UINT32_MAX)
+                ticks = UINT32_MAX;
+        count = ticks * timer_rate >> 32;
+        if (count > UINT32_MAX)
+                count = UINT32_MAX;
+        return count ? (uint32_t)count : 1;
+}
+
+void host_lapic_timer_set(uint64_t tsc)
+{
+        if (has_deadline)
+                cpu_wrmsr(MSR_TSC_DEADLINE, tsc == UINT64_MAX ? 0 : tsc);
+        else
+                reg_write(REG_TIMER_INITIAL, tsc == UINT64_MAX ? 0 : count_until(tsc));
+}
+
+void host_lapic_timer_stop(void)
+{
+        reg_write(REG_LVT_TIMER, LVT_MASKED);
+        if (has_deadline)
+                cpu_wrmsr(MSR_TSC_DEADLINE, 0);
+        reg_write(REG_TIMER_INITIAL, 0);
 }
 
 bool host_lapic_is_x2apic(void)

@@ -45,5 +45,14 @@ uint64_t host_lapic_quiet_until(void);
  */
 bool host_lapic_keeps_deadlines(uint8_t vector);
 
+/*
+ * The timer for the host's own use: init (once a CPU is enough, more do no harm) makes it raise
+ * vector, which must acknowledge it; set has it do so once, when the TSC has reached a value, at
+ * once when that is past. It may come a little early: look at the TSC. UINT64_MAX: never.
+ */
+void host_lapic_timer_init(uint8_t vector);
+void host_lapic_timer_set(uint64_t tsc);
+void host_lapic_timer_stop(void);
+
 /* Is the local APIC in x2APIC mode (registers are MSRs)? */
 bool host_lapic_is_x2apic(void);

@@ -8,7 +8,7 @@
 #define ACCESS_L (1u << 13) /* 64-bit code, SDM table 24-2 */
 #define ACCESS_D (1u << 14) /* 32-bit code */
 
-static int read_entry(void *ctx, gpa_t gpa, uint64_t *out)
+static int read_word(void *ctx, gpa_t gpa, uint64_t *out)
 {
         const struct gmem *mem = ctx;
 
@@ -21,20 +21,8 @@ static size_t fetch(struct vm *vm, const struct vcpu_state *s, uint8_t code[DECO
         const struct paging_guest_regs regs = {s->cr0, s->cr3, s->cr4, s->efer};
         bool wide = s->efer & EFER_LMA && s->seg[SEG_CS].access & ACCESS_L;
         uint64_t gva = wide ? s->rip : (uint32_t)(s->seg[SEG_CS].base + s->rip);
-        size_t n = 0;
 
-        while (n < DECODE_BYTES_MAX) {
-                uint64_t part = PAGE_4K - (gva + n) % PAGE_4K;
-                gpa_t gpa;
-
-                if (part > DECODE_BYTES_MAX - n)
-                        part = DECODE_BYTES_MAX - n;
-                if (paging_guest_walk(&regs, gva + n, read_entry, &vm->mem, &gpa) ||
-                    gmem_read(&vm->mem, gpa, code + n, part))
-                        break;
-                n += part;
-        }
-        return n;
+        return paging_guest_read(&regs, gva, read_word, &vm->mem, code, DECODE_BYTES_MAX);
 }
 
 int mmio_access(struct vm *vm, const struct vm_exit_memory *access)

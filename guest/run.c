@@ -162,7 +162,14 @@ static bool fast_msr_read(struct vcpu *vcpu)
         return true;
 }
 
-static const struct vcpu_fast fast_exits = {fast_cpuid, fast_hypercall, fast_msr_read};
+static int read_memory(struct vcpu *vcpu, gpa_t gpa, void *to, uint64_t len)
+{
+        const struct vm *vm = (const struct vm *)vcpu;
+
+        return gmem_read(&vm->mem, gpa, to, len);
+}
+
+static const struct vcpu_fast fast_exits = {fast_cpuid, fast_hypercall, fast_msr_read, read_memory};
 
 static void exit_io(struct vm *vm, const struct vm_exit_io *io)
 {

@@ -11,6 +11,7 @@
 #define TRAP_SELECTOR_DATA 0x10
 #define TRAP_SELECTOR_TSS  0x18
 
+#define TRAP_VECTOR_TIMER    0x42 /* of the local APIC: taken, and no more */
 #define TRAP_VECTOR_SPURIOUS 0xff
 
 struct trap_frame {

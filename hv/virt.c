@@ -3,22 +3,36 @@
 
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "hv/svm/svm.h"
 #include "hv/vmx/vmx.h"
+
+static const struct virt_ops *const backends[] = {&vmx_ops, &svm_ops};
 
 const struct virt_ops *virt;
 struct virt_caps virt_caps;
 
-int virt_init(struct dram *dram)
+static int use(const struct virt_ops *ops, struct dram *dram)
 {
-        int err = vmx_ops.probe(&virt_caps);
+        int err = ops->probe(&virt_caps);
 
+        if (!err)
+                err = ops->cpu_enable(dram);
         if (err)
                 return err;
-        err = vmx_ops.cpu_enable(dram);
-        if (err)
-                return err;
-        virt = &vmx_ops;
-        printk(LOG_INFO, "virt: %s, second-level pages up to %s", virt->name,
+        virt = ops;
+        printk(LOG_INFO, "virt: %s, second-level pages up to %s", ops->name,
                virt_caps.page_max == PAGE_1G ? "1 GiB" : "2 MiB");
         return 0;
+}
+
+int virt_init(struct dram *dram)
+{
+        for (size_t i = 0; i < ARRAY_LEN(backends); i++)
+                if (backends[i]->present())
+                        return use(backends[i], dram);
+        /* Neither: each tells what it misses. */
+        for (size_t i = 0; i < ARRAY_LEN(backends); i++)
+                if (!backends[i]->probe(&virt_caps))
+                        panic("virt: %s is usable but not present", backends[i]->name);
+        return -ENODEV;
 }

@@ -1,7 +1,7 @@
 /*
- * The one interface to the CPU's virtualization extension. A backend (VT-x in hv/vmx/) fills in a
- * struct virt_ops; hv/virt.c binds one at boot by feature probe. Callers in guest/ see normalised
- * exits and never a field of a VMCS or a VMCB.
+ * The one interface to the CPU's virtualization extension. A backend (VT-x in hv/vmx/, SVM in
+ * hv/svm/) fills in a struct virt_ops; hv/virt.c binds one at boot by feature probe. Callers in
+ * guest/ see normalised exits and never a field of a VMCS or a VMCB.
  *
  * A vCPU is used by one CPU at a time. Functions returning int give 0 or a negative errno value.
  */
@@ -113,11 +113,15 @@ struct vcpu;
  * ones cost only the round trip. Afterwards the instruction is stepped over and the guest goes on.
  * msr_read returns whether it has answered; if not, run returns VM_EXIT_MSR_READ. The handlers may
  * not make an interrupt pending, and of virt they may call get_cr4 only.
+ *
+ * read_memory copies len bytes of the guest's memory, for backends that must look at an instruction
+ * themselves: 0, or a negative errno value when they are not the guest's.
  */
 struct vcpu_fast {
         void (*cpuid)(struct vcpu *vcpu);
         void (*hypercall)(struct vcpu *vcpu, unsigned cpl);
         bool (*msr_read)(struct vcpu *vcpu);
+        int (*read_memory)(struct vcpu *vcpu, gpa_t gpa, void *to, uint64_t len);
 };
 
 struct vcpu {
@@ -139,6 +143,9 @@ struct virt_caps {
 struct virt_ops {
         const char *name;
         const struct paging_format *second_level;
+
+        /* Whether this CPU has the extension at all. */
+        bool (*present)(void);
 
         /*
          * Check every required capability of this CPU. Prints one line for each that is missing
@@ -205,5 +212,8 @@ struct virt_ops {
 extern const struct virt_ops *virt;
 extern struct virt_caps virt_caps;
 
-/* Probe this CPU, bind the backend and switch it on. -ENODEV: the reasons have been printed. */
+/*
+ * Bind the backend whose extension this CPU has, and switch it on. -ENODEV: what is missing has
+ * been printed, for every backend when the CPU has none of the extensions.
+ */
 must_check int virt_init(struct dram *dram);

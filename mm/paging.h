@@ -117,3 +117,10 @@ typedef int (*paging_guest_read_fn)(void *ctx, gpa_t gpa, uint64_t *out);
  */
 must_check int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t gva,
                                  paging_guest_read_fn read, void *ctx, gpa_t *out);
+
+/*
+ * Copy up to len bytes from gva, an address that the guest's own tables translate. Returns how many
+ * came before the first one that is not mapped or cannot be read.
+ */
+size_t paging_guest_read(const struct paging_guest_regs *regs, uint64_t gva,
+                         paging_guest_read_fn read, void *ctx, void *to, size_t len);

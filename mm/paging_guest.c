@@ -1,5 +1,6 @@
 /* Translating through a guest's own page tables, which it keeps in its guest-physical memory. */
 #include "hv/lib/errno.h"
+#include "hv/lib/string.h"
 #include "mm/paging.h"
 
 #define CR0_PG   (1ull << 31)
@@ -85,4 +86,30 @@ int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t gva, paging
         } while (level && !(level <= mode.large_level && (entry & ENTRY_PS)));
         *out = GPA(leaf_base(&mode, entry, shift) | (gva & ((1ull << shift) - 1)));
         return 0;
+}
+
+size_t paging_guest_read(const struct paging_guest_regs *regs, uint64_t gva,
+                         paging_guest_read_fn read, void *ctx, void *to, size_t len)
+{
+        gpa_t gpa = GPA(0);
+        uint64_t word;
+        size_t done = 0;
+
+        while (done < len) {
+                uint64_t at = (gva + done) % sizeof word;
+                size_t part = sizeof word - at;
+
+                if (part > len - done)
+                        part = len - done;
+                /* one walk a page */
+                if ((done == 0 || (gva + done) % PAGE_4K == 0) &&
+                    paging_guest_walk(regs, gva + done, read, ctx, &gpa))
+                        break;
+                if (read(ctx, GPA(gpa.v - at), &word))
+                        break;
+                memcpy((uint8_t *)to + done, (uint8_t *)&word + at, part);
+                done += part;
+                gpa.v += part;
+        }
+        return done;
 }

@@ -12,6 +12,7 @@
 #include "mm/dram.h"
 #include "mm/paging.h"
 
+#define CPUID_1_ECX_VMX      (1u << 5)
 #define CPUID_1_ECX_X2APIC   (1u << 21)
 #define CPUID_1_ECX_DEADLINE (1u << 24)
 #define CPUID_1_ECX_XSAVE    (1u << 26)
@@ -34,6 +35,11 @@ static void report_missing(void *ctx, const char *line)
 {
         (void)ctx;
         printk(LOG_ERROR, "%s", line);
+}
+
+static bool vmx_present(void)
+{
+        return cpu_cpuid(1, 0).ecx & CPUID_1_ECX_VMX;
 }
 
 static int vmx_probe(struct virt_caps *caps)
@@ -190,6 +196,7 @@ static void vmx_set_xcr0(struct vcpu *vcpu, uint64_t value)
 const struct virt_ops vmx_ops = {
     .name = "VT-x with EPT",
     .second_level = &paging_ept,
+    .present = vmx_present,
     .probe = vmx_probe,
     .cpu_enable = vmx_cpu_enable,
     .cpu_disable = vmx_cpu_disable,

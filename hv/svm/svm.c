@@ -1,0 +1,163 @@
+/*
+ * SVM: finding it, switching it on (APM vol. 2 15.4, 15.30) and the life of a vCPU's VMCB. What
+ * runs and how it exits is in svm_run.c, guest registers in svm_state.c.
+ */
+#include "hv/svm/svm.h"
+
+#include "drivers/lapic.h"
+#include "hv/lent_state.h"
+#include "hv/lib/printk.h"
+#include "mm/dram.h"
+#include "mm/paging.h"
+
+#define CPUID_SVM           0x8000000au
+#define CPUID_1_ECX_XSAVE   (1u << 26)
+#define CPUID_X1_EDX_RDTSCP (1u << 27)
+#define CPUID_7_EBX_INVPCID (1u << 10)
+#define ASID_FIRST          1u
+
+struct svm_caps svm_caps;
+struct vmcb svm_host_state __attribute__((aligned(4096)));
+
+/* Where VMRUN keeps the rest of the host's state; its layout is the CPU's own. */
+static uint8_t host_save[4096] __attribute__((aligned(4096)));
+static uint32_t next_asid = ASID_FIRST;
+
+static void report_missing(void *ctx, const char *line)
+{
+        (void)ctx;
+        printk(LOG_ERROR, "%s", line);
+}
+
+static bool has_leaf(uint32_t leaf)
+{
+        return cpu_cpuid(leaf & 0x80000000, 0).eax >= leaf;
+}
+
+static struct svm_features read_features(void)
+{
+        struct svm_features f = {0};
+
+        if (has_leaf(0x80000001)) {
+                f.x1_ecx = cpu_cpuid(0x80000001, 0).ecx;
+                f.x1_edx = cpu_cpuid(0x80000001, 0).edx;
+        }
+        if (f.x1_ecx & CPUID_X1_ECX_SVM && has_leaf(CPUID_SVM)) {
+                f.asids = cpu_cpuid(CPUID_SVM, 0).ebx;
+                f.xa_edx = cpu_cpuid(CPUID_SVM, 0).edx;
+                f.vm_cr = cpu_rdmsr(MSR_VM_CR);
+        }
+        return f;
+}
+
+static bool svm_present(void)
+{
+        return read_features().x1_ecx & CPUID_X1_ECX_SVM;
+}
+
+static int svm_probe(struct virt_caps *caps)
+{
+        struct svm_features f = read_features();
+        int err = svm_caps_check(&f, &svm_caps, report_missing, NULL);
+
+        if (err)
+                return err;
+        *caps = (struct virt_caps){
+            .page_max = svm_caps.page_1g ? PAGE_1G : PAGE_2M,
+            .rdtscp = f.x1_edx & CPUID_X1_EDX_RDTSCP,
+            .invpcid = has_leaf(7) && cpu_cpuid(7, 0).ebx & CPUID_7_EBX_INVPCID,
+        };
+        return 0;
+}
+
+static int svm_cpu_enable(struct dram *dram)
+{
+        (void)dram;
+        if (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE)
+                cpu_write_cr4(cpu_read_cr4() | CR4_OSXSAVE);
+        cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) | EFER_SVME);
+        cpu_wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save);
+        svm_vmsave(&svm_host_state);
+        return 0;
+}
+
+static void svm_cpu_disable(void)
+{
+        cpu_wrmsr(MSR_VM_HSAVE_PA, 0);
+        cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) & ~EFER_SVME);
+}
+
+/* Before the next entry; the flush stands in the VMCB until svm_run has entered once. */
+static void svm_flush_tlb(struct vcpu *vcpu)
+{
+        svm_vmcb(vcpu)->tlb_control = svm_caps.flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+}
+
+static int svm_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
+{
+        struct svm_vcpu *v;
+        hpa_t frame, vmcb;
+        int err = dram_alloc_zeroed(dram, 0, &frame);
+
+        if (err)
+                return err;
+        err = dram_alloc_zeroed(dram, 0, &vmcb);
+        if (err) {
+                if (dram_free(dram, frame, 0))
+                        panic("SVM: a frame just allocated cannot be freed");
+                return err;
+        }
+        v = (struct svm_vcpu *)frame.v;
+        *v = (struct svm_vcpu){.vmcb = (struct vmcb *)vmcb.v, .dram = dram, .deadline = UINT64_MAX};
+        vcpu->arch = v;
+        lent_state_reset();
+        svm_start_timer();
+        svm_setup_vmcb(v->vmcb, root, next_asid);
+        next_asid = next_asid + 1 < svm_caps.asids ? next_asid + 1 : ASID_FIRST;
+        svm_flush_tlb(vcpu);
+        return 0;
+}
+
+static void svm_vcpu_destroy(struct vcpu *vcpu)
+{
+        struct svm_vcpu *v = vcpu->arch;
+        struct dram *dram = v->dram;
+
+        host_lapic_timer_stop();
+        if (dram_free(dram, HPA((uint64_t)v->vmcb), 0) || dram_free(dram, HPA((uint64_t)v), 0))
+                panic("SVM: the frames of a vCPU cannot be freed");
+        vcpu->arch = NULL;
+}
+
+/* XCR0 is the CPU's own also while the hypervisor runs, which uses none of its state. */
+static void svm_set_xcr0(struct vcpu *vcpu, uint64_t value)
+{
+        (void)vcpu;
+        cpu_xsetbv(0, value);
+}
+
+const struct virt_ops svm_ops = {
+    .name = "SVM with NPT",
+    .second_level = &paging_npt,
+    .present = svm_present,
+    .probe = svm_probe,
+    .cpu_enable = svm_cpu_enable,
+    .cpu_disable = svm_cpu_disable,
+    .vcpu_create = svm_vcpu_create,
+    .vcpu_destroy = svm_vcpu_destroy,
+    .get_cr4 = svm_get_cr4,
+    .get_state = svm_get_state,
+    .set_state = svm_set_state,
+    .set_xcr0 = svm_set_xcr0,
+    .run = svm_run,
+    .halt = svm_halt,
+    .skip = svm_skip,
+    .advance = svm_advance,
+    .inject_exception = svm_inject_exception,
+    .inject_irq = svm_inject_irq,
+    .can_take_irq = svm_can_take_irq,
+    .want_irq_window = svm_want_irq_window,
+    .kick = svm_kick,
+    .set_deadline = svm_set_deadline,
+    .flush_tlb = svm_flush_tlb,
+};

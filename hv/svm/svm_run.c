@@ -1,0 +1,452 @@
+/*
+ * Running a vCPU: entry, and the translation of SVM's exits into struct vm_exit (APM vol. 2 15.5 to
+ * 15.12, appendix C). Exits that concern only the machine or the CPU are settled here.
+ *
+ * From CLGI to STGI nothing interrupts the CPU. The machine's interrupts and NMIs end the guest's
+ * run and stay pending; they arrive at the host right after STGI, on the host's own tables.
+ */
+#include "drivers/lapic.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/svm/svm.h"
+#include "hv/svm/svm_check.h"
+#include "hv/svm/svm_decode.h"
+#include "hv/trap.h"
+#include "mm/paging.h"
+
+#define VECTOR_DB  1u
+#define VECTOR_BP  3u
+#define VECTOR_OF  4u
+#define VECTOR_MAX 0x1fu
+#define DR6_BS     (1ull << 14)
+#define ATTRIB_L   (1u << 9)
+#define CR_GPR     0x0fu
+
+/* In svm_entry.asm. */
+void svm_enter(struct vcpu *vcpu, const struct vmcb *vmcb);
+
+/* Set from NMI context, see svm_kick. */
+static volatile bool kicked;
+
+/* What the local APIC's timer is set to, and whether it has come. */
+static uint64_t armed;
+static volatile bool fired;
+
+static void timer_fires(void)
+{
+        fired = true;
+        host_lapic_eoi();
+}
+
+void svm_start_timer(void)
+{
+        trap_set_irq(TRAP_VECTOR_TIMER, timer_fires);
+        host_lapic_timer_init(TRAP_VECTOR_TIMER);
+        armed = UINT64_MAX;
+}
+
+static void arm_timer(uint64_t deadline)
+{
+        if (deadline == armed && !fired)
+                return;
+        fired = false;
+        armed = deadline;
+        host_lapic_timer_set(deadline);
+}
+
+static bool is_wide(const struct vmcb *vmcb)
+{
+        return vmcb->efer & EFER_LMA && vmcb->cs.attrib & ATTRIB_L;
+}
+
+static int read_word(void *ctx, gpa_t gpa, uint64_t *out)
+{
+        struct vcpu *vcpu = ctx;
+
+        return vcpu->fast.read_memory(vcpu, gpa, out, sizeof *out);
+}
+
+/* The instruction that caused the exit, from the guest's memory. */
+static int decode_from_memory(struct vcpu *vcpu, struct svm_instruction *out)
+{
+        const struct vmcb *vmcb = svm_vmcb(vcpu);
+        const struct paging_guest_regs regs = {vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer};
+        uint64_t gva = is_wide(vmcb) ? vmcb->rip : (uint32_t)(vmcb->cs.base + vmcb->rip);
+        uint8_t code[SVM_INSTRUCTION_MAX];
+        size_t n = paging_guest_read(&regs, gva, read_word, vcpu, code, sizeof code);
+
+        return svm_decode(code, n, is_wide(vmcb), vmcb->exit_code, out);
+}
+
+/*
+ * How long the instruction is that caused the exit; 0 when it is not in memory any more. Then the
+ * guest goes on where it stands, with what stands there now.
+ */
+static unsigned instruction_length(struct vcpu *vcpu)
+{
+        const struct vmcb *vmcb = svm_vmcb(vcpu);
+        struct svm_instruction in;
+
+        if (vmcb->exit_code == SVM_EXIT_IO)
+                return (unsigned)(vmcb->exit_info2 - vmcb->rip);
+        if (svm_caps.next_rip && vmcb->next_rip)
+                return (unsigned)(vmcb->next_rip - vmcb->rip);
+        return decode_from_memory(vcpu, &in) ? 0 : in.length;
+}
+
+/* Also ends the shadow of STI and MOV SS, and keeps a guest's single-stepping exact. */
+static void step_over(struct vmcb *vmcb, unsigned bytes)
+{
+        vmcb->rip += bytes;
+        vmcb->int_shadow &= ~(uint64_t)INTERRUPT_SHADOW;
+        if (vmcb->rflags & RFLAGS_TF && bytes) {
+                vmcb->dr6 |= DR6_BS;
+                svm_dirty(vmcb, CLEAN_DR);
+                vmcb->event = EVENT_VALID | EVENT_EXCEPTION << 8 | VECTOR_DB;
+        }
+}
+
+void svm_skip(struct vcpu *vcpu)
+{
+        step_over(svm_vmcb(vcpu), instruction_length(vcpu));
+}
+
+void svm_advance(struct vcpu *vcpu, unsigned bytes)
+{
+        step_over(svm_vmcb(vcpu), bytes);
+}
+
+/*
+ * What was being delivered to the guest when the exit came must be delivered again. An interrupt or
+ * exception of an instruction comes again by itself: RIP is still there (APM 15.7.2).
+ */
+static void redeliver(struct vmcb *vmcb)
+{
+        uint64_t event = vmcb->exit_event;
+        uint8_t vector = (uint8_t)event;
+
+        if (!(event & EVENT_VALID) || EVENT_TYPE(event) == EVENT_SOFT_INT)
+                return;
+        if (EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
+                return;
+        vmcb->event = event;
+}
+
+static void exit_io(const struct vmcb *vmcb, struct vm_exit *exit)
+{
+        uint64_t info = vmcb->exit_info1;
+
+        exit->kind = VM_EXIT_IO;
+        exit->io = (struct vm_exit_io){
+            .port = IO_INFO_PORT(info),
+            .size = IO_INFO_SIZE(info),
+            .in = info & IO_INFO_IN,
+            .string = info & IO_INFO_STRING,
+            .rep = info & IO_INFO_REP,
+        };
+}
+
+static void exit_memory(struct vmcb *vmcb, struct vm_exit *exit)
+{
+        exit->kind = VM_EXIT_MEMORY;
+        exit->memory = (struct vm_exit_memory){
+            .gpa = GPA(vmcb->exit_info2),
+            .write = vmcb->exit_info1 & NPF_WRITE,
+            .fetch = vmcb->exit_info1 & NPF_FETCH,
+        };
+        redeliver(vmcb);
+}
+
+static void exit_cr8(struct vcpu *vcpu, struct vm_exit *exit)
+{
+        const struct vmcb *vmcb = svm_vmcb(vcpu);
+        struct svm_instruction in = {0};
+
+        exit->kind = VM_EXIT_CR8;
+        if (svm_caps.decode_assists && vmcb->exit_info1 & CR_INFO_MOV)
+                in.reg = vmcb->exit_info1 & CR_GPR;
+        else if (decode_from_memory(vcpu, &in))
+                exit->kind = VM_EXIT_HOST;
+        exit->cr8 = (struct vm_exit_cr8){in.reg, vmcb->exit_code == SVM_EXIT_WRITE_CR8};
+}
+
+static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
+{
+        struct vmcb *vmcb = svm_vmcb(vcpu);
+        uint8_t vector = vmcb->exit_code & VECTOR_MAX;
+
+        exit->kind = VM_EXIT_HOST;
+        if (vector == VECTOR_MC)
+                panic("machine check while a guest ran");
+        /* A fault within the delivery of another event: the CPU would raise #DF here, or shut down
+         * if it was delivering one; keep that simple and end the guest. */
+        if (vmcb->exit_event & EVENT_VALID)
+                exit->kind = VM_EXIT_SHUTDOWN;
+        else
+                svm_inject_exception(vcpu, vector, (uint32_t)vmcb->exit_info1);
+}
+
+/* EFER is the backend's: its bit SVME must stay set. */
+static void exit_msr(struct vcpu *vcpu, struct vm_exit *exit)
+{
+        struct vmcb *vmcb = svm_vmcb(vcpu);
+        uint64_t value = vcpu->regs[REG_RDX] << 32 | (uint32_t)vcpu->regs[REG_RAX];
+
+        exit->kind = vmcb->exit_info1 ? VM_EXIT_MSR_WRITE : VM_EXIT_MSR_READ;
+        if (!vmcb->exit_info1 || (uint32_t)vcpu->regs[REG_RCX] != MSR_EFER)
+                return;
+        exit->kind = svm_write_efer(vmcb, value) ? VM_EXIT_REFUSED : VM_EXIT_HOST;
+        if (exit->kind == VM_EXIT_HOST)
+                svm_skip(vcpu);
+}
+
+static void report_check(void *ctx, const char *line)
+{
+        (void)ctx;
+        printk(LOG_ERROR, "SVM: %s", line);
+}
+
+static void entry_failed(const struct vmcb *vmcb, struct vm_exit *exit)
+{
+        exit->kind = VM_EXIT_ENTRY_FAILED;
+        printk(LOG_ERROR, "SVM: VMRUN refused the guest's state");
+        if (!svm_check_entry(vmcb, report_check, NULL))
+                printk(LOG_ERROR, "SVM: no check that is known here fails");
+}
+
+/* Exits that are told by their code alone. */
+static enum vm_exit_kind simple_kind(uint64_t code)
+{
+        switch (code) {
+        case SVM_EXIT_INTR:
+        case SVM_EXIT_NMI:
+        case SVM_EXIT_INIT:
+                return VM_EXIT_HOST;
+        case SVM_EXIT_VINTR:
+                return VM_EXIT_IRQ_WINDOW;
+        case SVM_EXIT_HLT:
+                return VM_EXIT_HALT;
+        case SVM_EXIT_INVD:
+        case SVM_EXIT_WBINVD:
+                return VM_EXIT_CACHE;
+        case SVM_EXIT_SHUTDOWN:
+                return VM_EXIT_SHUTDOWN;
+        case SVM_EXIT_RDPMC:
+        case SVM_EXIT_INVLPGA:
+        case SVM_EXIT_MONITOR:
+        case SVM_EXIT_MWAIT:
+        case SVM_EXIT_MWAIT_COND:
+        case SVM_EXIT_RDPRU:
+        case SVM_EXIT_INVLPGB:
+        case SVM_EXIT_MCOMMIT:
+        case SVM_EXIT_TLBSYNC:
+                return VM_EXIT_UNDEFINED;
+        default:
+                return code >= SVM_EXIT_VMRUN && code <= SVM_EXIT_SKINIT ? VM_EXIT_UNDEFINED
+                                                                         : VM_EXIT_UNEXPECTED;
+        }
+}
+
+static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
+{
+        struct vmcb *vmcb = svm_vmcb(vcpu);
+        uint64_t code = vmcb->exit_code;
+
+        exit->reason = (uint32_t)code;
+        switch (code) {
+        case SVM_EXIT_IO:
+                exit_io(vmcb, exit);
+                break;
+        case SVM_EXIT_NPF:
+                exit_memory(vmcb, exit);
+                break;
+        case SVM_EXIT_MSR:
+                exit_msr(vcpu, exit);
+                break;
+        case SVM_EXIT_READ_CR8:
+        case SVM_EXIT_WRITE_CR8:
+                exit_cr8(vcpu, exit);
+                break;
+        case SVM_EXIT_XSETBV: /* comes before the check of the privilege level */
+                exit->kind = vmcb->cpl ? VM_EXIT_REFUSED : VM_EXIT_XSETBV;
+                break;
+        case SVM_EXIT_INVALID:
+                entry_failed(vmcb, exit);
+                break;
+        default:
+                if ((code & ~(uint64_t)VECTOR_MAX) == SVM_EXIT_EXCEPTION)
+                        exit_exception(vcpu, exit);
+                else
+                        exit->kind = simple_kind(code);
+                if (exit->kind == VM_EXIT_HOST)
+                        redeliver(vmcb);
+                break;
+        }
+}
+
+static bool read_msr_fast(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+        uint64_t efer;
+
+        if (vmcb->exit_info1)
+                return false;
+        if ((uint32_t)vcpu->regs[REG_RCX] != MSR_EFER)
+                return vcpu->fast.msr_read(vcpu);
+        efer = svm_read_efer(vmcb);
+        vcpu->regs[REG_RAX] = (uint32_t)efer;
+        vcpu->regs[REG_RDX] = efer >> 32;
+        return true;
+}
+
+/* Called by svm_entry.asm on the host's stack: the VMCB when the guest can go on at once. */
+struct vmcb *svm_exit_fast(struct vcpu *vcpu);
+
+struct vmcb *svm_exit_fast(struct vcpu *vcpu)
+{
+        struct vmcb *vmcb = svm_vmcb(vcpu);
+        unsigned length;
+
+        vcpu->regs[REG_RAX] = vmcb->rax;
+        vmcb->event = 0;
+        vmcb->tlb_control = TLB_KEEP;
+        vmcb->clean = CLEAN_ALL;
+        if (vmcb->exit_code != SVM_EXIT_CPUID && vmcb->exit_code != SVM_EXIT_VMMCALL &&
+            vmcb->exit_code != SVM_EXIT_MSR)
+                return NULL;
+        length = instruction_length(vcpu); /* before the answer changes anything */
+        if (vmcb->exit_code == SVM_EXIT_CPUID)
+                vcpu->fast.cpuid(vcpu);
+        else if (vmcb->exit_code == SVM_EXIT_VMMCALL)
+                vcpu->fast.hypercall(vcpu, vmcb->cpl);
+        else if (!read_msr_fast(vcpu, vmcb))
+                return NULL;
+        step_over(vmcb, length);
+        vmcb->rax = vcpu->regs[REG_RAX];
+        return vmcb;
+}
+
+/*
+ * A guest rests in its own HLT: it is not intercepted for one entry, and stands in the shadow that
+ * STI gives it, so that what is pending already wakes it and is not lost. An event that is to be
+ * injected ends the rest before it began: then RIP stays behind the HLT.
+ */
+static void rest(struct svm_vcpu *v)
+{
+        struct vmcb *vmcb = v->vmcb;
+
+        v->halted = false;
+        if (vmcb->event & EVENT_VALID)
+                return;
+        vmcb->rip = v->halt_rip;
+        vmcb->int_shadow |= INTERRUPT_SHADOW;
+        vmcb->intercept &= ~INTERCEPT_HLT;
+        svm_dirty(vmcb, CLEAN_INTERCEPTS);
+}
+
+static void after_rest(struct vmcb *vmcb)
+{
+        if (vmcb->intercept & INTERCEPT_HLT)
+                return;
+        vmcb->intercept |= INTERCEPT_HLT;
+        svm_dirty(vmcb, CLEAN_INTERCEPTS);
+}
+
+/* VMLOAD and VMSAVE frame the run, not each entry: fast exits need nothing of what they switch. */
+static void enter(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+        vmcb->rax = vcpu->regs[REG_RAX];
+        svm_vmload(vmcb);
+        cpu_sti(); /* to no effect here: it says that the machine's interrupts end the guest's run
+                    */
+        svm_enter(vcpu, vmcb);
+        svm_vmsave(vmcb);
+        svm_vmload(&svm_host_state);
+}
+
+void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
+{
+        struct svm_vcpu *v = vcpu->arch;
+        bool due = v->deadline != UINT64_MAX && cpu_rdtsc() >= v->deadline;
+
+        exit->kind = due ? VM_EXIT_TIMER : VM_EXIT_HOST;
+        exit->reason = SVM_EXIT_INTR;
+        if (due) {
+                v->deadline = UINT64_MAX;
+                return;
+        }
+        arm_timer(v->deadline);
+        __asm__ volatile("clgi" : : : "memory");
+        if (!kicked) {
+                if (v->halted)
+                        rest(v);
+                enter(vcpu, v->vmcb);
+                after_rest(v->vmcb);
+                __asm__ volatile("stgi" : : : "memory");
+                cpu_cli();
+                normalise(vcpu, exit);
+                return;
+        }
+        kicked = false;
+        __asm__ volatile("stgi" : : : "memory");
+}
+
+/* The next run goes into the HLT that was stepped over; RIP behind it is where it ends. */
+void svm_halt(struct vcpu *vcpu)
+{
+        ((struct svm_vcpu *)vcpu->arch)->halted = true;
+}
+
+void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
+{
+        /* APM vol. 2 table 8-1; there are no error codes in real mode. */
+        static const uint32_t with_error = 1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21 | 3u << 29;
+        struct vmcb *vmcb = svm_vmcb(vcpu);
+        uint64_t event = EVENT_VALID | EVENT_EXCEPTION << 8 | vector;
+
+        if (vmcb->cr0 & CR0_PE && with_error >> (vector & VECTOR_MAX) & 1)
+                event |= EVENT_ERROR_CODE | (uint64_t)error << 32;
+        vmcb->event = event;
+}
+
+void svm_inject_irq(struct vcpu *vcpu, uint8_t vector)
+{
+        svm_vmcb(vcpu)->event = EVENT_VALID | EVENT_INTR << 8 | vector;
+}
+
+bool svm_can_take_irq(struct vcpu *vcpu)
+{
+        const struct vmcb *vmcb = svm_vmcb(vcpu);
+
+        return vmcb->rflags & RFLAGS_IF && !(vmcb->int_shadow & INTERRUPT_SHADOW) &&
+               !(vmcb->event & EVENT_VALID);
+}
+
+/* A virtual interrupt that is never taken: it exits when the guest could (APM 15.21.4). */
+void svm_want_irq_window(struct vcpu *vcpu, bool on)
+{
+        struct svm_vcpu *v = vcpu->arch;
+        struct vmcb *vmcb = v->vmcb;
+
+        if (v->window == on)
+                return;
+        v->window = on;
+        if (on) {
+                vmcb->int_control |= INT_V_IRQ | INT_V_PRIO_MAX | INT_V_IGN_TPR;
+                vmcb->intercept |= INTERCEPT_VINTR;
+        } else {
+                vmcb->int_control &= ~(INT_V_IRQ | INT_V_PRIO_MAX | INT_V_IGN_TPR);
+                vmcb->intercept &= ~INTERCEPT_VINTR;
+        }
+        svm_dirty(vmcb, CLEAN_INTERCEPTS | CLEAN_INT);
+}
+
+/* An NMI after the look at the flag is held by GIF and ends the guest's run at once. */
+void svm_kick(void)
+{
+        kicked = true;
+}
+
+void svm_set_deadline(struct vcpu *vcpu, uint64_t tsc)
+{
+        ((struct svm_vcpu *)vcpu->arch)->deadline = tsc;
+}

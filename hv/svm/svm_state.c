@@ -1,0 +1,174 @@
+/*
+ * The VMCB of a vCPU: controls when it is made, the guest's registers when somebody asks (APM vol.
+ * 2 15.5, 15.9 to 15.11, appendix B), and EFER, the one control register that exits.
+ */
+#include "hv/lib/errno.h"
+#include "hv/lib/string.h"
+#include "hv/svm/svm.h"
+
+#define EXCEPTION_ALIGNMENT (1u << 17)
+#define EXCEPTION_DEBUG     (1u << 1)
+#define PAT_RESET           0x0007040600070406ull
+#define DR6_RESET           0xffff0ff0ull
+#define DR7_RESET           0x400ull
+#define CR8_READ            (1u << 8)
+#define CR8_WRITE           (1u << 24)
+
+#define EFER_GUEST (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
+
+#define ATTRIB_PRESENT 0x80u
+#define DPL(access)    ((uint8_t)((access) >> 5 & 3))
+
+/* Every port exits, as does every MSR but those that belong to the guest alone while it runs. */
+static uint8_t io_bitmap[3 * 4096] __attribute__((aligned(4096)));
+static uint8_t msr_bitmap[2 * 4096] __attribute__((aligned(4096)));
+
+/* Two bits an MSR, read and write, in 2 KiB a range of 8192 MSRs (APM 15.11). */
+static void pass_msr(uint32_t msr, bool write)
+{
+        uint32_t bit = (msr & 0x1fff) * 2 + (msr >= 0xc0000000 ? 2048 * 8 : 0);
+
+        msr_bitmap[bit / 8] &= (uint8_t) ~((write ? 3u : 1u) << bit % 8);
+}
+
+static void setup_bitmaps(void)
+{
+        static const uint32_t own[] = {MSR_SYSENTER_CS, MSR_SYSENTER_ESP,  MSR_SYSENTER_EIP,
+                                       MSR_PAT,         MSR_STAR,          MSR_LSTAR,
+                                       MSR_CSTAR,       MSR_FMASK,         MSR_FS_BASE,
+                                       MSR_GS_BASE,     MSR_KERNEL_GS_BASE};
+
+        memset(io_bitmap, 0xff, sizeof io_bitmap);
+        memset(msr_bitmap, 0xff, sizeof msr_bitmap);
+        for (size_t i = 0; i < ARRAY_LEN(own); i++)
+                pass_msr(own[i], true);
+        if (virt_caps.rdtscp)
+                pass_msr(MSR_TSC_AUX, true);
+        pass_msr(MSR_TSC, false);
+}
+
+void svm_setup_vmcb(struct vmcb *vmcb, hpa_t root, uint32_t asid)
+{
+        setup_bitmaps();
+        vmcb->intercept_cr = CR8_READ | CR8_WRITE;
+        /* A guest must not be able to hang the CPU in endless delivery of one of these. */
+        vmcb->intercept_exceptions = EXCEPTION_ALIGNMENT | EXCEPTION_DEBUG | 1u << VECTOR_MC;
+        vmcb->intercept = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
+                          INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
+                          INTERCEPT_IO | INTERCEPT_MSR | INTERCEPT_FERR_FREEZE | INTERCEPT_SHUTDOWN;
+        vmcb->intercept2 = INTERCEPT2_VMRUN | INTERCEPT2_VMMCALL | INTERCEPT2_VMLOAD |
+                           INTERCEPT2_VMSAVE | INTERCEPT2_STGI | INTERCEPT2_CLGI |
+                           INTERCEPT2_SKINIT | INTERCEPT2_WBINVD | INTERCEPT2_MONITOR |
+                           INTERCEPT2_MWAIT | INTERCEPT2_MWAIT_COND | INTERCEPT2_XSETBV |
+                           INTERCEPT2_RDPRU;
+        vmcb->intercept3 = INTERCEPT3_INVLPGB | INTERCEPT3_MCOMMIT | INTERCEPT3_TLBSYNC;
+        vmcb->io_bitmap = (uint64_t)io_bitmap;
+        vmcb->msr_bitmap = (uint64_t)msr_bitmap;
+        vmcb->asid = asid;
+        vmcb->int_control = INT_V_MASKING;
+        vmcb->nested_control = NESTED_PAGING;
+        vmcb->nested_cr3 = root.v;
+        vmcb->g_pat = PAT_RESET;
+        vmcb->dr6 = DR6_RESET;
+        vmcb->dr7 = DR7_RESET;
+}
+
+uint64_t svm_get_cr4(struct vcpu *vcpu)
+{
+        return svm_vmcb(vcpu)->cr4;
+}
+
+/* The segments in the order of enum vcpu_segment_name. */
+static void list_segments(struct vmcb *vmcb, struct vmcb_segment *seg[SEG_COUNT])
+{
+        seg[SEG_ES] = &vmcb->es;
+        seg[SEG_CS] = &vmcb->cs;
+        seg[SEG_SS] = &vmcb->ss;
+        seg[SEG_DS] = &vmcb->ds;
+        seg[SEG_FS] = &vmcb->fs;
+        seg[SEG_GS] = &vmcb->gs;
+        seg[SEG_LDTR] = &vmcb->ldtr;
+        seg[SEG_TR] = &vmcb->tr;
+}
+
+void svm_get_state(struct vcpu *vcpu, struct vcpu_state *s)
+{
+        struct vmcb *vmcb = svm_vmcb(vcpu);
+        struct vmcb_segment *seg[SEG_COUNT];
+
+        *s = (struct vcpu_state){
+            .rip = vmcb->rip,
+            .rsp = vmcb->rsp,
+            .rflags = vmcb->rflags,
+            .cr0 = vmcb->cr0,
+            .cr2 = vmcb->cr2,
+            .cr3 = vmcb->cr3,
+            .cr4 = vmcb->cr4,
+            .efer = svm_read_efer(vmcb),
+            .gdt_base = vmcb->gdtr.base,
+            .idt_base = vmcb->idtr.base,
+            .gdt_limit = (uint16_t)vmcb->gdtr.limit,
+            .idt_limit = (uint16_t)vmcb->idtr.limit,
+        };
+        list_segments(vmcb, seg);
+        for (unsigned i = 0; i < SEG_COUNT; i++) {
+                uint16_t a = seg[i]->attrib;
+
+                s->seg[i].selector = seg[i]->selector;
+                s->seg[i].base = seg[i]->base;
+                s->seg[i].limit = seg[i]->limit;
+                if (a & ATTRIB_PRESENT)
+                        s->seg[i].access = (uint16_t)((a & 0xff) | (a & 0xf00) << 4);
+        }
+}
+
+void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
+{
+        struct svm_vcpu *v = vcpu->arch;
+        struct vmcb *vmcb = v->vmcb;
+        struct vmcb_segment *seg[SEG_COUNT];
+
+        vmcb->rip = s->rip;
+        vmcb->rsp = s->rsp;
+        vmcb->rflags = s->rflags | RFLAGS_FIXED;
+        vmcb->cr0 = s->cr0;
+        vmcb->cr2 = s->cr2;
+        vmcb->cr3 = s->cr3;
+        vmcb->cr4 = s->cr4;
+        vmcb->efer = s->efer | EFER_SVME;
+        vmcb->gdtr = (struct vmcb_segment){.base = s->gdt_base, .limit = s->gdt_limit};
+        vmcb->idtr = (struct vmcb_segment){.base = s->idt_base, .limit = s->idt_limit};
+        list_segments(vmcb, seg);
+        for (unsigned i = 0; i < SEG_COUNT; i++) {
+                uint16_t a = s->seg[i].access;
+
+                *seg[i] = (struct vmcb_segment){
+                    .selector = s->seg[i].selector,
+                    .attrib = (uint16_t)((a & 0xff) | (a >> 4 & 0xf00)),
+                    .limit = s->seg[i].limit,
+                    .base = s->seg[i].base,
+                };
+        }
+        vmcb->cpl = DPL(s->seg[SEG_SS].access);
+        vmcb->int_shadow = 0;
+        vmcb->event = 0;
+        v->halted = false;
+        svm_dirty(vmcb, CLEAN_ALL);
+}
+
+uint64_t svm_read_efer(const struct vmcb *vmcb)
+{
+        return vmcb->efer & ~EFER_SVME;
+}
+
+/* APM vol. 2 3.1.7: LMA follows from LME and paging, and LME is fixed while paging is on. */
+int svm_write_efer(struct vmcb *vmcb, uint64_t value)
+{
+        uint64_t changed = value ^ vmcb->efer;
+
+        if (value & ~EFER_GUEST || (changed & EFER_LME && vmcb->cr0 & CR0_PG))
+                return -EINVAL;
+        vmcb->efer = (value & ~EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+        svm_dirty(vmcb, CLEAN_CR);
+        return 0;
+}
