@@ -5,9 +5,9 @@
  * A guest finds Permafrost by CPUID leaf 40000000h: EAX is the highest leaf of the block, EBX, ECX
  * and EDX spell PERMAFROST_SIGNATURE. KVM's paravirtual block stands behind it at 40000100h.
  *
- * A hypercall is VMCALL (VT-x) in privilege level 0 with the number in RAX and arguments in RDI,
- * RSI and RDX. RAX returns a value that is not negative, or a negative error number. All other
- * registers are kept.
+ * A hypercall is VMCALL on Intel's CPUs, VMMCALL on AMD's, in privilege level 0 with the number in
+ * RAX and arguments in RDI, RSI and RDX. RAX returns a value that is not negative, or a negative
+ * error number. All other registers are kept.
  */
 #pragma once
 

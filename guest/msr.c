@@ -14,6 +14,11 @@ static const struct constant_msr constants[] = {
     {0x8b, 0},  /* IA32_BIOS_SIGN_ID: no microcode */
     {0x1a0, 1}, /* IA32_MISC_ENABLE: fast strings only */
     {0x1d9, 0}, /* IA32_DEBUGCTL */
+    /* AMD's, APM vol. 2 appendix A */
+    {0xc0010010, 0}, /* SYSCFG */
+    {0xc0010015, 0}, /* HWCR */
+    {0xc0010055, 0}, /* interrupt pending message: no C1E */
+    {0xc0011029, 2}, /* DE_CFG: LFENCE serializes */
 };
 
 static const struct constant_msr *find_constant(uint32_t msr)

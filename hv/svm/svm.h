@@ -11,8 +11,8 @@ extern const struct virt_ops svm_ops;
 struct svm_vcpu {
         struct vmcb *vmcb;
         struct dram *dram;
-        uint64_t deadline; /* TSC, UINT64_MAX: none */
-        uint64_t halt_rip; /* of the HLT that rests; see svm_halt */
+        uint64_t deadline;    /* TSC, UINT64_MAX: none */
+        uint64_t skipped_rip; /* of the instruction that svm_skip stepped over last */
         bool halted;
         bool window; /* exit when the guest can take an interrupt */
 };

@@ -108,7 +108,10 @@ static void step_over(struct vmcb *vmcb, unsigned bytes)
 
 void svm_skip(struct vcpu *vcpu)
 {
-        step_over(svm_vmcb(vcpu), instruction_length(vcpu));
+        struct svm_vcpu *v = vcpu->arch;
+
+        v->skipped_rip = v->vmcb->rip;
+        step_over(v->vmcb, instruction_length(vcpu));
 }
 
 void svm_advance(struct vcpu *vcpu, unsigned bytes)
@@ -337,7 +340,7 @@ static void rest(struct svm_vcpu *v)
         v->halted = false;
         if (vmcb->event & EVENT_VALID)
                 return;
-        vmcb->rip = v->halt_rip;
+        vmcb->rip = v->skipped_rip;
         vmcb->int_shadow |= INTERRUPT_SHADOW;
         vmcb->intercept &= ~INTERCEPT_HLT;
         svm_dirty(vmcb, CLEAN_INTERCEPTS);
@@ -390,7 +393,7 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
         __asm__ volatile("stgi" : : : "memory");
 }
 
-/* The next run goes into the HLT that was stepped over; RIP behind it is where it ends. */
+/* The next run goes back into the HLT that was stepped over. */
 void svm_halt(struct vcpu *vcpu)
 {
         ((struct svm_vcpu *)vcpu->arch)->halted = true;

@@ -118,7 +118,7 @@ MISSING = r"VT-x: missing: .*"
 @test()
 def test_refuses_no_vmx_bios(t):
     """QEMU's TCG has no VMX: one line that names the bit, on the serial line and on the VGA text screen."""
-    with t.boot(Setup(kind="qemu", reboots=False), options="console=com1 exit=halt") as machine:
+    with t.boot(Setup(kind="qemu", model="max,-svm", reboots=False), options="console=com1 exit=halt") as machine:
         line = machine.expect(MISSING, BOOT_LIMIT_S)[0].strip()
         equal(line, "VT-x: missing: VMX: CPUID.1:ECX bit 5 is 0", "the refusal")
         machine.run_for(1)
@@ -130,7 +130,7 @@ def test_refuses_no_vmx_bios(t):
 @test()
 def test_refuses_no_vmx_uefi(t):
     """The same on OVMF, where the screen is a framebuffer: the line is in its pixels."""
-    setup = Setup(kind="qemu", uefi=True, reboots=False)
+    setup = Setup(kind="qemu", model="max,-svm", uefi=True, reboots=False)
     with t.boot(setup, options="console=com1 exit=halt") as machine:
         line = machine.expect(MISSING, BOOT_LIMIT_S)[0].strip()
         equal(line, "VT-x: missing: VMX: CPUID.1:ECX bit 5 is 0", "the refusal")

@@ -18,7 +18,7 @@ LARGE           equ 0x80
         mov eax, REGION
         xor edi, edi
         lea rsi, [rel region]
-        vmcall
+        hypercall
         test rax, rax
         jnz .none
         mov rbp, [rel region + REGION_GPA]

@@ -435,6 +435,37 @@ static void test_guest_modes(void)
         CHECK_EQ(walk(PG, 0x20000, PAE, LMA, 0xffffffff80123456), -ERANGE);
 }
 
+/* Bytes come in order over the borders of words and pages, up to the first that is not there. */
+static void test_guest_read(void)
+{
+        const struct paging_guest_regs flat = {0};
+        const struct paging_guest_regs paged = {.cr0 = PG, .cr3 = 0x8000};
+        uint32_t *guest32 = (uint32_t *)guest;
+        uint8_t *bytes = (uint8_t *)guest, to[40];
+
+        memset(guest, 0, sizeof guest);
+        for (unsigned i = 0; i < PAGE_4K; i++) {
+                bytes[0x1000 + i] = (uint8_t)i;
+                bytes[0x3000 + i] = (uint8_t)(i ^ 0xff);
+        }
+        for (size_t at = 0; at < 9; at++) {
+                memset(to, 0xee, sizeof to);
+                CHECK_EQ(paging_guest_read(&flat, 0x1000 + at, read_guest, guest, to, 15), 15);
+                for (size_t i = 0; i < 15; i++)
+                        CHECK_EQ(to[i], at + i);
+                CHECK_EQ(to[15], 0xee);
+        }
+        /* Page 2 lies at 3000h and page 3 at 1000h; there is no page 4. */
+        guest32[0x8000 / 4] = 0x9000 | 1;
+        guest32[0x9000 / 4 + 2] = 0x3000 | 1;
+        guest32[0x9000 / 4 + 3] = 0x1000 | 1;
+        CHECK_EQ(paging_guest_read(&paged, 0x2ffd, read_guest, guest, to, 7), 7);
+        CHECK(to[0] == 2 && to[2] == 0 && to[3] == 0 && to[6] == 3);
+        CHECK_EQ(paging_guest_read(&paged, 0x3ff5, read_guest, guest, to, 15), 11);
+        CHECK_EQ(paging_guest_read(&paged, 0x4000, read_guest, guest, to, 15), 0);
+        CHECK_EQ(paging_guest_read(&flat, GUEST_SIZE - 3, read_guest, guest, to, 15), 3);
+}
+
 int main(void)
 {
         RUN(test_random_operations);
@@ -444,5 +475,6 @@ int main(void)
         RUN(test_tables_from_dram);
         RUN(test_guest_walk_equals_walk);
         RUN(test_guest_modes);
+        RUN(test_guest_read);
         return unit_done();
 }
