@@ -93,6 +93,17 @@ int gmem_read(const struct gmem *mem, gpa_t gpa, void *dst, uint64_t len)
         return for_each_extent(mem, gpa, ACCESS_READ, dst, NULL, len);
 }
 
+int gmem_read_word(const struct gmem *mem, gpa_t gpa, uint64_t *out)
+{
+        uint64_t room;
+        const uint8_t *host = extent_ptr(mem, gpa.v, &room);
+
+        if (!is_aligned(gpa.v, sizeof *out) || room < sizeof *out)
+                return -EFAULT;
+        *out = *(const uint64_t *)host;
+        return 0;
+}
+
 int gmem_write(const struct gmem *mem, gpa_t gpa, const void *src, uint64_t len)
 {
         return for_each_extent(mem, gpa, ACCESS_WRITE, NULL, src, len);

@@ -12,7 +12,7 @@ static int read_word(void *ctx, gpa_t gpa, uint64_t *out)
 {
         const struct gmem *mem = ctx;
 
-        return gmem_read(mem, gpa, out, sizeof *out);
+        return gmem_read_word(mem, gpa, out);
 }
 
 /* Bytes at the guest's RIP, as many as can be read up to the longest instruction. */

@@ -162,14 +162,14 @@ static bool fast_msr_read(struct vcpu *vcpu)
         return true;
 }
 
-static int read_memory(struct vcpu *vcpu, gpa_t gpa, void *to, uint64_t len)
+static int read_word(struct vcpu *vcpu, gpa_t gpa, uint64_t *out)
 {
         const struct vm *vm = (const struct vm *)vcpu;
 
-        return gmem_read(&vm->mem, gpa, to, len);
+        return gmem_read_word(&vm->mem, gpa, out);
 }
 
-static const struct vcpu_fast fast_exits = {fast_cpuid, fast_hypercall, fast_msr_read, read_memory};
+static const struct vcpu_fast fast_exits = {fast_cpuid, fast_hypercall, fast_msr_read, read_word};
 
 static void exit_io(struct vm *vm, const struct vm_exit_io *io)
 {

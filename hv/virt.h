@@ -114,14 +114,14 @@ struct vcpu;
  * msr_read returns whether it has answered; if not, run returns VM_EXIT_MSR_READ. The handlers may
  * not make an interrupt pending, and of virt they may call get_cr4 only.
  *
- * read_memory copies len bytes of the guest's memory, for backends that must look at an instruction
- * themselves: 0, or a negative errno value when they are not the guest's.
+ * read_word reads 8 bytes, aligned to 8, of the guest's memory, for backends that must look at an
+ * instruction themselves: 0, or a negative errno value when they are not the guest's.
  */
 struct vcpu_fast {
         void (*cpuid)(struct vcpu *vcpu);
         void (*hypercall)(struct vcpu *vcpu, unsigned cpl);
         bool (*msr_read)(struct vcpu *vcpu);
-        int (*read_memory)(struct vcpu *vcpu, gpa_t gpa, void *to, uint64_t len);
+        int (*read_word)(struct vcpu *vcpu, gpa_t gpa, uint64_t *out);
 };
 
 struct vcpu {

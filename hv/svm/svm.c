@@ -75,6 +75,8 @@ static int svm_cpu_enable(struct dram *dram)
         (void)dram;
         if (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE)
                 cpu_write_cr4(cpu_read_cr4() | CR4_OSXSAVE);
+        if (svm_caps.enable)
+                cpu_wrmsr(MSR_VM_CR, cpu_rdmsr(MSR_VM_CR) & ~VM_CR_SVMDIS);
         cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) | EFER_SVME);
         cpu_wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save);
         svm_vmsave(&svm_host_state);

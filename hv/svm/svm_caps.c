@@ -20,9 +20,9 @@ int svm_caps_check(const struct svm_features *f, struct svm_caps *out, svm_repor
                 report(ctx, "SVM: missing: SVM: CPUID.80000001:ECX bit 2 is 0");
                 return -ENODEV;
         }
-        if (f->vm_cr & VM_CR_SVMDIS) {
+        if (f->vm_cr & VM_CR_SVMDIS && f->vm_cr & VM_CR_LOCK) {
                 report(ctx, "SVM: missing: SVM, switched off by the firmware: VM_CR bit 4 (SVMDIS) "
-                            "is 1");
+                            "is 1 and bit 3 (LOCK) is 1");
                 missing = true;
         }
         if (!(f->xa_edx & XA_EDX_NP)) {
@@ -42,6 +42,7 @@ int svm_caps_check(const struct svm_features *f, struct svm_caps *out, svm_repor
                 return -ENODEV;
         *out = (struct svm_caps){
             .asids = f->asids,
+            .enable = f->vm_cr & VM_CR_SVMDIS,
             .page_1g = f->x1_edx & X1_EDX_1G,
             .next_rip = f->xa_edx & XA_EDX_NEXT_RIP,
             .decode_assists = f->xa_edx & XA_EDX_DECODE,

@@ -25,6 +25,7 @@ struct svm_features {
 /* What the backend works with once every requirement is met. */
 struct svm_caps {
         uint32_t asids;
+        bool enable; /* the firmware left VM_CR open: clear SVMDIS before EFER.SVME is set */
         bool page_1g;
         bool next_rip;       /* the CPU tells where the instruction after an exit stands */
         bool decode_assists; /* and what a MOV to or from CR8 names */

@@ -40,13 +40,22 @@ static bool is_rex(uint8_t byte, bool wide)
 
 static bool is_prefix(uint8_t byte)
 {
-        static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
-                                           0x66, 0x67, 0xf0, 0xf2, 0xf3};
-
-        for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
-                if (prefixes[i] == byte)
-                        return true;
-        return false;
+        switch (byte) {
+        case 0x26: /* segments */
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
+        case 0x64:
+        case 0x65:
+        case 0x66: /* sizes */
+        case 0x67:
+        case 0xf0: /* LOCK, REPNE, REP */
+        case 0xf2:
+        case 0xf3:
+                return true;
+        default:
+                return false;
+        }
 }
 
 static bool matches(const struct encoding *e, const uint8_t *code, size_t n)

@@ -14,13 +14,14 @@
 #include "hv/trap.h"
 #include "mm/paging.h"
 
-#define VECTOR_DB  1u
-#define VECTOR_BP  3u
-#define VECTOR_OF  4u
-#define VECTOR_MAX 0x1fu
-#define DR6_BS     (1ull << 14)
-#define ATTRIB_L   (1u << 9)
-#define CR_GPR     0x0fu
+#define VECTOR_DB         1u
+#define VECTOR_BP         3u
+#define VECTOR_OF         4u
+#define VECTOR_MAX        0x1fu
+#define SHORT_INSTRUCTION 3u /* bytes */
+#define DR6_BS            (1ull << 14)
+#define ATTRIB_L          (1u << 9)
+#define CR_GPR            0x0fu
 
 /* In svm_entry.asm. */
 void svm_enter(struct vcpu *vcpu, const struct vmcb *vmcb);
@@ -63,19 +64,26 @@ static int read_word(void *ctx, gpa_t gpa, uint64_t *out)
 {
         struct vcpu *vcpu = ctx;
 
-        return vcpu->fast.read_memory(vcpu, gpa, out, sizeof *out);
+        return vcpu->fast.read_word(vcpu, gpa, out);
 }
 
-/* The instruction that caused the exit, from the guest's memory. */
-static int decode_from_memory(struct vcpu *vcpu, struct svm_instruction *out)
+static int decode_bytes(struct vcpu *vcpu, size_t want, struct svm_instruction *out)
 {
         const struct vmcb *vmcb = svm_vmcb(vcpu);
         const struct paging_guest_regs regs = {vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer};
         uint64_t gva = is_wide(vmcb) ? vmcb->rip : (uint32_t)(vmcb->cs.base + vmcb->rip);
         uint8_t code[SVM_INSTRUCTION_MAX];
-        size_t n = paging_guest_read(&regs, gva, read_word, vcpu, code, sizeof code);
+        size_t n = paging_guest_read(&regs, gva, read_word, vcpu, code, want);
 
         return svm_decode(code, n, is_wide(vmcb), vmcb->exit_code, out);
+}
+
+/* The instruction that caused the exit, from the guest's memory; most are short. */
+static int decode_from_memory(struct vcpu *vcpu, struct svm_instruction *out)
+{
+        if (!decode_bytes(vcpu, SHORT_INSTRUCTION, out))
+                return 0;
+        return decode_bytes(vcpu, SVM_INSTRUCTION_MAX, out);
 }
 
 /*

@@ -54,6 +54,21 @@ static void test_ptr_wants_adjacent_host_memory(void)
         CHECK(gmem_ptr(&mem, GPA(0), UINT64_MAX) == NULL);
 }
 
+static void test_word(void)
+{
+        uint64_t host[3] = {1, 2, 3}, out = 77;
+        struct gmem mem = {.count = 0};
+
+        CHECK_EQ(gmem_add(&mem, GPA(0x1000), 20, host), 0);
+        CHECK_EQ(gmem_read_word(&mem, GPA(0x1008), &out), 0);
+        CHECK_EQ(out, 2);
+        CHECK_EQ(gmem_read_word(&mem, GPA(0x1004), &out), -EFAULT);
+        CHECK_EQ(gmem_read_word(&mem, GPA(0x1010), &out), -EFAULT); /* ends within */
+        CHECK_EQ(gmem_read_word(&mem, GPA(0xff8), &out), -EFAULT);
+        CHECK_EQ(gmem_read_word(&mem, GPA(UINT64_MAX - 7), &out), -EFAULT);
+        CHECK_EQ(out, 2);
+}
+
 /* Random extents with holes against one byte of model for each guest address. */
 static void test_copies_against_model(void)
 {
@@ -109,6 +124,7 @@ int main(void)
         RUN(test_add_refuses_overlap);
         RUN(test_add_stops_when_full);
         RUN(test_ptr_wants_adjacent_host_memory);
+        RUN(test_word);
         RUN(test_copies_against_model);
         return unit_done();
 }

@@ -65,6 +65,10 @@ static void test_each_missing_feature(void)
         f = epyc();
         f.vm_cr = VM_CR_LOCK; /* locked, but on */
         CHECK_EQ(check_caps(&f, &caps), 0);
+        CHECK(!caps.enable);
+        f.vm_cr = VM_CR_SVMDIS; /* off, but not locked */
+        CHECK_EQ(check_caps(&f, &caps), 0);
+        CHECK(caps.enable);
         caps.asids = 77;
         f.vm_cr = VM_CR_LOCK | VM_CR_SVMDIS;
         CHECK_EQ(check_caps(&f, &caps), -ENODEV);
