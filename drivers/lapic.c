@@ -189,7 +189,7 @@ bool host_lapic_keeps_deadlines(uint8_t vector)
 /* Counts of the timer a TSC tick, times 2^32; the narrowest of some looks at both clocks counts. */
 static uint64_t measure_rate(void)
 {
-        uint64_t first = cpu_rdtsc(), tsc = 0, narrowest = UINT64_MAX;
+        uint64_t first = cpu_rdtsc(), tsc = RATE_TICKS, narrowest = UINT64_MAX;
         uint32_t counted = 0;
 
         reg_write(REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
