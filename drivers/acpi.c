@@ -20,15 +20,6 @@ enum madt_type {
         MADT_X2APIC = 9,
 };
 
-static uint64_t read_le(const uint8_t *p, unsigned bytes)
-{
-        uint64_t v = 0;
-
-        while (bytes-- != 0)
-                v = v << 8 | p[bytes];
-        return v;
-}
-
 static bool sum_is_zero(const uint8_t *p, size_t n)
 {
         uint8_t sum = 0;
@@ -73,6 +64,23 @@ static int load_table(const struct acpi_tables *t, uint64_t addr, const char *si
         return 0;
 }
 
+static uint64_t entry_of(const struct acpi_tables *t, unsigned i)
+{
+        return acpi_read_le(t->entries + (size_t)i * t->entry_bytes, t->entry_bytes);
+}
+
+static void count_unreachable(struct acpi_tables *t)
+{
+        for (unsigned i = 0; i < t->count; i++) {
+                uint64_t addr = entry_of(t, i);
+
+                if (addr == 0 || map(t, addr, sizeof(struct acpi_header)) != NULL)
+                        continue;
+                if (t->out_of_reach++ == 0)
+                        t->first_unreachable = HPA(addr);
+        }
+}
+
 static int open_root(struct acpi_tables *t, uint64_t addr, const char *signature, unsigned entry)
 {
         const struct acpi_header *root;
@@ -86,6 +94,7 @@ static int open_root(struct acpi_tables *t, uint64_t addr, const char *signature
         t->count = (root->length - (uint32_t)sizeof(*root)) / entry;
         if (t->count > ACPI_TABLES_MAX)
                 t->count = ACPI_TABLES_MAX;
+        count_unreachable(t);
         return 0;
 }
 
@@ -97,10 +106,10 @@ int acpi_open(struct acpi_tables *t, const struct acpi_memory *memory, const voi
         *t = (struct acpi_tables){.memory = *memory};
         if (len < RSDP_V1_BYTES || memcmp(r, "RSD PTR ", 8) != 0 || !sum_is_zero(r, RSDP_V1_BYTES))
                 return -EINVAL;
-        rsdt = read_le(r + 16, 4);
+        rsdt = acpi_read_le(r + 16, 4);
         /* revision 2 and later adds the XSDT, under a checksum of its own (5.2.5.3) */
         if (r[15] >= 2 && len >= RSDP_V2_BYTES && sum_is_zero(r, RSDP_V2_BYTES))
-                xsdt = read_le(r + 24, 8);
+                xsdt = acpi_read_le(r + 24, 8);
         if (xsdt != 0) {
                 int err = open_root(t, xsdt, "XSDT", 8);
 
@@ -114,7 +123,7 @@ int acpi_find_table(const struct acpi_tables *t, const char *signature, unsigned
                     const struct acpi_header **table)
 {
         for (unsigned i = 0; i < t->count; i++) {
-                uint64_t addr = read_le(t->entries + (size_t)i * t->entry_bytes, t->entry_bytes);
+                uint64_t addr = entry_of(t, i);
                 const struct acpi_header *h = map(t, addr, sizeof(*h));
 
                 if (h == NULL || !has_signature(h, signature))
@@ -130,7 +139,7 @@ static uint64_t field(const struct acpi_header *h, unsigned offset, unsigned byt
 {
         if (offset + bytes > h->length)
                 return 0;
-        return read_le((const uint8_t *)h + offset, bytes);
+        return acpi_read_le((const uint8_t *)h + offset, bytes);
 }
 
 /* A register told twice: as a Generic Address Structure (wins when usable) and as a port. */
@@ -269,8 +278,9 @@ static void add_cpu(struct acpi_madt *m, uint32_t apic_id, uint32_t uid, uint32_
 
 static void add_ioapic(struct acpi_madt *m, const uint8_t *e)
 {
-        struct acpi_ioapic io = {
-            .id = e[2], .base = HPA(read_le(e + 4, 4)), .gsi_base = (uint32_t)read_le(e + 8, 4)};
+        struct acpi_ioapic io = {.id = e[2],
+                                 .base = HPA(acpi_read_le(e + 4, 4)),
+                                 .gsi_base = (uint32_t)acpi_read_le(e + 8, 4)};
 
         if (m->ioapic_count == ACPI_IOAPICS_MAX)
                 m->dropped++;
@@ -280,9 +290,9 @@ static void add_ioapic(struct acpi_madt *m, const uint8_t *e)
 
 static void add_override(struct acpi_madt *m, const uint8_t *e)
 {
-        unsigned flags = (unsigned)read_le(e + 8, 2);
+        unsigned flags = (unsigned)acpi_read_le(e + 8, 2);
         struct acpi_override o = {.isa_irq = e[3],
-                                  .gsi = (uint32_t)read_le(e + 4, 4),
+                                  .gsi = (uint32_t)acpi_read_le(e + 4, 4),
                                   .active_low = (flags & 3) == 3,
                                   .level = (flags >> 2 & 3) == 3};
 
@@ -317,11 +327,11 @@ static void add_entry(struct acpi_madt *m, const uint8_t *e)
 {
         switch (e[0]) {
         case MADT_LAPIC:
-                add_cpu(m, e[3], e[2], (uint32_t)read_le(e + 4, 4));
+                add_cpu(m, e[3], e[2], (uint32_t)acpi_read_le(e + 4, 4));
                 break;
         case MADT_X2APIC:
-                add_cpu(m, (uint32_t)read_le(e + 4, 4), (uint32_t)read_le(e + 12, 4),
-                        (uint32_t)read_le(e + 8, 4));
+                add_cpu(m, (uint32_t)acpi_read_le(e + 4, 4), (uint32_t)acpi_read_le(e + 12, 4),
+                        (uint32_t)acpi_read_le(e + 8, 4));
                 break;
         case MADT_IOAPIC:
                 add_ioapic(m, e);
@@ -330,7 +340,7 @@ static void add_entry(struct acpi_madt *m, const uint8_t *e)
                 add_override(m, e);
                 break;
         case MADT_LAPIC_ADDRESS:
-                m->lapic_base = HPA(read_le(e + 4, 8));
+                m->lapic_base = HPA(acpi_read_le(e + 4, 8));
                 break;
         }
 }

@@ -39,7 +39,9 @@ struct acpi_tables {
         struct acpi_memory memory;
         const uint8_t *entries; /* addresses in the RSDT or XSDT, little-endian, unaligned */
         unsigned count;
-        unsigned entry_bytes; /* 4: RSDT, 8: XSDT */
+        unsigned entry_bytes;    /* 4: RSDT, 8: XSDT */
+        unsigned out_of_reach;   /* entries that memory.map did not give: never found */
+        hpa_t first_unreachable; /* the first of them */
 };
 
 enum acpi_space { ACPI_SPACE_MEMORY = 0, ACPI_SPACE_IO = 1 };
@@ -99,6 +101,16 @@ struct acpi_madt {
         struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
         struct acpi_override overrides[ACPI_OVERRIDES_MAX];
 };
+
+/* A little-endian number of up to 8 bytes at any alignment. */
+static inline uint64_t acpi_read_le(const uint8_t *p, unsigned bytes)
+{
+        uint64_t v = 0;
+
+        while (bytes-- != 0)
+                v = v << 8 | p[bytes];
+        return v;
+}
 
 /*
  * Start from a copy of the RSDP of len bytes (20 for ACPI 1.0, 36 since 2.0; a multiboot2 tag 14 or

@@ -437,6 +437,29 @@ static void test_madt_bad_entries(void)
         unmap_all();
 }
 
+/* Tables where nothing is mapped are counted, with the first of them; the others are found. */
+static void test_out_of_reach(void)
+{
+        const uint64_t far = 5 * GiB, wrapping = UINT64_MAX - 8;
+        const struct acpi_header *h;
+        struct acpi_tables t;
+
+        make_machine();
+        make_rsdp(2);
+        make_root(8);
+        t = open_machine();
+        CHECK_EQ(t.out_of_reach, 0);
+        put(memory + ROOT + 36 + 8, far, 8);
+        put(memory + ROOT + 36 + 16, wrapping, 8);
+        seal(ROOT, "XSDT", 36 + 3 * 8);
+        t = open_machine();
+        CHECK_EQ(t.out_of_reach, 2);
+        CHECK_EQ(t.first_unreachable.v, far);
+        CHECK_EQ(acpi_find_table(&t, "FACP", 0, &h), 0);
+        CHECK_EQ(acpi_find_table(&t, "APIC", 0, &h), -ENOENT);
+        unmap_all();
+}
+
 /* Random damage under right checksums: nothing may be read out of bounds, and every call returns.
  */
 static void test_random_damage(void)
@@ -485,6 +508,7 @@ int main(void)
         RUN(test_s5_in_other_places);
         RUN(test_madt);
         RUN(test_madt_bad_entries);
+        RUN(test_out_of_reach);
         RUN(test_random_damage);
         return unit_done();
 }
