@@ -16,6 +16,7 @@ static const char *const kind_names[MEM_KINDS] = {
     [MEM_NVRAM_VENDOR] = "NVRAM vendor",
     [MEM_NVRAM_LEGACY] = "NVRAM legacy",
     [MEM_NVRAM] = "NVRAM persistent",
+    [MEM_NVRAM_UNARMED] = "NVRAM not armed (volatile)",
     [MEM_ACPI_RECLAIM] = "ACPI tables",
     [MEM_ACPI_NVS] = "ACPI NVS",
     [MEM_RESERVED] = "reserved",
@@ -44,7 +45,7 @@ const char *memmap_kind_name(enum mem_kind kind)
 
 bool memmap_is_nvram(enum mem_kind kind)
 {
-        return kind >= MEM_NVRAM_SIMULATED && kind <= MEM_NVRAM;
+        return kind >= MEM_NVRAM_SIMULATED && kind <= MEM_NVRAM_UNARMED;
 }
 
 enum mem_kind memmap_kind_of_e820(uint32_t type)
@@ -72,6 +73,7 @@ enum mem_kind memmap_kind_of_e820(uint32_t type)
 void memmap_init(struct memmap *map)
 {
         map->count = 0;
+        map->limit = MEMMAP_LIMIT;
         map->lost = MEM_HOLE;
 }
 
@@ -147,12 +149,12 @@ int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind 
 
         if (!size)
                 return 0;
-        if (start >= MEMMAP_LIMIT || size > MEMMAP_LIMIT - start) {
+        if (start >= map->limit || size > map->limit - start) {
                 if (kind == MEM_RAM || memmap_is_nvram(kind))
                         return -ERANGE;
-                if (start >= MEMMAP_LIMIT)
+                if (start >= map->limit)
                         return 0;
-                new.size = MEMMAP_LIMIT - start;
+                new.size = map->limit - start;
         }
         /* Something stronger may have been lost there: nothing weaker must take its place. */
         if (kind < map->lost)
@@ -174,9 +176,8 @@ int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size, uint32_t 
         return memmap_add(map, start, size, memmap_kind_of_e820(type), source);
 }
 
-/* How many of size bytes from start lie in entries of the kinds from weakest to strongest. */
-static uint64_t bytes_of(const struct memmap *map, uint64_t start, uint64_t size,
-                         enum mem_kind weakest, enum mem_kind strongest)
+uint64_t memmap_bytes(const struct memmap *map, uint64_t start, uint64_t size,
+                      enum mem_kind weakest, enum mem_kind strongest)
 {
         uint64_t end = size > UINT64_MAX - start ? UINT64_MAX : start + size;
         uint64_t sum = 0;
@@ -194,7 +195,7 @@ static uint64_t bytes_of(const struct memmap *map, uint64_t start, uint64_t size
 int memmap_carve(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind kind)
 {
         struct mem_source source = {.origin = MEM_FROM_LOADER};
-        bool in_ram = bytes_of(map, start, size, MEM_RAM, MEM_HYPERVISOR) == size;
+        bool in_ram = memmap_bytes(map, start, size, MEM_RAM, MEM_HYPERVISOR) == size;
         int err = memmap_add(map, start, size, kind, source);
 
         return err ? err : in_ram ? 0 : -EBUSY;
@@ -204,9 +205,9 @@ int memmap_add_simulated(struct memmap *map, uint64_t start, uint64_t size)
 {
         struct mem_source source = {.origin = MEM_FROM_CMDLINE};
 
-        if (!size || bytes_of(map, start, size, MEM_RAM, MEM_HYPERVISOR) != size)
+        if (!size || memmap_bytes(map, start, size, MEM_RAM, MEM_HYPERVISOR) != size)
                 return -EINVAL;
-        if (bytes_of(map, start, size, MEM_RAM, MEM_RAM) != size)
+        if (memmap_bytes(map, start, size, MEM_RAM, MEM_RAM) != size)
                 return -EBUSY;
         return memmap_add(map, start, size, MEM_NVRAM_SIMULATED, source);
 }
@@ -221,7 +222,7 @@ const struct mem_range *memmap_find(const struct memmap *map, uint64_t addr)
 
 uint64_t memmap_total(const struct memmap *map, enum mem_kind kind)
 {
-        return bytes_of(map, 0, UINT64_MAX, kind, kind);
+        return memmap_bytes(map, 0, UINT64_MAX, kind, kind);
 }
 
 int memmap_format_source(char *buf, size_t size, const struct mem_source *source)
@@ -231,6 +232,8 @@ int memmap_format_source(char *buf, size_t size, const struct mem_source *source
                 return format_text(buf, size, "E820 type %u", source->type);
         case MEM_FROM_CMDLINE:
                 return format_text(buf, size, "nvram=");
+        case MEM_FROM_NFIT:
+                return format_text(buf, size, "ACPI NFIT");
         default:
                 return format_text(buf, size, "boot loader");
         }
@@ -254,7 +257,7 @@ int memmap_format_size(char *buf, size_t size, uint64_t bytes)
 void memmap_print(const struct memmap *map)
 {
         char size[24], source[24];
-        uint64_t nvram = bytes_of(map, 0, UINT64_MAX, MEM_NVRAM_SIMULATED, MEM_NVRAM);
+        uint64_t nvram = memmap_bytes(map, 0, UINT64_MAX, MEM_NVRAM_SIMULATED, MEM_NVRAM_UNARMED);
 
         printk(LOG_INFO, "memory map: %zu ranges", map->count);
         for (size_t i = 0; i < map->count; i++) {

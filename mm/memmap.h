@@ -21,6 +21,7 @@ enum mem_kind {
         MEM_NVRAM_VENDOR,    /* E820 type 90 of the thesis' firmware */
         MEM_NVRAM_LEGACY,    /* E820 type 12 */
         MEM_NVRAM,           /* E820 type 7, ACPI persistent memory */
+        MEM_NVRAM_UNARMED,   /* NVDIMM that its firmware says does not keep its contents */
         MEM_ACPI_RECLAIM,    /* ACPI tables */
         MEM_ACPI_NVS,        /* the firmware's across sleep */
         MEM_RESERVED,        /* devices, firmware, unknown types */
@@ -32,6 +33,7 @@ enum mem_origin {
         MEM_FROM_E820,    /* type is the E820 type number */
         MEM_FROM_LOADER,  /* where the boot loader put something; type unused */
         MEM_FROM_CMDLINE, /* nvram= on the command line; type unused */
+        MEM_FROM_NFIT,    /* type is the SPA range's number: neighbours are not joined */
 };
 
 struct mem_source {
@@ -53,15 +55,18 @@ struct mem_range {
 struct memmap {
         struct mem_range range[MEMMAP_ENTRIES_MAX];
         size_t count;
+        uint64_t
+            limit; /* no address from here on exists; may be lowered before anything is added */
         enum mem_kind lost;                                   /* see memmap_add, -ENOSPC */
         struct mem_range scratch[2 * MEMMAP_ENTRIES_MAX + 3]; /* private: the table being merged */
 };
 
+/* Start empty, with MEMMAP_LIMIT. */
 void memmap_init(struct memmap *map);
 
 /*
  * Add what source says of size bytes from start. Empty entries are ignored. An entry that wraps or
- * passes MEMMAP_LIMIT is cut there when it reserves; when it offers memory (RAM, NVRAM) it is
+ * passes map->limit is cut there when it reserves; when it offers memory (RAM, NVRAM) it is
  * broken: -ERANGE, not added.
  * -ENOSPC: the table is full, and ranges of the weakest kinds, the smallest first, were left out to
  * keep every stronger one; memory that could have been used may be missing (map->lost tells up to
@@ -94,6 +99,10 @@ bool memmap_is_nvram(enum mem_kind kind);
 
 /* The entry an address lies in; NULL for a hole. Valid until the next change. */
 const struct mem_range *memmap_find(const struct memmap *map, uint64_t addr);
+
+/* How many of size bytes from start lie in entries of the kinds from weakest to strongest. */
+uint64_t memmap_bytes(const struct memmap *map, uint64_t start, uint64_t size,
+                      enum mem_kind weakest, enum mem_kind strongest);
 
 /* Sum of the sizes of all entries of a kind, in bytes. */
 uint64_t memmap_total(const struct memmap *map, enum mem_kind kind);

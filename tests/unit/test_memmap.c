@@ -161,8 +161,9 @@ static void test_e820_types(void)
         for (size_t i = 0; i < ARRAY_LEN(types); i++)
                 CHECK_EQ(memmap_kind_of_e820(types[i].type), types[i].kind);
         for (enum mem_kind k = 0; k < MEM_KINDS; k++)
-                CHECK_EQ(memmap_is_nvram(k), k == MEM_NVRAM || k == MEM_NVRAM_LEGACY ||
-                                                 k == MEM_NVRAM_VENDOR || k == MEM_NVRAM_SIMULATED);
+                CHECK_EQ(memmap_is_nvram(k),
+                         k == MEM_NVRAM || k == MEM_NVRAM_LEGACY || k == MEM_NVRAM_VENDOR ||
+                             k == MEM_NVRAM_SIMULATED || k == MEM_NVRAM_UNARMED);
 }
 
 /* NVRAM is stronger than DRAM and weaker than what is reserved or bad, in either order. */
