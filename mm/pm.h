@@ -18,6 +18,15 @@ void pm_init(void);
 /* The flush instruction in use: "clwb", "clflushopt" or "clflush". */
 const char *pm_flush_name(void);
 
+#define PM_HINTS_MAX 64
+
+/*
+ * Flush hint addresses, one of each NVDIMM, mapped uncached (ACPI 6.4, 5.2.25.9): every pm_fence
+ * from now on also writes to them, which drains the NVDIMMs' memory controllers. The list is
+ * copied; those beyond PM_HINTS_MAX are left out. Without any, the platform drains them itself.
+ */
+void pm_set_flush_hints(volatile uint64_t *const *hints, size_t n);
+
 /* Store len bytes; words are stored whole, their order is unspecified. Wants flush and fence. */
 void pm_store(void *dst, const void *src, uint64_t len);
 

@@ -20,7 +20,10 @@ build/hosted/libhosted.a: $(HOSTED_OBJS)
 
 build/unit/%: build/hosted/tests/unit/%.o build/hosted/libhosted.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(HOSTED_CFLAGS) $^ -o $@
+	$(Q)$(CC) $(HOSTED_CFLAGS) $(filter %.o,$^) $(filter %.a,$^) -o $@
+
+# The real primitives in place of the model.
+build/unit/test_pm_native: build/hosted/mm/pm_native.o
 
 .PHONY: unit-programs
 unit-programs: $(UNIT_TESTS)

@@ -257,6 +257,12 @@ const char *pm_flush_name(void)
         return "model";
 }
 
+void pm_set_flush_hints(volatile uint64_t *const *hints, size_t n)
+{
+        (void)hints;
+        (void)n;
+}
+
 void pm_store(void *dst, const void *src, uint64_t len)
 {
         for (uint64_t i = 0; i < len / 8; i++) {
