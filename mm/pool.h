@@ -36,6 +36,7 @@ struct pool_range {
         hpa_t hpa;
         uint64_t size;  /* bytes */
         bool simulated; /* volatile memory standing in for NVRAM */
+        bool unarmed;   /* an NVDIMM that does not keep its contents */
 };
 
 enum pool_mode {
@@ -111,6 +112,7 @@ struct pool_member {
         uint32_t id; /* its number in the superblock */
         enum pool_member_kind { MEMBER_POOL, MEMBER_BLANK, MEMBER_FORMATTING } kind;
         bool half;                  /* at mount: a superblock copy wants mending */
+        bool unarmed;               /* as in struct pool_range */
         struct pool_region *region; /* [0 .. slots) */
         uint32_t root;              /* of the tree of its free runs, see pool_space.h */
 };
@@ -157,10 +159,11 @@ uint64_t pool_memory_size(const struct pool_range *ranges, size_t n);
 /*
  * Mount the pool on n ranges: verify everything, then finish what a power cut interrupted, mend
  * single bad copies and format blank ranges into the pool. Simulated ranges are left out when there
- * are real ones. On any fault the media is left untouched, the reason logged and kept in
- * pool->fault: -ENODEV nothing usable or a range missing, -ENOTSUP unknown version, -EBADMSG damage
- * or foreign contents; without fault -ENOMEM for too little memory, -E2BIG for too many ranges.
- * Salvage and repair pass over RECORD, CONTENT, OVERLAP and NAME faults only.
+ * are real ones, and unarmed ones that are not part of the pool yet when there are armed ones. On
+ * any fault the media is left untouched, the reason logged and kept in pool->fault: -ENODEV nothing
+ * usable or a range missing, -ENOTSUP unknown version, -EBADMSG damage or foreign contents; without
+ * fault -ENOMEM for too little memory, -E2BIG for too many ranges. Salvage and repair pass over
+ * RECORD, CONTENT, OVERLAP and NAME faults only.
  */
 must_check int pool_mount(struct pool *pool, const struct pool_range *ranges, size_t n,
                           const struct pool_config *config);
@@ -244,6 +247,10 @@ bool pool_region_grant(const struct pool_region *region, size_t i, char vm[POOL_
 
 /* Who has it attached: *writer, and the number of readers. */
 size_t pool_region_readers(const struct pool_region *region, bool *writer);
+
+/* Whether the region, or anything in the pool, lies in memory that does not keep its contents. */
+bool pool_region_is_volatile(const struct pool *pool, const struct pool_region *region);
+bool pool_is_volatile(const struct pool *pool);
 
 /* Bytes of all regions of an owner. */
 uint64_t pool_owner_bytes(struct pool *pool, const char *owner);

@@ -18,7 +18,7 @@ static bool trim(struct pool_member *member, const struct pool_range *range)
 
         if (granules > UINT32_MAX)
                 granules = UINT32_MAX;
-        *member = (struct pool_member){.hpa = HPA(range->hpa.v + head)};
+        *member = (struct pool_member){.hpa = HPA(range->hpa.v + head), .unarmed = range->unarmed};
         if (granules < 2)
                 return false;
         member->base = (uint8_t *)range->base + head;
@@ -192,6 +192,26 @@ static int number_members(struct pool *pool, uint32_t members)
         return 0;
 }
 
+/* What is stored from now on goes to memory that keeps it, as long as there is any. */
+static void leave_out_unarmed(struct pool *pool)
+{
+        bool armed = false;
+        size_t kept = 0;
+
+        for (size_t i = 0; i < pool->member_count; i++)
+                armed |= !pool->member[i].unarmed;
+        for (size_t i = 0; i < pool->member_count; i++) {
+                const struct pool_member *member = &pool->member[i];
+
+                if (armed && member->unarmed && member->kind != MEMBER_POOL)
+                        printk(LOG_WARN, "nvram: 0x%llx is not armed and left out of the pool",
+                               (unsigned long long)member->hpa.v);
+                else
+                        pool->member[kept++] = *member;
+        }
+        pool->member_count = kept;
+}
+
 static int judge_superblocks(struct pool *pool, bool format)
 {
         const struct pool_superblock *sb;
@@ -220,6 +240,7 @@ static int judge_superblocks(struct pool *pool, bool format)
                 if (sb->members > members)
                         members = sb->members;
         }
+        leave_out_unarmed(pool);
         return number_members(pool, members);
 }
 

@@ -239,11 +239,36 @@ bool pool_lost(const struct pool *pool, size_t i, struct pool_lost *lost)
         return false;
 }
 
+bool pool_region_is_volatile(const struct pool *pool, const struct pool_region *region)
+{
+        if (pool->simulated)
+                return true;
+        for (uint32_t i = 0; i < region->record->extent_count; i++)
+                if (pool->member[region->record->extent[i].range].unarmed)
+                        return true;
+        return false;
+}
+
+static size_t count_unarmed(const struct pool *pool)
+{
+        size_t unarmed = 0;
+
+        for (size_t i = 0; i < pool->member_count; i++)
+                unarmed += pool->member[i].unarmed;
+        return unarmed;
+}
+
+bool pool_is_volatile(const struct pool *pool)
+{
+        return pool->simulated || count_unarmed(pool);
+}
+
 void pool_print(struct pool *pool)
 {
         struct pool_usage usage = pool_usage(pool);
         struct pool_region *region = NULL;
         unsigned long long mib = POOL_GRANULE / MiB;
+        size_t unarmed = count_unarmed(pool);
 
         printk(
             LOG_INFO,
@@ -251,16 +276,20 @@ void pool_print(struct pool *pool)
             "%zu regions",
             usage.ranges, pool->simulated ? " (simulated, volatile)" : "", usage.used * mib,
             usage.free * mib, usage.dying * mib, usage.regions);
+        if (unarmed)
+                printk(LOG_WARN, "nvram: %zu of %zu ranges are not armed (volatile)", unarmed,
+                       usage.ranges);
         if (usage.bad)
                 printk(LOG_WARN, "nvram: %llu MiB are on the list of bad granules",
                        usage.bad * mib);
         while ((region = pool_next(pool, region))) {
                 struct pool_extent first = pool_region_extent(pool, region, 0);
 
-                printk(LOG_INFO, "nvram:   %-31s %8llu MiB  owner %-31s %zu extents from 0x%llx",
+                printk(LOG_INFO, "nvram:   %-31s %8llu MiB  owner %-31s %zu extents from 0x%llx%s",
                        pool_region_name(region),
                        (unsigned long long)(pool_region_size(region) / MiB),
                        pool_region_owner(region), pool_region_extents(region),
-                       (unsigned long long)first.hpa.v);
+                       (unsigned long long)first.hpa.v,
+                       pool_region_is_volatile(pool, region) ? ", volatile" : "");
         }
 }

@@ -227,8 +227,8 @@ static void test_tiny_ranges(void)
 static void test_simulated_left_out(void)
 {
         static uint8_t block[12 * MiB] __attribute__((aligned(4096)));
-        struct pool_range ranges[] = {{block, HPA(4 * GiB), 6 * MiB, true},
-                                      {block + 6 * MiB, HPA(8 * GiB), 6 * MiB, false}};
+        struct pool_range ranges[] = {{block, HPA(4 * GiB), 6 * MiB, true, false},
+                                      {block + 6 * MiB, HPA(8 * GiB), 6 * MiB, false, false}};
         static uint64_t memory[8192];
         struct pool_config config = {.memory = memory, .memory_size = sizeof memory};
         struct pool pool;
@@ -242,6 +242,58 @@ static void test_simulated_left_out(void)
         config.memory_size = 100;
         CHECK_EQ(pool_mount(&pool, ranges, 1, &config), -ENOMEM);
         CHECK(!pool.mounted);
+}
+
+/* Mount two ranges of 6 MiB whose NVDIMMs are armed or not, and make a region in each that is in.
+ */
+static void mount_pair(struct pool *pool, uint8_t *block, bool first_unarmed, bool second_unarmed)
+{
+        struct pool_range ranges[] = {
+            {block, HPA(4 * GiB), 6 * MiB, false, first_unarmed},
+            {block + 6 * MiB, HPA(8 * GiB), 6 * MiB, false, second_unarmed}};
+        static uint64_t memory[8192];
+        struct pool_config config = {.memory = memory, .memory_size = sizeof memory};
+
+        CHECK_EQ(pool_mount(pool, ranges, 2, &config), 0);
+        CHECK(!pool->simulated);
+}
+
+static void test_unarmed(void)
+{
+        static uint8_t block[12 * MiB] __attribute__((aligned(4096)));
+        struct pool_region *region;
+        struct pool pool;
+        size_t forgetful = 0;
+
+        /* not armed and not part of the pool: left out, untouched */
+        mount_pair(&pool, block, true, false);
+        CHECK_EQ(pool.member_count, 1);
+        CHECK_EQ(pool.member[0].hpa.v, 8 * GiB);
+        CHECK(!pool_is_volatile(&pool));
+        CHECK_EQ(block[0], 0);
+        /* armed, it joins the pool; when it then is no longer, what is in it says so */
+        mount_pair(&pool, block, false, false);
+        CHECK_EQ(pool.member_count, 2);
+        while (pool_scrub(&pool, 100))
+                ;
+        CHECK_EQ(pool_create(&pool, "a", "", 4 * MiB, 1, &region), 0);
+        CHECK_EQ(pool_create(&pool, "b", "", 4 * MiB, 1, &region), 0);
+        CHECK(!pool_is_volatile(&pool));
+        mount_pair(&pool, block, true, false);
+        CHECK_EQ(pool.member_count, 2);
+        CHECK(pool_is_volatile(&pool));
+        for (region = pool_next(&pool, NULL); region; region = pool_next(&pool, region)) {
+                bool in_first = pool_region_extent(&pool, region, 0).hpa.v < 8 * GiB;
+
+                CHECK_EQ(pool_region_is_volatile(&pool, region), in_first);
+                forgetful += in_first;
+        }
+        CHECK_EQ(forgetful, 1);
+        /* all there is */
+        memset(block, 0, sizeof block);
+        mount_pair(&pool, block, true, true);
+        CHECK_EQ(pool.member_count, 2);
+        CHECK(pool_is_volatile(&pool));
 }
 
 /* A full catalogue: the slot of what is dying comes back by scrubbing. */
@@ -271,7 +323,7 @@ static void test_full_catalogue(void)
 
 static void test_memory_bound(void)
 {
-        struct pool_range range = {NULL, HPA(4 * GiB), 16 * TiB, false};
+        struct pool_range range = {NULL, HPA(4 * GiB), 16 * TiB, false, false};
 
         CHECK(pool_memory_size(&range, 1) < 16 * TiB / 10000);
         range.size = 1 * TiB;
@@ -288,6 +340,7 @@ int main(void)
         RUN(test_names);
         RUN(test_tiny_ranges);
         RUN(test_simulated_left_out);
+        RUN(test_unarmed);
         RUN(test_full_catalogue);
         RUN(test_memory_bound);
         return unit_done();
