@@ -3,10 +3,9 @@
 
 #include "guest/abi.h"
 #include "hv/lib/string.h"
+#include "mm/pm.h"
 
-/* Apart, so that the short calls save no registers for it. */
-__attribute__((noinline)) static int64_t tell_region(const struct vm *vm, uint64_t index,
-                                                     uint64_t gpa)
+static int64_t tell_region(const struct vm *vm, uint64_t index, uint64_t gpa)
 {
         struct permafrost_region r = {0};
 
@@ -19,8 +18,32 @@ __attribute__((noinline)) static int64_t tell_region(const struct vm *vm, uint64
         r.size = vm->layout.region[index].size;
         r.flags = vm->host->pool->simulated ? PERMAFROST_REGION_SIMULATED : 0;
         r.flags |= vm->layout.region[index].read_only ? PERMAFROST_REGION_READ_ONLY : 0;
+        r.flags |= pool_region_is_volatile(vm->host->pool, vm->region[index].ref.region)
+                       ? PERMAFROST_REGION_VOLATILE
+                       : 0;
         memcpy(gmem_ptr(&vm->mem, GPA(gpa), sizeof r), &r, sizeof r);
         return 0;
+}
+
+_Static_assert((int)PERMAFROST_DOMAIN_UNKNOWN == (int)NFIT_DOMAIN_UNKNOWN, "told unchanged");
+_Static_assert((int)PERMAFROST_DOMAIN_NONE == (int)NFIT_DOMAIN_NONE, "told unchanged");
+_Static_assert((int)PERMAFROST_DOMAIN_ADR == (int)NFIT_DOMAIN_ADR, "told unchanged");
+_Static_assert((int)PERMAFROST_DOMAIN_EADR == (int)NFIT_DOMAIN_EADR, "told unchanged");
+
+/* Apart, so that the short calls save no registers for these. */
+__attribute__((noinline)) static int64_t serve_rare(const struct vm *vm, const uint64_t *regs)
+{
+        switch (regs[REG_RAX]) {
+        case PERMAFROST_HC_REGION:
+                return tell_region(vm, regs[REG_RDI], regs[REG_RSI]);
+        case PERMAFROST_HC_DOMAIN:
+                return vm->host->domain;
+        case PERMAFROST_HC_DRAIN:
+                pm_fence();
+                return 0;
+        default:
+                return -PERMAFROST_ENOSYS;
+        }
 }
 
 void hypercall_serve(struct vm *vm, unsigned cpl)
@@ -34,9 +57,7 @@ void hypercall_serve(struct vm *vm, unsigned cpl)
                 result = PERMAFROST_ABI_VERSION;
         else if (regs[REG_RAX] == PERMAFROST_HC_REGIONS)
                 result = (int64_t)vm->regions;
-        else if (regs[REG_RAX] == PERMAFROST_HC_REGION)
-                result = tell_region(vm, regs[REG_RDI], regs[REG_RSI]);
         else
-                result = -PERMAFROST_ENOSYS;
+                result = serve_rare(vm, regs);
         regs[REG_RAX] = (uint64_t)result;
 }

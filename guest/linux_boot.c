@@ -241,11 +241,23 @@ static void *guest_page(const struct load *load, uint64_t gpa, uint64_t size)
         return page;
 }
 
+/* What is told of the regions, as format_text: where they are and when their data is durable. */
+static uint64_t format_arguments(const struct load *load, char *buf, uint64_t size)
+{
+        uint64_t len = (uint64_t)layout_format_regions(load->layout, buf, size);
+        uint64_t room = len < size ? size - len : 0;
+
+        if (!len)
+                return 0;
+        return len + (uint64_t)format_text(room ? buf + len : NULL, room, " permafrost.domain=%s",
+                                           load->image->domain);
+}
+
 /* The kernel's command line with the regions behind it. */
 static int write_cmdline(const struct load *load)
 {
         uint64_t limit = load->hdr.cmdline_size, len = strlen(load->image->cmdline);
-        uint64_t regions = (uint64_t)layout_format_regions(load->layout, NULL, 0);
+        uint64_t regions = format_arguments(load, NULL, 0);
         uint64_t total = len + (len && regions ? 1 : 0) + regions;
         char *text = guest_page(load, PLATFORM_CMDLINE, PLATFORM_CMDLINE_SIZE);
 
@@ -262,7 +274,7 @@ static int write_cmdline(const struct load *load)
         if (total > len + regions)
                 text[len++] = ' ';
         text[len] = '\0';
-        layout_format_regions(load->layout, text + len, PLATFORM_CMDLINE_SIZE - len);
+        format_arguments(load, text + len, PLATFORM_CMDLINE_SIZE - len);
         return 0;
 }
 

@@ -17,7 +17,8 @@ struct linux_image {
         uint64_t kernel_size;
         const void *initrd; /* NULL: none */
         uint64_t initrd_size;
-        const char *cmdline; /* the kernel's; the argument with the NVRAM regions is appended */
+        const char *cmdline; /* the kernel's; the arguments on NVRAM regions are appended */
+        const char *domain;  /* the regions' persistence domain, in a word */
 };
 
 /* How to enter the kernel: state.rip is its entry, regs go to struct vcpu. */

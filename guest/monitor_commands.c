@@ -6,6 +6,7 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "mm/pm.h"
 
 #define LOG_LINE_SIZE 300
 #define MEMORY_PARTS  6 /* total, used, free, metadata, to be scrubbed, bad */
@@ -51,6 +52,19 @@ static void show_blocks(struct out *out, const struct dram_stats *stats)
         out_line(out, "free blocks: %lu of 2 MiB, %lu of 1 GiB", stats->free_2m, stats->free_1g);
 }
 
+/* In short words for programs, and for people's tables alike. */
+static void show_persistence(struct out *out, const struct monitor_host *host)
+{
+        static const struct out_column columns[] = {
+            {"domain", "DOMAIN", -8}, {"flush", "FLUSH", -10}, {"volatile", "VOLATILE", 8}};
+
+        out_table_begin(out, columns, ARRAY_LEN(columns));
+        out_cell(out, "%s", nfit_domain_word(host->vms->host->domain));
+        out_cell(out, "%s", pm_flush_name());
+        out_cell_bool(out, pool_is_volatile(host->pool));
+        out_table_end(out);
+}
+
 static int mem(const struct command_call *call)
 {
         static const struct out_column columns[] = {
@@ -75,6 +89,8 @@ static int mem(const struct command_call *call)
         }
         out_table_end(call->out);
         show_blocks(call->out, &dram);
+        if (host->pool)
+                show_persistence(call->out, host);
         return 0;
 }
 

@@ -71,6 +71,7 @@ static void show_lines(struct out *out, const struct nv_facts *facts)
         out_line(out, "attached    %s", nv_attached(facts).text);
         out_line(out, "uuid        %s", nv_uuid(facts->uuid).text);
         out_line(out, "generation  %llu", (ull)facts->generation);
+        out_line(out, "volatile    %s", facts->is_volatile ? "yes: its memory forgets" : "no");
         out_line(out, "to scrub    %s", nv_size(facts->dying).text);
         out_line(out, "bad         %llu granules", (ull)facts->bad);
 }
@@ -81,7 +82,7 @@ static void show_object(struct out *out, const struct nv_facts *facts)
             {"name", "NAME", -20},     {"size", "SIZE", 10},      {"owner", "OWNER", -12},
             {"state", "STATE", -7},    {"readers", "READERS", 7}, {"writer", "WRITER", 6},
             {"extents", "EXTENTS", 7}, {"generation", "GEN", 4},  {"uuid", "UUID", -36},
-            {"scrub", "SCRUB", 10},    {"bad", "BAD", 4},
+            {"scrub", "SCRUB", 10},    {"bad", "BAD", 4},         {"volatile", "VOLATILE", 8},
         };
 
         out_table_begin(out, column, ARRAY_LEN(column));
@@ -96,6 +97,7 @@ static void show_object(struct out *out, const struct nv_facts *facts)
         out_cell(out, "%s", nv_uuid(facts->uuid).text);
         out_cell_size(out, facts->dying);
         out_cell_number(out, facts->bad);
+        out_cell_bool(out, facts->is_volatile);
         out_table_end(out);
 }
 

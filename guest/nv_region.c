@@ -41,7 +41,8 @@ struct nv_facts nv_facts(const struct pool *pool, const struct pool_region *regi
                                  .dying = pool_region_dying(region) * POOL_GRANULE,
                                  .bad = pool_region_bad(pool, region),
                                  .extents = pool_region_extents(region),
-                                 .filling = pool_region_is_filling(region)};
+                                 .filling = pool_region_is_filling(region),
+                                 .is_volatile = pool_region_is_volatile(pool, region)};
 
         format_text(facts.name, sizeof facts.name, "%s", pool_region_name(region));
         format_text(facts.owner, sizeof facts.owner, "%s", pool_region_owner(region));
@@ -82,7 +83,7 @@ struct nv_text nv_attached(const struct nv_facts *facts)
         return text;
 }
 
-static bool shows_uuid(const struct command_call *call)
+static bool shows_all(const struct command_call *call)
 {
         return call->verbose || call->out->json;
 }
@@ -92,10 +93,10 @@ void nv_table_begin(const struct command_call *call)
         static const struct out_column column[] = {
             {"name", "NAME", -20},    {"size", "SIZE", 10},         {"owner", "OWNER", -12},
             {"state", "STATE", -7},   {"attached", "ATTACHED", -8}, {"extents", "EXTENTS", 7},
-            {"generation", "GEN", 4}, {"uuid", "UUID", -36},
+            {"generation", "GEN", 4}, {"uuid", "UUID", -36},        {"volatile", "VOLATILE", 8},
         };
 
-        out_table_begin(call->out, column, ARRAY_LEN(column) - (shows_uuid(call) ? 0 : 1));
+        out_table_begin(call->out, column, ARRAY_LEN(column) - (shows_all(call) ? 0 : 2));
 }
 
 void nv_table_row(const struct command_call *call, const struct nv_facts *facts)
@@ -109,8 +110,10 @@ void nv_table_row(const struct command_call *call, const struct nv_facts *facts)
         out_cell(out, "%s", nv_attached(facts).text);
         out_cell_number(out, facts->extents);
         out_cell_number(out, facts->generation);
-        if (shows_uuid(call))
-                out_cell(out, "%s", nv_uuid(facts->uuid).text);
+        if (!shows_all(call))
+                return;
+        out_cell(out, "%s", nv_uuid(facts->uuid).text);
+        out_cell_bool(out, facts->is_volatile);
 }
 
 void nv_object(const struct command_call *call, const struct nv_facts *facts)

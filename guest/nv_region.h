@@ -25,6 +25,7 @@ struct nv_facts {
         uint64_t bad;   /* granules */
         size_t extents, readers;
         bool writer, filling;
+        bool is_volatile; /* its memory does not keep its contents */
 };
 struct nv_facts nv_facts(const struct pool *pool, const struct pool_region *region);
 
@@ -33,7 +34,8 @@ const char *nv_state(const struct nv_facts *facts);       /* "live", "filling" *
 const char *nv_access_name(enum pool_access access);      /* "none", "ro", "rw" */
 struct nv_text nv_attached(const struct nv_facts *facts); /* "rw", "2 ro", "-" */
 
-/* A table of regions: begin, one row a region, out_table_end. The UUID with -v and in JSON. */
+/* A table of regions: begin, one row a region, out_table_end. -v and JSON have the UUID too, and
+ * whether it is volatile. */
 void nv_table_begin(const struct command_call *call);
 void nv_table_row(const struct command_call *call, const struct nv_facts *facts);
 

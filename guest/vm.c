@@ -139,6 +139,7 @@ static int load(struct vm *vm)
             .initrd = c->has_initrd ? (const void *)c->initrd.start.v : NULL,
             .initrd_size = c->initrd.size,
             .cmdline = c->cmdline,
+            .domain = vm_nvram_domain(vm),
         };
         struct linux_entry entry;
         char why[LINUX_WHY_SIZE];

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "drivers/nfit.h"
 #include "guest/acpi_pm.h"
 #include "guest/bus.h"
 #include "guest/config.h"
@@ -42,6 +43,7 @@ struct vm_host {
         uint64_t wall_tsc, wall_sec; /* the wall clock showed wall_sec (since 1970) at this TSC */
         uint64_t entry_tsc;          /* when the loader entered the hypervisor */
         unsigned address_bits;       /* physical address width of the CPU */
+        enum nfit_domain domain;     /* what the platform promises for NVRAM */
         bool direct_interrupts;      /* every VM has a CPU of its own: lend it the local APIC */
 };
 

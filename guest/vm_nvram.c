@@ -149,6 +149,9 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
         if (pool_region_bad(pool, region))
                 printk(LOG_WARN, "vm %s: region %s holds %lu granules that are on the bad list",
                        vm->config->name, place->name, pool_region_bad(pool, region));
+        if (pool_region_is_volatile(pool, region))
+                printk(LOG_WARN, "vm %s: region %s is volatile: it does not keep its contents",
+                       vm->config->name, place->name);
         err = map_region(vm, place, region);
         if (err)
                 vm_refuse(vm->config, "nvram=%s: cannot be mapped (error %d)", place->name, -err);
@@ -162,6 +165,13 @@ int vm_nvram_attach(struct vm *vm)
         for (size_t i = 0; !err && i < vm->layout.region_count; i++)
                 err = attach_region(vm, &vm->layout.region[i]);
         return err;
+}
+
+const char *vm_nvram_domain(const struct vm *vm)
+{
+        if (vm->host->pool && pool_is_volatile(vm->host->pool))
+                return "volatile";
+        return nfit_domain_word(vm->host->domain);
 }
 
 void vm_nvram_detach(struct vm *vm)

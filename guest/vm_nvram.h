@@ -15,6 +15,10 @@ must_check int vm_nvram_check(struct vm *vm);
 /* Create what does not exist, attach and map all. On an error what was attached stays so. */
 must_check int vm_nvram_attach(struct vm *vm);
 
+/* The persistence domain as the kernel argument tells it: a word, "volatile" when any range of the
+ * pool does not keep its contents. */
+const char *vm_nvram_domain(const struct vm *vm);
+
 /* Detach all. */
 void vm_nvram_detach(struct vm *vm);
 

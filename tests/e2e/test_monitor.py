@@ -89,7 +89,7 @@ def check_map(machine, setup):
 
 
 def check_numbers(machine):
-    memory, blocks = ask_json(machine, "mem")
+    memory, blocks, persistence = ask_json(machine, "mem")
     for row in memory:
         known = row["used"] + row["free"] + row["scrub"] + row["bad"]
         known += row["metadata"] if row["memory"] == "NVRAM" else 0

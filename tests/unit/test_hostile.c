@@ -41,6 +41,7 @@ static void give_regions(void)
 
         host = *vm.host;
         host.pool = &pool;
+        host.domain = NFIT_DOMAIN_ADR;
         vm.host = &host;
         vm.regions = REGIONS;
         for (unsigned i = 0; i < REGIONS; i++) {
@@ -70,7 +71,7 @@ static void check_region(uint64_t index, uint64_t gpa)
         CHECK(memcmp(got.name, want->name, sizeof got.name) == 0);
         CHECK_EQ(got.gpa, want->gpa.v);
         CHECK_EQ(got.size, want->size);
-        CHECK_EQ(got.flags, PERMAFROST_REGION_SIMULATED);
+        CHECK_EQ(got.flags, PERMAFROST_REGION_SIMULATED | PERMAFROST_REGION_VOLATILE);
         CHECK_EQ(got.reserved, 0);
 }
 
@@ -97,7 +98,7 @@ static int64_t hypercall(uint64_t number, uint64_t rdi, uint64_t rsi, uint8_t cp
 static void test_hypercalls(void)
 {
         for (unsigned i = 0; i < ROUNDS; i++) {
-                uint64_t number = pick(8) ? PERMAFROST_HC_VERSION + pick(4) : unit_random(&seed);
+                uint64_t number = pick(8) ? PERMAFROST_HC_VERSION + pick(6) : unit_random(&seed);
                 uint64_t index = pick(4) ? pick(REGIONS + 2) : unit_random(&seed);
                 uint64_t gpa = random_gpa();
                 uint8_t cpl = pick(8) ? 0 : (uint8_t)pick(4);
@@ -111,6 +112,10 @@ static void test_hypercalls(void)
                         CHECK_EQ(answer, REGIONS);
                 else if (number == PERMAFROST_HC_REGION)
                         CHECK_EQ(answer, expected_region_answer(index, gpa));
+                else if (number == PERMAFROST_HC_DOMAIN)
+                        CHECK_EQ(answer, PERMAFROST_DOMAIN_ADR);
+                else if (number == PERMAFROST_HC_DRAIN)
+                        CHECK_EQ(answer, 0);
                 else
                         CHECK_EQ(answer, -PERMAFROST_ENOSYS);
                 if (number == PERMAFROST_HC_REGION && answer == 0)

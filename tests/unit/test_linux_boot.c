@@ -70,7 +70,7 @@ static void make_vm(void)
         vm.mem = RAM_SIZE;
         memset(initrd, 0x5a, sizeof initrd);
         make_kernel();
-        image = (struct linux_image){kernel, sizeof kernel, initrd, sizeof initrd, "quiet"};
+        image = (struct linux_image){kernel, sizeof kernel, initrd, sizeof initrd, "quiet", "adr"};
 }
 
 static int load_image(void)
@@ -200,10 +200,9 @@ static void test_regions_are_told(void)
         vm.region[0] = (struct config_region){.name = "data", .size = 2 * MiB};
         vm.region[1] = (struct config_region){.name = "log", .size = GiB};
         CHECK_EQ(load_image(), 0);
-        CHECK(
-            strcmp((char *)ram + PLATFORM_CMDLINE,
-                   "quiet permafrost.nvram=data@0x100000000:0x200000,log@0x140000000:0x40000000") ==
-            0);
+        CHECK(strcmp((char *)ram + PLATFORM_CMDLINE,
+                     "quiet permafrost.nvram=data@0x100000000:0x200000,log@0x140000000:0x40000000 "
+                     "permafrost.domain=adr") == 0);
         CHECK_EQ(get(PLATFORM_BOOT_PARAMS + 0x1e8, 1), 7);
         check_e820(5, 4 * GiB, 2 * MiB, 12);
         check_e820(6, 5 * GiB, GiB, 12);

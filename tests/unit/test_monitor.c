@@ -256,6 +256,8 @@ static void test_mem(void)
         CHECK(strstr(sink.text, "{\"memory\": \"NVRAM\", \"total\": 134217728, "
                                 "\"used\": 130023424, \"free\": 2097152, \"metadata\": 2097152, "
                                 "\"scrub\": 0, \"bad\": 0}"));
+        CHECK(strstr(sink.text, "\n[{\"domain\": \"unknown\", \"flush\": \"model\", "
+                                "\"volatile\": false}]"));
         CHECK(strstr(sink.text, "\n[{\"order\": 0, \"size\": 4096, \"used\": "));
         host.pool = NULL;
         CHECK_EQ(run("mem"), 0);

@@ -110,7 +110,7 @@ static void test_create_and_list(void)
         expect_part("nv list", "pool: 32 MiB in 2 ranges: 10 MiB used by 2 regions, 0 B to "
                                "scrub, 0 B bad, 18 MiB free\n");
         CHECK(!strstr(sink.text, "UUID"));
-        expect_part("nv list -v", "UUID\n");
+        expect_part("nv list -v", "UUID                                  VOLATILE\n");
         expect_json("nv list", 0, "{\"name\": \"db-data\", \"size\": 6291456, \"owner\": \"db\"");
         expect_json("nv list", 0, "\"total\": 33554432, \"metadata\": 4194304, \"used\": 10485760");
         expect_json("nv create more 2M", 0, "[{\"name\": \"more\", \"size\": 2097152");
@@ -189,6 +189,7 @@ static void test_grow_and_shrink(void)
                "error: region a has only 4 MiB: a smaller size is expected\n");
         expect("nv shrink b 2M -y", -ENOENT, NULL);
         expect_part("nv show a", "to scrub    4 MiB\n");
+        expect_part("nv show a", "volatile    no\n");
         expect_json("nv grow a +2M", 0, "\"size\": 6291456");
         expect_json("nv shrink a 2M -y", 0, "\"size\": 2097152");
         cleanup();

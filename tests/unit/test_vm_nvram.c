@@ -3,6 +3,9 @@
 
 #include <errno.h>
 
+#include "guest/abi.h"
+#include "guest/hypercall.h"
+#include "guest/platform.h"
 #include "guest/run.h"
 #include "hv/cpu.h"
 #include "mm/pool_space.h"
@@ -197,6 +200,36 @@ static void test_idle_scrubs(void)
         end();
 }
 
+/* What the guest is told of its regions' memory: by hypercall and by the kernel argument. */
+static void test_volatile_is_told(void)
+{
+        uint64_t at = 1 * MiB;
+        struct permafrost_region told;
+
+        for (int unarmed = 0; unarmed < 2; unarmed++) {
+                begin();
+                host.domain = NFIT_DOMAIN_EADR;
+                mounted.pool.member[0].unarmed = unarmed;
+                want("one", 2 * MiB, false);
+                CHECK_EQ(vm_create(&vm, &config, &host), 0);
+                vm.vcpu.regs[REG_RAX] = PERMAFROST_HC_REGION;
+                vm.vcpu.regs[REG_RDI] = 0;
+                vm.vcpu.regs[REG_RSI] = at;
+                hypercall_serve(&vm, 0);
+                CHECK_EQ(vm.vcpu.regs[REG_RAX], 0);
+                CHECK_EQ(gmem_read(&vm.mem, GPA(at), &told, sizeof told), 0);
+                CHECK_EQ(told.flags, unarmed ? PERMAFROST_REGION_VOLATILE : 0);
+                vm.vcpu.regs[REG_RAX] = PERMAFROST_HC_DOMAIN;
+                hypercall_serve(&vm, 0);
+                CHECK_EQ(vm.vcpu.regs[REG_RAX], PERMAFROST_DOMAIN_EADR);
+                CHECK(!strcmp(vm_nvram_domain(&vm), unarmed ? "volatile" : "eadr"));
+                CHECK(strstr(gmem_ptr(&vm.mem, GPA(PLATFORM_CMDLINE), 512),
+                             unarmed ? " permafrost.domain=volatile" : " permafrost.domain=eadr"));
+                vm_destroy(&vm);
+                end();
+        }
+}
+
 int main(void)
 {
         RUN(test_create_and_attach);
@@ -204,5 +237,6 @@ int main(void)
         RUN(test_quota);
         RUN(test_read_only);
         RUN(test_idle_scrubs);
+        RUN(test_volatile_is_told);
         return unit_done();
 }
