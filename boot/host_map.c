@@ -3,10 +3,12 @@
 
 #include "drivers/acpi.h"
 #include "hv/cpu.h"
+#include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "mm/paging.h"
 
 #define CPUID_X1_EDX_1G (1u << 26)
+#define LOW_MEMORY      (1 * MiB) /* left alone: firmware, and where other CPUs start */
 #define LAPIC_PAGE      0xfee00000ull
 #define VGA_BASE        0xa0000ull
 #define VGA_SIZE        0x20000ull
@@ -16,6 +18,57 @@ extern const uint8_t image_start[], image_text_end[], image_rodata_end[], image_
 extern const uint8_t boot_stack[];
 
 static struct paging host;
+
+/* Frames for tables, one behind the other. They are never given back: the tables stay. */
+static struct {
+        uint64_t start, next, end;
+} room;
+
+static int alloc_table(void *ctx, hpa_t *out)
+{
+        (void)ctx;
+        if (room.next == room.end)
+                return -ENOMEM;
+        *out = HPA(room.next);
+        room.next += PAGE_4K;
+        return 0;
+}
+
+/* Only on the way out of an error that ends the start. */
+static void free_table(void *ctx, hpa_t table)
+{
+        (void)ctx;
+        (void)table;
+}
+
+static void *to_ptr(void *ctx, hpa_t table)
+{
+        (void)ctx;
+        return (void *)table.v;
+}
+
+static const struct paging_ops room_ops = {
+    .alloc_table = alloc_table,
+    .free_table = free_table,
+    .to_ptr = to_ptr,
+};
+
+/* Take the largest stretch of RAM that is mapped already; what is left of it stays free. */
+static void find_room(const struct memmap *memory)
+{
+        for (size_t i = 0; i < memory->count; i++) {
+                const struct mem_range *r = &memory->range[i];
+                uint64_t start = r->start < LOW_MEMORY ? LOW_MEMORY : align_up(r->start, PAGE_4K);
+                uint64_t end = r->start + r->size;
+
+                end = align_down(end > BOOT_MAPPED ? BOOT_MAPPED : end, PAGE_4K);
+                if (r->kind == MEM_RAM && start < end && end - start > room.end - room.start) {
+                        room.start = start;
+                        room.end = end;
+                }
+        }
+        room.next = room.start;
+}
 
 static int map(uint64_t start, uint64_t end, unsigned prot, enum paging_memtype type)
 {
@@ -62,6 +115,15 @@ static int map_ranges(const struct memmap *memory)
         return err;
 }
 
+static int map_hints(const struct machine *m)
+{
+        int err = 0;
+
+        for (size_t i = 0; !err && i < m->hint_count; i++)
+                err = map(m->hint[i].v, m->hint[i].v + 8, PAGING_RW, PAGING_UC);
+        return err;
+}
+
 static int map_devices(const struct machine *m)
 {
         int err = map(VGA_BASE, VGA_BASE + VGA_SIZE, PAGING_RW, PAGING_UC);
@@ -74,14 +136,16 @@ static int map_devices(const struct machine *m)
         if (!err && m->fb.base.v)
                 err = map(m->fb.base.v, m->fb.base.v + (uint64_t)m->fb.pitch * m->fb.height,
                           PAGING_RW, PAGING_UC);
-        return err;
+        return err ? err : map_hints(m);
 }
 
 int host_map_init(struct machine *m)
 {
         uint64_t max = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_1G ? PAGE_1G : PAGE_2M;
-        int err = paging_init(&host, &paging_host, max, &paging_dram_ops, &m->dram);
+        int err;
 
+        find_room(&m->map);
+        err = paging_init(&host, &paging_host, max, &room_ops, NULL);
         if (!err)
                 err = map_image();
         if (!err)
@@ -93,6 +157,8 @@ int host_map_init(struct machine *m)
                        -err);
                 return err;
         }
+        m->tables_start = HPA(room.start);
+        m->tables_size = room.next - room.start;
         cpu_write_cr3(host.root.v);
         return 0;
 }

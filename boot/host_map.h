@@ -1,11 +1,15 @@
 /*
  * The hypervisor's own page tables: everything at its physical address, the image's sections with
  * the protection they need and no more (W^X), all other memory without execution, and nothing at
- * the guard page under the stack.
+ * the guard page under the stack. They are built before the DRAM allocator starts, in RAM that the
+ * entry code has mapped, so that whatever the allocator hands out can be reached.
  */
 #pragma once
 
 #include "boot/machine.h"
 
-/* Build the tables from the memory map and switch to them. -ENOMEM; logged. */
+/*
+ * Build the tables from the memory map and switch to them; m->tables_start and tables_size are the
+ * RAM that they take. -ENOMEM: no RAM above 1 MiB and below 4 GiB for them; logged.
+ */
 must_check int host_map_init(struct machine *m);

@@ -1,6 +1,7 @@
 /* Finding and starting the machine's parts in the order of boot_main; contract in machine.h. */
 #include "boot/machine.h"
 
+#include "boot/nvdimms.h"
 #include "drivers/fb.h"
 #include "drivers/ioapic.h"
 #include "drivers/lapic.h"
@@ -15,10 +16,12 @@
 #include "hv/lib/printk.h"
 #include "hv/trap.h"
 #include "hv/virt.h"
+#include "mm/paging.h"
 #include "mm/pm.h"
 
 #define PIC_VECTOR           0xe0u
 #define DEADLINE_TEST_VECTOR 0x41u
+#define ADDRESS_BITS_LEAST   36u /* of a CPU that does not tell, SDM vol. 3 4.1.4 */
 
 extern const uint8_t image_start[], image_end[];
 
@@ -49,10 +52,18 @@ void machine_start_log(struct machine *m, const struct boot_info *info,
         start_screen(m, info);
 }
 
+/* Tables are read before the hypervisor's own page tables are there. */
 static const void *identity_map(void *ctx, hpa_t addr, size_t len)
 {
         (void)ctx;
-        return addr.v + len > 4 * GiB ? NULL : (const void *)addr.v;
+        return addr.v >= BOOT_MAPPED || len > BOOT_MAPPED - addr.v ? NULL : (const void *)addr.v;
+}
+
+static bool is_read(const char *table, int err)
+{
+        if (err && err != -ENOENT)
+                printk(LOG_WARN, "acpi: the %s cannot be used (error %d)", table, -err);
+        return !err;
 }
 
 void machine_find_tables(struct machine *m, const struct boot_info *info)
@@ -63,8 +74,13 @@ void machine_find_tables(struct machine *m, const struct boot_info *info)
         if (err) {
                 printk(LOG_WARN, "acpi: no usable tables (error %d)", -err);
         } else {
-                m->has_fadt = !acpi_read_fadt(&m->tables, &m->fadt);
-                m->has_madt = !acpi_read_madt(&m->tables, &m->madt);
+                if (m->tables.out_of_reach)
+                        printk(LOG_WARN,
+                               "acpi: %u tables lie above 4 GiB and are not read, the "
+                               "first at 0x%lx",
+                               m->tables.out_of_reach, m->tables.first_unreachable.v);
+                m->has_fadt = is_read("FADT", acpi_read_fadt(&m->tables, &m->fadt));
+                m->has_madt = is_read("MADT", acpi_read_madt(&m->tables, &m->madt));
         }
         if (m->has_fadt)
                 power_init(&m->fadt);
@@ -83,10 +99,22 @@ static void carve(struct machine *m, uint64_t start, uint64_t size, enum mem_kin
                        memmap_kind_name(kind));
 }
 
-static void build_map(struct machine *m, const struct boot_info *info,
-                      const struct hv_options *options)
+/* Where addresses end for this CPU and its page tables of four levels, which map them one to one.
+ */
+static uint64_t address_limit(void)
+{
+        unsigned bits = cpu_cpuid(0x80000000, 0).eax >= 0x80000008
+                            ? cpu_cpuid(0x80000008, 0).eax & 0xff
+                            : ADDRESS_BITS_LEAST;
+
+        return 1ull << (bits < paging_host.va_bits ? bits : paging_host.va_bits);
+}
+
+void machine_find_memory(struct machine *m, const struct boot_info *info,
+                         const struct hv_options *options)
 {
         memmap_init(&m->map);
+        m->map.limit = address_limit();
         for (size_t i = 0; i < info->map_count; i++) {
                 const struct boot_map_entry *e = &info->map[i];
                 int err = memmap_add_e820(&m->map, e->start, e->size, e->type);
@@ -95,6 +123,9 @@ static void build_map(struct machine *m, const struct boot_info *info,
                         printk(LOG_WARN, "memory: entry 0x%lx + 0x%lx type %u is not usable (%d)",
                                e->start, e->size, e->type, -err);
         }
+        nvdimms_find(&m->tables, &m->nfit);
+        nvdimms_add(&m->nfit, &m->map);
+        m->hint_count = nvdimms_hints(&m->nfit, &m->map, m->hint);
         carve(m, (uint64_t)image_start, (uint64_t)(image_end - image_start), MEM_HYPERVISOR);
         carve(m, info->start.v, info->size, MEM_LOADER);
         for (size_t i = 0; i < info->module_count; i++)
@@ -106,12 +137,10 @@ static void build_map(struct machine *m, const struct boot_info *info,
         memmap_print(&m->map);
 }
 
-int machine_find_memory(struct machine *m, const struct boot_info *info,
-                        const struct hv_options *options)
+int machine_start_dram(struct machine *m)
 {
         int err = 0;
 
-        build_map(m, info, options);
         dram_init(&m->dram, identity);
         for (size_t i = 0; !err && i < m->map.count; i++) {
                 const struct mem_range *r = &m->map.range[i];
@@ -119,6 +148,8 @@ int machine_find_memory(struct machine *m, const struct boot_info *info,
                 if (r->kind == MEM_RAM)
                         err = dram_add_range(&m->dram, HPA(r->start), r->size);
         }
+        if (!err)
+                err = dram_reserve(&m->dram, m->tables_start, m->tables_size);
         if (!err)
                 err = dram_start(&m->dram);
         if (err)
@@ -160,6 +191,30 @@ static void add_bad(struct pool *pool, const struct hv_options *options)
         }
 }
 
+static void set_flush_hints(const struct machine *m)
+{
+        volatile uint64_t *hint[NFIT_NVDIMMS_MAX];
+
+        for (size_t i = 0; i < m->hint_count; i++)
+                hint[i] = (volatile uint64_t *)m->hint[i].v;
+        pm_set_flush_hints(hint, m->hint_count);
+}
+
+static void tell_domain(const struct machine *m)
+{
+        bool real = false;
+
+        for (size_t i = 0; i < m->map.count; i++)
+                real |= memmap_is_nvram(m->map.range[i].kind) &&
+                        m->map.range[i].kind != MEM_NVRAM_SIMULATED;
+        printk(LOG_INFO, "pool: flushes with %s", pm_flush_name());
+        printk(LOG_INFO, "nvram: persistence domain: %s",
+               real ? nfit_domain_text(m->nfit.domain) : "none, it is simulated (volatile)");
+        if (m->hint_count)
+                printk(LOG_INFO, "nvram: each fence writes the flush hints of %zu NVDIMMs",
+                       m->hint_count);
+}
+
 int machine_mount_pool(struct machine *m, const struct hv_options *options)
 {
         struct pool_range ranges[POOL_RANGES_MAX];
@@ -169,6 +224,7 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
         hpa_t memory;
 
         pm_init();
+        set_flush_hints(m);
         for (size_t i = 0; i < m->map.count && n < POOL_RANGES_MAX; i++) {
                 const struct mem_range *r = &m->map.range[i];
 
@@ -178,6 +234,7 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
                             .hpa = HPA(r->start),
                             .size = r->size,
                             .simulated = r->kind == MEM_NVRAM_SIMULATED,
+                            .unarmed = r->kind == MEM_NVRAM_UNARMED,
                         };
         }
         if (!n) {
@@ -192,7 +249,7 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
                 return -ENOMEM;
         }
         config.memory = (void *)memory.v;
-        printk(LOG_INFO, "pool: flushes with %s", pm_flush_name());
+        tell_domain(m);
         if (pool_mount(&m->pool, ranges, n, &config))
                 return 0;
         add_bad(&m->pool, options);

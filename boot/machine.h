@@ -6,6 +6,7 @@
 
 #include "boot/boot_info.h"
 #include "drivers/acpi.h"
+#include "drivers/nfit.h"
 #include "drivers/uart.h"
 #include "guest/config.h"
 #include "mm/dram.h"
@@ -21,6 +22,11 @@ struct machine {
         bool direct_interrupts; /* the local APIC can be lent to a guest */
         struct framebuffer fb;  /* base 0: none */
         struct memmap map;
+        struct nfit nfit;
+        hpa_t hint[NFIT_NVDIMMS_MAX]; /* flush hints, one of each NVDIMM that has any */
+        size_t hint_count;
+        hpa_t tables_start; /* the hypervisor's page tables, in RAM */
+        uint64_t tables_size;
         struct dram dram;
         struct pool pool;
         uint32_t tsc_khz;
@@ -34,9 +40,12 @@ void machine_start_log(struct machine *m, const struct boot_info *info,
 /* ACPI tables; begins the TSC's calibration. A machine without tables can still be used. */
 void machine_find_tables(struct machine *m, const struct boot_info *info);
 
-/* Memory map and DRAM allocator. Negative errno: no usable memory; logged. */
-must_check int machine_find_memory(struct machine *m, const struct boot_info *info,
-                                   const struct hv_options *options);
+/* The memory map of all sources, and the NVDIMMs. */
+void machine_find_memory(struct machine *m, const struct boot_info *info,
+                         const struct hv_options *options);
+
+/* The DRAM allocator; behind host_map_init. Negative errno: no usable memory; logged. */
+must_check int machine_start_dram(struct machine *m);
 
 /* Interrupt controllers and console input. Negative errno: never on a machine with a local APIC. */
 must_check int machine_start_devices(struct machine *m);

@@ -12,8 +12,6 @@
 #include "hv/trap.h"
 #include "hv/virt.h"
 
-#define EARLY_LIMIT (4 * GiB) /* what the entry code has mapped for certain */
-
 static struct boot_info info;
 static struct config config;
 static struct machine machine;
@@ -86,9 +84,10 @@ static void describe_host(uint64_t entry_tsc)
             .entry_tsc = entry_tsc,
             .direct_interrupts = machine.direct_interrupts, /* each VM has the CPU to itself */
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
+            .domain = machine.nfit.domain,
         };
         monitor_host = (struct monitor_host){&machine.map, &machine.dram, pool, &vms, end};
-        nv_host = (struct nv_host){pool, cpu_rdtsc, quota, &config};
+        nv_host = (struct nv_host){&machine.pool, cpu_rdtsc, quota, &config};
 }
 
 /* Run what is queued, and the monitor whenever its user asks or, with exit=monitor, at the end. */
@@ -121,7 +120,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
             {"nv", nv_commands, nv_command_count, &nv_host},
         };
         bool readable = magic == MULTIBOOT2_LOADED_BY &&
-                        !multiboot2_parse((const void *)(uintptr_t)mbi, EARLY_LIMIT - mbi, &info);
+                        !multiboot2_parse((const void *)(uintptr_t)mbi, BOOT_MAPPED - mbi, &info);
 
         read_config();
         machine_start_log(&machine, &info, &config.options);
@@ -132,9 +131,10 @@ void boot_main(uint32_t magic, uint32_t mbi)
         }
         trap_init();
         machine_find_tables(&machine, &info);
-        if (machine_find_memory(&machine, &info, &config.options) || host_map_init(&machine) ||
-            virt_init(&machine.dram) || machine_start_devices(&machine) ||
-            machine_mount_pool(&machine, &config.options) || machine_read_clocks(&machine))
+        machine_find_memory(&machine, &info, &config.options);
+        if (host_map_init(&machine) || machine_start_dram(&machine) || virt_init(&machine.dram) ||
+            machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||
+            machine_read_clocks(&machine))
                 finish(config.options.exit);
         config_report(&config);
         describe_host(entry_tsc);
