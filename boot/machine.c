@@ -25,20 +25,54 @@
 
 extern const uint8_t image_start[], image_end[];
 
-static void start_screen(struct machine *m, const struct boot_info *info)
+/* Where addresses end for this CPU and its page tables of four levels, which map them one to one.
+ */
+static uint64_t address_limit(void)
+{
+        unsigned bits = cpu_cpuid(0x80000000, 0).eax >= 0x80000008
+                            ? cpu_cpuid(0x80000008, 0).eax & 0xff
+                            : ADDRESS_BITS_LEAST;
+
+        return 1ull << (bits < paging_host.va_bits ? bits : paging_host.va_bits);
+}
+
+static bool lies_below(const struct framebuffer *fb, uint64_t limit)
+{
+        uint64_t size = (uint64_t)fb->pitch * fb->height;
+
+        return fb->base.v < limit && size <= limit - fb->base.v;
+}
+
+static void start_framebuffer(struct machine *m)
 {
         struct psf_font font;
 
+        if (psf_parse(font_psf, (size_t)(font_psf_end - font_psf), &font) ||
+            fb_init(&m->fb, &font)) {
+                m->fb.base = HPA(0);
+                return;
+        }
+        log_add_sink(fb_log_sink);
+}
+
+static void start_screen(struct machine *m, const struct boot_info *info)
+{
         if (info->display == BOOT_DISPLAY_TEXT) {
                 vga_init();
                 log_add_sink(vga_log_sink);
         }
-        if (info->display != BOOT_DISPLAY_FB ||
-            psf_parse(font_psf, (size_t)(font_psf_end - font_psf), &font) ||
-            fb_init(&info->fb, &font))
+        if (info->display != BOOT_DISPLAY_FB || !lies_below(&info->fb, address_limit()))
                 return;
         m->fb = info->fb;
-        log_add_sink(fb_log_sink);
+        m->late_screen = !lies_below(&m->fb, BOOT_MAPPED);
+        if (!m->late_screen)
+                start_framebuffer(m);
+}
+
+void machine_start_late_screen(struct machine *m)
+{
+        if (m->late_screen)
+                start_framebuffer(m);
 }
 
 void machine_start_log(struct machine *m, const struct boot_info *info,
@@ -97,17 +131,6 @@ static void carve(struct machine *m, uint64_t start, uint64_t size, enum mem_kin
         if (size && memmap_carve(&m->map, start, size, kind))
                 printk(LOG_WARN, "memory: 0x%lx (%s) does not lie in RAM", start,
                        memmap_kind_name(kind));
-}
-
-/* Where addresses end for this CPU and its page tables of four levels, which map them one to one.
- */
-static uint64_t address_limit(void)
-{
-        unsigned bits = cpu_cpuid(0x80000000, 0).eax >= 0x80000008
-                            ? cpu_cpuid(0x80000008, 0).eax & 0xff
-                            : ADDRESS_BITS_LEAST;
-
-        return 1ull << (bits < paging_host.va_bits ? bits : paging_host.va_bits);
 }
 
 void machine_find_memory(struct machine *m, const struct boot_info *info,

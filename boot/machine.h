@@ -21,6 +21,7 @@ struct machine {
         bool has_fadt, has_madt;
         bool direct_interrupts; /* the local APIC can be lent to a guest */
         struct framebuffer fb;  /* base 0: none */
+        bool late_screen;       /* fb lies where the entry code has mapped nothing */
         struct memmap map;
         struct nfit nfit;
         hpa_t hint[NFIT_NVDIMMS_MAX]; /* flush hints, one of each NVDIMM that has any */
@@ -33,9 +34,14 @@ struct machine {
         uint64_t wall_tsc, wall_sec;
 };
 
-/* Serial port and screen: every line logged before is shown now. */
+/*
+ * Serial port and screen: every line logged before is shown now. A framebuffer above 4 GiB is left
+ * to machine_start_late_screen, behind host_map_init.
+ */
 void machine_start_log(struct machine *m, const struct boot_info *info,
                        const struct hv_options *options);
+
+void machine_start_late_screen(struct machine *m);
 
 /* ACPI tables; begins the TSC's calibration. A machine without tables can still be used. */
 void machine_find_tables(struct machine *m, const struct boot_info *info);

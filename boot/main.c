@@ -132,7 +132,10 @@ void boot_main(uint32_t magic, uint32_t mbi)
         trap_init();
         machine_find_tables(&machine, &info);
         machine_find_memory(&machine, &info, &config.options);
-        if (host_map_init(&machine) || machine_start_dram(&machine) || virt_init(&machine.dram) ||
+        if (host_map_init(&machine))
+                finish(config.options.exit);
+        machine_start_late_screen(&machine);
+        if (machine_start_dram(&machine) || virt_init(&machine.dram) ||
             machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||
             machine_read_clocks(&machine))
                 finish(config.options.exit);

@@ -156,6 +156,7 @@ static void test_interleaved(void)
         add_mapping(8, 1, NFIT_SAVE_FAILED);
         add_mapping(9, 3, NFIT_NOT_ARMED);
         add_hints(9, 1, 0x80009000);
+        add_hints(7, 1, 0x8000a000);
         put(add(0, 64) + 4, 9, 2); /* with a location cookie, of another GUID */
         add_range(1, 5 * GiB, 3 * GiB);
         CHECK_EQ(parse(), 0);
@@ -164,7 +165,7 @@ static void test_interleaved(void)
         CHECK_EQ(nfit.range[0].mapped, 2);
         CHECK_EQ(nfit.nvdimms, 2); /* number 9 backs no persistent range */
         CHECK_EQ(nfit.nvdimm[0].hint.v, 0x80001000);
-        CHECK_EQ(nfit.nvdimm[0].hints, 3);
+        CHECK_EQ(nfit.nvdimm[0].hints, 4);
         CHECK_EQ(nfit.nvdimm[1].hint.v, 0);
         CHECK_EQ(nfit.domain, NFIT_DOMAIN_UNKNOWN);
         CHECK_EQ(nfit.refused, 0);
