@@ -61,7 +61,7 @@ int nv_delete(const struct command_call *call)
         int err;
 
         if (!region)
-                return pool ? -ENOENT : -ENODEV;
+                return nv_absent(pool);
         facts = nv_facts(pool, region);
         err = pool_delete(pool, region);
         return err ? nv_failed(call, pool, region, facts.name, err) : done(call, "deleted", &facts);
@@ -93,7 +93,7 @@ int nv_grow(const struct command_call *call)
         int err;
 
         if (!region)
-                return pool ? -ENOENT : -ENODEV;
+                return nv_absent(pool);
         old = pool_region_size(region);
         err = parse_new_size(call, '+', old, &size);
         if (err)
@@ -122,7 +122,7 @@ int nv_shrink(const struct command_call *call)
         int err;
 
         if (!region)
-                return pool ? -ENOENT : -ENODEV;
+                return nv_absent(pool);
         old = pool_region_size(region);
         err = parse_new_size(call, '-', old, &size);
         if (err)
@@ -145,7 +145,7 @@ int nv_rename(const struct command_call *call)
         int err;
 
         if (!region)
-                return pool ? -ENOENT : -ENODEV;
+                return nv_absent(pool);
         err = nv_check_name(call, "region", call->word[1]);
         if (err)
                 return err;
@@ -166,7 +166,7 @@ int nv_clone(const struct command_call *call)
         int err;
 
         if (!from)
-                return pool ? -ENOENT : -ENODEV;
+                return nv_absent(pool);
         owner = call->words > 2 ? call->word[2] : pool_region_owner(from);
         err = nv_check_name(call, "region", name);
         if (!err && owner[0])
@@ -205,7 +205,7 @@ int nv_grant(const struct command_call *call)
         int err;
 
         if (!region)
-                return pool ? -ENOENT : -ENODEV;
+                return nv_absent(pool);
         err = nv_check_name(call, "VM", vm);
         if (!err)
                 err = parse_access(call, &access);

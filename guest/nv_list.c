@@ -145,7 +145,7 @@ int nv_show(const struct command_call *call)
         struct nv_facts facts;
 
         if (!region)
-                return pool ? -ENOENT : -ENODEV;
+                return nv_absent(pool);
         facts = nv_facts(pool, region);
         if (call->out->json)
                 show_object(call->out, &facts);

@@ -145,9 +145,21 @@ struct pool_region *nv_region(const struct command_call *call, struct pool *pool
 {
         struct pool_region *region = pool_find(pool, call->word[i]);
 
-        if (!region)
+        if (!region && pool->damaged)
+                out_error(call->out,
+                          "no region with an intact record is named %s: export the regions that "
+                          "`list` shows, then repair the pool off-line",
+                          call->word[i]);
+        else if (!region)
                 out_error(call->out, "no region is named %s: `list` shows all", call->word[i]);
         return region;
+}
+
+int nv_absent(const struct pool *pool)
+{
+        if (!pool)
+                return -ENODEV;
+        return pool->damaged ? -EBADMSG : -ENOENT;
 }
 
 uint64_t nv_entropy(const struct command_call *call)

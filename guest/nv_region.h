@@ -45,8 +45,12 @@ void nv_object(const struct command_call *call, const struct nv_facts *facts);
 /* The mounted pool, or NULL with the reason printed. */
 struct pool *nv_pool(const struct command_call *call);
 
-/* The region named by word i, or NULL with the reason printed. */
+/* The region named by word i, or NULL with the reason printed: then the verb ends with nv_absent.
+ */
 struct pool_region *nv_region(const struct command_call *call, struct pool *pool, size_t i);
+
+/* Why nv_pool (pool is NULL) or nv_region gave NULL: a negative errno value. */
+int nv_absent(const struct pool *pool);
 
 /* Random bits for a UUID. */
 uint64_t nv_entropy(const struct command_call *call);

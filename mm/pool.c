@@ -30,7 +30,9 @@ static int check_name(struct pool *pool, const char *name)
 {
         if (strnlen(name, POOL_NAME_SIZE) == POOL_NAME_SIZE || !pool_name_is_valid(name))
                 return -EINVAL;
-        return pool_find(pool, name) ? -EEXIST : 0;
+        if (pool_find(pool, name))
+                return -EEXIST;
+        return pool->read_only ? -EROFS : 0; /* looking for it may have met a damaged record */
 }
 
 /* Scrub a little more of what is dying. False: nothing came of it. */

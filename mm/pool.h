@@ -131,6 +131,7 @@ struct pool_space {
 struct pool {
         bool mounted;
         bool read_only;
+        bool damaged; /* met a record of which both copies are damaged: read only since then */
         bool simulated;
         struct pool_uuid uuid;
         size_t member_count;
@@ -222,10 +223,16 @@ uint64_t pool_region_bad(const struct pool *pool, const struct pool_region *regi
  */
 uint64_t pool_scrub(struct pool *pool, uint64_t granules);
 
-/* The region of that name, or NULL. */
+/*
+ * The region of that name, or NULL: there is none, or both copies of its record were damaged while
+ * the pool was mounted; pool->damaged tells.
+ */
 struct pool_region *pool_find(struct pool *pool, const char *name);
 
-/* The region after `after`, in catalogue order; the first for NULL; NULL at the end. */
+/*
+ * The region after `after`, in catalogue order; the first for NULL; NULL at the end. Passes over
+ * damaged records as pool_find does.
+ */
 struct pool_region *pool_next(struct pool *pool, const struct pool_region *after);
 
 const char *pool_region_name(const struct pool_region *region);
@@ -276,7 +283,7 @@ struct pool_usage pool_usage(const struct pool *pool);
 enum pool_use { POOL_USE_METADATA, POOL_USE_DYING, POOL_USE_BAD };
 
 /* Call see with each stretch of that kind; the bad ones last: they may lie within others. */
-void pool_each_use(const struct pool *pool,
+void pool_each_use(struct pool *pool,
                    void (*see)(void *ctx, enum pool_use use, hpa_t hpa, uint64_t size), void *ctx);
 
 /* A record that salvage or repair has passed over: its slot, copy A's address, its copies, and why.

@@ -2,6 +2,7 @@
 #include "mm/pool_index.h"
 
 #include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
 struct pool_pair pool_superblock_pair(const struct pool_member *member)
@@ -145,7 +146,7 @@ struct pool_region *pool_find(struct pool *pool, const char *name)
 
         while (n && strncmp(pool->region[n - 1].record->name, name, POOL_NAME_SIZE) != 0)
                 n = pool->region[n - 1].next;
-        return n ? &pool->region[n - 1] : NULL;
+        return n && pool_record_judge(pool, &pool->region[n - 1]) ? &pool->region[n - 1] : NULL;
 }
 
 void pool_index_put_empty(struct pool *pool, struct pool_region *region)
@@ -163,8 +164,7 @@ struct pool_region *pool_index_take_empty(struct pool *pool)
         return region;
 }
 
-int pool_record_load(const struct pool *pool, const struct pool_region *region,
-                     struct pool_record *copy)
+static const struct pool_record *intact(const struct pool *pool, const struct pool_region *region)
 {
         const struct pool_expect expect = pool_expect_record(pool, region);
         struct pool_pair pair = pool_region_pair(pool, region);
@@ -172,11 +172,39 @@ int pool_record_load(const struct pool *pool, const struct pool_region *region,
         enum pool_pair_state state = pool_pair_load(pair, &expect, &current);
 
         if (!current || !pool_record_fits((const struct pool_record *)current))
-                return -EBADMSG;
-        if (state == PAIR_HALF && !pool->read_only)
+                return NULL;
+        if (state == PAIR_HALF && !pool->read_only) {
                 pool_pair_mend(pair, current);
-        memcpy(copy, current, current->length);
-        memset((uint8_t *)copy + current->length, 0, sizeof *copy - current->length);
+                current = pair.a;
+        }
+        return (const struct pool_record *)current;
+}
+
+const struct pool_record *pool_record_judge(struct pool *pool, struct pool_region *region)
+{
+        const struct pool_record *record = region->record ? intact(pool, region) : NULL;
+
+        if (record) {
+                region->record = record;
+        } else if (region->record && !pool->read_only) {
+                pool->read_only = pool->damaged = true;
+                printk(LOG_ERROR,
+                       "nvram: both copies of the record of slot %u are damaged: nothing is "
+                       "changed any more",
+                       number_of(pool, region) - 1);
+        }
+        return record;
+}
+
+int pool_record_load(const struct pool *pool, const struct pool_region *region,
+                     struct pool_record *copy)
+{
+        const struct pool_record *current = intact(pool, region);
+
+        if (!current)
+                return -EBADMSG;
+        memcpy(copy, current, current->head.length);
+        memset((uint8_t *)copy + current->head.length, 0, sizeof *copy - current->head.length);
         if (copy->grant_count) {
                 uint32_t n = pool_record_extents(copy);
 

@@ -39,6 +39,13 @@ void pool_index_remove(struct pool *pool, const char *name, struct pool_region *
 void pool_index_put_empty(struct pool *pool, struct pool_region *region);
 struct pool_region *pool_index_take_empty(struct pool *pool);
 
+/*
+ * The record's intact copy on media, mending the other. What the pool tells of a region comes from
+ * here: NVRAM can go bad while it is mounted. NULL: the slot is empty, or both copies are damaged;
+ * then the pool is read only from now on, logged.
+ */
+const struct pool_record *pool_record_judge(struct pool *pool, struct pool_region *region);
+
 /* Copy the record from its intact copy, mending the other. -EBADMSG: both are damaged. */
 must_check int pool_record_load(const struct pool *pool, const struct pool_region *region,
                                 struct pool_record *copy);

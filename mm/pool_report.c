@@ -16,7 +16,7 @@ struct pool_region *pool_next(struct pool *pool, const struct pool_region *after
 {
         uint32_t n = after ? (uint32_t)(after - pool->region) + 1 : 0;
 
-        while (n < pool->slots && !is_region(pool->region[n].record))
+        while (n < pool->slots && !is_region(pool_record_judge(pool, &pool->region[n])))
                 n++;
         return n < pool->slots ? &pool->region[n] : NULL;
 }
@@ -131,7 +131,7 @@ struct pool_usage pool_usage(const struct pool *pool)
         return usage;
 }
 
-void pool_each_use(const struct pool *pool,
+void pool_each_use(struct pool *pool,
                    void (*see)(void *ctx, enum pool_use use, hpa_t hpa, uint64_t size), void *ctx)
 {
         hpa_t bad;
@@ -140,7 +140,7 @@ void pool_each_use(const struct pool *pool,
                 see(ctx, POOL_USE_METADATA, pool->member[i].hpa,
                     pool->member[i].metadata * POOL_GRANULE);
         for (uint32_t n = 0; n < pool->slots; n++) {
-                const struct pool_record *record = pool->region[n].record;
+                const struct pool_record *record = pool_record_judge(pool, &pool->region[n]);
 
                 for (uint32_t i = 0; record && i < record->dying_count; i++) {
                         const struct pool_media_extent *e =

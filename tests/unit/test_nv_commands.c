@@ -344,8 +344,8 @@ static void test_damaged_record(void)
         record[200] ^= 1;
         record[200 + 480 * POOL_SLOT_SIZE] ^= 1;
         expect("nv grow a 4M", -EBADMSG,
-               "error: both copies of the record of region a are damaged: export the other "
-               "regions, then repair the pool off-line\n");
+               "error: no region with an intact record is named a: export the regions that `list` "
+               "shows, then repair the pool off-line\n");
         expect_json("nv delete a -y", -EBADMSG, "{\"error\"");
         cleanup();
 }

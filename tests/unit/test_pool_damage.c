@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "mm/crc32c.h"
+#include "mm/pool_index.h"
 #include "tests/unit/pool_world.h"
 
 static const uint64_t two_ranges[] = {8 * MiB, 8 * MiB};
@@ -447,6 +448,58 @@ static void test_damage_is_not_scrubbed(void)
         free(world.memory);
 }
 
+/* Damage of a mounted pool: one copy is not told to anybody, with both nothing is changed more. */
+static void test_damage_while_mounted(void)
+{
+        static const uint64_t size[] = {16 * MiB};
+        struct world world = world_make(1, size, 0, 0);
+        struct pool_region *region, *other;
+        struct pool_record *a;
+        struct mounted m;
+
+        world_mount(&world, world.memory, true, &m);
+        pool_scrub(&m.pool, UINT64_MAX);
+        CHECK_EQ(pool_create(&m.pool, "one", "vm", 4 * MiB, 1, &region), 0);
+        CHECK_EQ(pool_create(&m.pool, "two", "vm", 2 * MiB, 1, &other), 0);
+        a = (struct pool_record *)region->record;
+        a->extent_count = 200;
+        a->extent[0].range = 77;
+        a->size = 2 * TiB;
+        CHECK(pool_next(&m.pool, NULL) == region);
+        CHECK_EQ(pool_region_extents(region), 1);
+        CHECK_EQ(pool_region_extent(&m.pool, region, 0).size, 4 * MiB);
+        a->extent_count = 200;
+        CHECK(pool_find(&m.pool, "one") == region);
+        CHECK_EQ(pool_region_extents(region), 1);
+        CHECK(!m.pool.read_only);
+        a->extent_count = 200;
+        ((struct pool_record *)pool_region_pair(&m.pool, region).b)->extent_count = 200;
+        CHECK(pool_find(&m.pool, "one") == NULL);
+        CHECK(m.pool.read_only);
+        CHECK(pool_next(&m.pool, NULL) == other && !pool_next(&m.pool, other));
+        CHECK_EQ(pool_create(&m.pool, "one", "vm", 2 * MiB, 1, &region), -EROFS);
+        world_unmount(&m);
+        free(world.memory);
+}
+
+/* The name that is wanted is a damaged record's: it must not be given twice. */
+static void test_name_of_damaged(void)
+{
+        static const uint64_t size[] = {16 * MiB};
+        struct world world = world_make(1, size, 0, 0);
+        struct pool_region *region;
+        struct mounted m;
+
+        world_mount(&world, world.memory, true, &m);
+        pool_scrub(&m.pool, UINT64_MAX);
+        CHECK_EQ(pool_create(&m.pool, "one", "vm", 4 * MiB, 1, &region), 0);
+        ((struct pool_record *)region->record)->size = 0;
+        ((struct pool_record *)pool_region_pair(&m.pool, region).b)->size = 0;
+        CHECK_EQ(pool_create(&m.pool, "one", "vm", 4 * MiB, 1, &region), -EROFS);
+        world_unmount(&m);
+        free(world.memory);
+}
+
 /* Salvage tells which records it passed over, and the check of such a pool is not clean. */
 static void test_lost_records(void)
 {
@@ -518,6 +571,8 @@ int main(void)
         RUN(test_same_name);
         RUN(test_dying_record_damaged);
         RUN(test_damage_is_not_scrubbed);
+        RUN(test_damage_while_mounted);
+        RUN(test_name_of_damaged);
         RUN(test_lost_records);
         RUN(test_members);
         RUN(test_grow_by_range);
