@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass
 
 from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, Lab, Setup, entry, standard_files
@@ -16,19 +16,56 @@ BOOT_LIMIT_S = 240  # two emulators and the rest of a test run share two cores
 FATAL = r"^PF-TEST: \S+ FAIL.*$|panic: .*$"
 
 TESTS = []
+BOTH, BOCHS, QEMU, NONE = ("qemu", "bochs"), ("bochs",), ("qemu",), ("",)
 
 
-def test(soak=False, long=False):
-    """Registers a function(context) as a test. With soak it runs in make soak only. Long ones begin first, so that none
-    is left running alone at the end."""
+def test(on=BOTH, core=False, soak=False, long=False):
+    """Registers a function(context) as a test. `on` are the machines it makes sense on; qemu-kvm counts as qemu, and
+    NONE boots no machine. A core test runs on all of its machines in `make test`, the others there on the first
+    machine only. With soak it runs in make soak only. Long ones begin first, so that none is left running alone at the
+    end."""
 
     def register(function):
+        function.on = on
+        function.core = core
         function.soak = soak
         function.long = long
         TESTS.append(function)
         return function
 
     return register
+
+
+@dataclass(frozen=True)
+class Job:
+    """A test on one kind of machine (choose.KINDS), or on none."""
+
+    function: object
+    kind: str
+
+    @property
+    def test(self):
+        return self.function.__name__.removeprefix("test_")
+
+    @property
+    def name(self):
+        return f"{self.test} on {self.kind}" if self.kind else self.test
+
+
+def kinds_for(function, kinds, everywhere):
+    """Which of the kinds of machine this test is to run on."""
+    if function.on == NONE:
+        return [""]
+    fit = [kind for kind in kinds if kind.split("-")[0] in function.on]
+    return fit if everywhere or function.core else fit[:1]
+
+
+def jobs(kinds, everywhere, soak=False, only=""):
+    """The Jobs of a run, long ones first. kinds: the machines, the first one being the one that gets all tests; with
+    `everywhere` each gets all that make sense on it. A pattern `only` is looked for in their names."""
+    wanted = [function for function in TESTS if soak or not function.soak]
+    found = [Job(function, kind) for function in wanted for kind in kinds_for(function, kinds, everywhere)]
+    return sorted((job for job in found if re.search(only, job.name)), key=lambda job: not job.function.long)
 
 
 def check(holds, what):
@@ -41,15 +78,21 @@ def equal(found, expected, what):
 
 
 class Context:
-    """A test's own folder with its machines (lab), its random numbers (random) and its notes."""
+    """A test's own folder with its machines (lab), the kind of machine it is to use (kind), its random numbers (random)
+    and its notes."""
 
-    def __init__(self, name, seed, soak):
-        self.name = name
+    def __init__(self, job, seed, soak):
+        self.name = job.name
+        self.kind = job.kind
         self.soak = soak
-        self.random = random.Random(f"{seed} {name}")
-        self.folder = BUILD / "e2e" / name
+        self.random = random.Random(f"{seed} {job.name}")
+        self.folder = BUILD / "e2e" / job.name.replace(" ", "-")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.lab = Lab(self.folder)
+
+    def setup(self, **changes):
+        """This run's machine; `changes` are fields of Setup."""
+        return Setup(kind=self.kind, **changes)
 
     def boot(self, setup, *vms, options="console=com1 exit=poweroff", files=None):
         """Starts Permafrost with these VMs; `files` adds to or replaces the standard ones on the ISO."""
@@ -65,47 +108,43 @@ class Context:
         return machine
 
 
-def bochs(**changes):
-    return replace(Setup(kind="bochs"), **changes)
-
-
 class Result:
     def __init__(self, name, error, seconds):
         self.name, self.error, self.seconds = name, error, seconds
 
 
-def run_one(function, seed, soak):
+def run_one(job, seed, soak):
     began = time.monotonic()
     error = None
     try:
-        context = Context(function.__name__.removeprefix("test_"), seed, soak)
-        function(context)
+        context = Context(job, seed, soak)
+        job.function(context)
         context.lab.forget()
     except Failure as failure:
         error = str(failure)
     except Exception:  # a broken test is a failed one
         error = traceback.format_exc()
-    return Result(function.__name__.removeprefix("test_"), error, time.monotonic() - began)
+    return Result(job.name, error, time.monotonic() - began)
 
 
 class Runner:
-    """Runs the tests with at most `jobs` at a time, in the order given; report(result) is called as each ends."""
+    """Runs the jobs with at most `hands` at a time, in the order given; report(result) is called as each ends."""
 
-    def __init__(self, tests, seed, soak, report, jobs=2):
-        self.queue = list(tests)
+    def __init__(self, queue, seed, soak, report, hands=2):
+        self.queue = list(queue)
         self.running = {}
         self.lock = threading.Lock()
         self.seed, self.soak, self.report = seed, soak, report
-        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(jobs)]
+        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(hands)]
 
     def work(self):
         while True:
             with self.lock:
                 if not self.queue:
                     return
-                function = self.queue.pop(0)
-                self.running[function.__name__.removeprefix("test_")] = time.monotonic()
-            result = run_one(function, self.seed, self.soak)
+                job = self.queue.pop(0)
+                self.running[job.name] = time.monotonic()
+            result = run_one(job, self.seed, self.soak)
             with self.lock:
                 del self.running[result.name]
                 self.report(result)

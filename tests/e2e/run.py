@@ -1,6 +1,6 @@
 """All tests: hosted unit tests, the off-line tool's, make check, end to end. Ends with "N passed, N failed" and the status.
 
-usage: python3 -m tests.e2e.run [--soak] [--only PATTERN] [--skip-unit] [--tool] [UNIT_TEST_PROGRAM ...]
+usage: python3 -m tests.e2e.run [--machine KIND] [--soak] [--only PATTERN] [--skip-unit] [--tool] [UNIT_TEST_PROGRAM ...]
 """
 import argparse
 import os
@@ -11,7 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.e2e import test_boot, test_demo, test_faults, test_machine, test_monitor, test_nvram, test_pool_cuts  # noqa: F401 (they register)
-from tests.e2e.harness import TESTS, Runner, seed_of_run
+from tests.e2e.harness import Runner, jobs, seed_of_run
+from tests.machine import choose
 from tests.machine.progress import Progress
 from tests.tool.run import run_tool
 
@@ -81,10 +82,19 @@ def run_check(tally):
     tally.add("check", error, time.monotonic() - began)
 
 
+def machines(wanted):
+    """The kinds of machine that the tests are for: by default QEMU, which is the faster one, and Bochs."""
+    kind, reason = choose.choose(wanted)
+    kinds = [kind] if wanted != "auto" else [kind, "bochs"]
+    print(f"# machines: {', '.join(kinds)} ({reason})", flush=True)
+    return kinds
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--soak", action="store_true")
-    parser.add_argument("--only", default="")
+    parser.add_argument("--machine", default="auto", help="end-to-end tests on this kind of machine only")
+    parser.add_argument("--soak", action="store_true", help="more of each, and all tests on all machines")
+    parser.add_argument("--only", default="", help="the end-to-end tests whose name matches, on all machines")
     parser.add_argument("--skip-unit", action="store_true", help="end-to-end tests only")
     parser.add_argument("--tool", action="store_true", help="the off-line tool's tests only")
     parser.add_argument("programs", nargs="*")
@@ -92,6 +102,7 @@ def main():
 
     seed = seed_of_run()
     print(f"# SEED={seed}", flush=True)
+    queue = [] if args.tool else jobs(machines(args.machine), args.soak or bool(args.only), args.soak, args.only)
     progress = Progress("test")
     tally = Tally(progress)
     if args.tool:
@@ -100,9 +111,7 @@ def main():
         run_unit(tally, args.programs)
         run_tool(tally, seed)
         run_check(tally)
-    tests = [t for t in TESTS if not args.tool and (args.soak or not t.soak) and re.search(args.only, t.__name__)]
-    tests.sort(key=lambda t: not t.long)
-    runner = Runner(tests, seed, args.soak, lambda r: tally.add(f"e2e {r.name}", r.error, r.seconds))
+    runner = Runner(queue, seed, args.soak, lambda r: tally.add(f"e2e {r.name}", r.error, r.seconds))
     runner.run(progress.note)
     progress.clear()
     if tally.failed:

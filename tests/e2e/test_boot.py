@@ -1,9 +1,10 @@
 """Boots to user space on every CPU model, refuses CPUs that cannot do it, and reads the memory map as it is."""
 import re
 
-from tests.e2e.harness import BOOT_LIMIT_S, bochs, check, equal, test
+from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.machine.lab import Setup, Vm
 from tests.machine.memory import LEGACY_PERSISTENT, MIB, PERSISTENT, RAM, RESERVED, THESIS, Memory, Range
+from tests.machine.qemu import TCG_CPU
 
 ROW = r"0x([0-9a-f]+)-0x([0-9a-f]+) +[\d.]+ [KMGT]?i?B +(\S.*?) {2,}(E820 type \d+|nvram=|boot loader)"
 
@@ -20,9 +21,9 @@ def covering(rows, address):
     return holds[0]
 
 
-def boot_to_user_space(t, model):
+def boot_to_user_space(t, model=""):
     vm = Vm(args="quiet pf.mode=steps pf.steps=info")
-    with t.boot(bochs(model=model), vm) as machine:
+    with t.boot(t.setup(model=model), vm) as machine:
         machine.expect(r"^PF-INIT: ", BOOT_LIMIT_S)
         size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
         equal(int(size[1]), 64 * MIB, "size of /dev/pmem0")
@@ -31,30 +32,37 @@ def boot_to_user_space(t, model):
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
 
 
-@test()
+@test(core=True)
+def test_boot(t):
+    """Bochs' reference model is corei7_haswell_4770; QEMU's is the most that TCG can do."""
+    boot_to_user_space(t)
+
+
+@test(on=QEMU)
+def test_boot_small_pages(t):
+    """SVM without 1 GiB pages."""
+    boot_to_user_space(t, f"{TCG_CPU},-pdpe1gb")
+
+
+@test(on=BOCHS)
 def test_boot_arrandale(t):
     boot_to_user_space(t, "corei5_arrandale_m520")
 
 
-@test()
-def test_boot_haswell(t):
-    boot_to_user_space(t, "corei7_haswell_4770")
-
-
-@test()
+@test(on=BOCHS)
 def test_boot_broadwell(t):
     boot_to_user_space(t, "broadwell_ult")
 
 
-@test()
+@test(on=BOCHS)
 def test_boot_skylake(t):
     boot_to_user_space(t, "corei7_skylake_x")
 
 
-@test()
+@test(core=True)
 def test_memory_map(t):
     """Types 7, 12 and 90 as the firmware tells them are NVRAM in the log, byte for byte."""
-    setup = bochs()
+    setup = t.setup()
     with t.boot(setup) as machine:
         machine.expect(r"memory map: \S+ \S+ of DRAM, (\S+ \S+) of NVRAM", BOOT_LIMIT_S)
         rows = map_rows(machine.log)
@@ -83,7 +91,7 @@ def test_memory_map_broken(t):
         Range(top, MIB, RESERVED),
         Range(0xE0000, 0x20000, RESERVED),
     )
-    with t.boot(bochs(memory=Memory(rows=rows))) as machine:
+    with t.boot(t.setup(memory=Memory(rows=rows))) as machine:
         machine.expect(r"memory map: \S+ \S+ of DRAM, (\S+ \S+) of NVRAM", BOOT_LIMIT_S)
         found = map_rows(machine.log)
     equal(found, sorted(found), "order of the table")
@@ -104,7 +112,7 @@ def test_simulated_nvram(t):
     """nvram=SIZE@ADDR on a machine without NVRAM, told to be volatile."""
     options = "console=com1 exit=poweroff nvram=128M@0x20000000"
     vm = Vm(args="quiet pf.mode=steps pf.steps=info")
-    with t.boot(bochs(rom=False, memory=Memory(nvram=())), vm, options=options) as machine:
+    with t.boot(t.setup(rom=False, memory=Memory(nvram=())), vm, options=options) as machine:
         machine.expect(r"0x0*20000000-0x0*27ffffff +128 MiB +NVRAM simulated \(volatile\) +nvram=", BOOT_LIMIT_S)
         machine.expect(r"nvram: pool of 1 ranges \(simulated, volatile\)", BOOT_LIMIT_S)
         size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
@@ -112,37 +120,49 @@ def test_simulated_nvram(t):
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
 
 
-MISSING = r"VT-x: missing: .*"
+MISSING = r"(?:VT-x|SVM): missing: .*"
+NEITHER = ["VT-x: missing: VMX: CPUID.1:ECX bit 5 is 0", "SVM: missing: SVM: CPUID.80000001:ECX bit 2 is 0"]
 
 
-@test()
-def test_refuses_no_vmx_bios(t):
-    """QEMU's TCG has no VMX: one line that names the bit, on the serial line and on the VGA text screen."""
-    with t.boot(Setup(kind="qemu", model="max,-svm", reboots=False), options="console=com1 exit=halt") as machine:
-        line = machine.expect(MISSING, BOOT_LIMIT_S)[0].strip()
-        equal(line, "VT-x: missing: VMX: CPUID.1:ECX bit 5 is 0", "the refusal")
-        machine.run_for(1)
-        equal(len(re.findall(MISSING, machine.log)), 1, "lines of refusal")
-        screen = machine.screen()
-        check(any("VMX: CPUID.1:ECX bit 5 is 0" in row for row in screen), f"the screen shows {screen}")
-
-
-@test()
-def test_refuses_no_vmx_uefi(t):
-    """The same on OVMF, where the screen is a framebuffer: the line is in its pixels."""
-    setup = Setup(kind="qemu", model="max,-svm", uefi=True, reboots=False)
+def refuse(t, cpu, refusal, shown, uefi=False):
+    """Boots a QEMU with this -cpu: the log must hold these lines of refusal and no other, and what shown(machine) says
+    of its screen too."""
+    setup = Setup(kind="qemu", model=cpu, uefi=uefi, reboots=False)
     with t.boot(setup, options="console=com1 exit=halt") as machine:
-        line = machine.expect(MISSING, BOOT_LIMIT_S)[0].strip()
-        equal(line, "VT-x: missing: VMX: CPUID.1:ECX bit 5 is 0", "the refusal")
+        machine.expect(re.escape(refusal[-1]), BOOT_LIMIT_S)
         machine.run_for(1)
-        text = read_pixels(*machine.picture())
-        check("VMX: CPUID.1:ECX bit 5 is 0" in text, f"the screen shows {text!r}")
+        equal([line.strip() for line in re.findall(MISSING, machine.log)], refusal, "the refusal")
+        screen = shown(machine)
+        for line in refusal:
+            check(line in screen, f"the screen shows {screen}")
 
 
-@test()
+def text_screen(machine):
+    return "\n".join(machine.screen())
+
+
+@test(on=QEMU)
+def test_refuses_no_extension_bios(t):
+    """Neither VMX nor SVM: a line for each that names the bit, on the serial line and on the VGA text screen."""
+    refuse(t, "max,-svm", NEITHER, text_screen)
+
+
+@test(on=QEMU)
+def test_refuses_no_extension_uefi(t):
+    """The same on OVMF, where the screen is a framebuffer: the lines are in its pixels."""
+    refuse(t, "max,-svm", NEITHER, lambda machine: read_pixels(*machine.picture()), uefi=True)
+
+
+@test(on=QEMU)
+def test_refuses_no_npt(t):
+    """SVM without nested paging: one line, about that."""
+    refuse(t, "max,+svm,-npt", ["SVM: missing: nested paging (NPT): CPUID.8000000A:EDX bit 0 is 0"], text_screen)
+
+
+@test(on=BOCHS)
 def test_refuses_no_ept(t):
     """Penryn has VMX without EPT: one line for each missing feature, on both outputs."""
-    setup = bochs(model="core2_penryn_t9600")
+    setup = t.setup(model="core2_penryn_t9600")
     with t.boot(setup, options="console=com1 exit=halt") as machine:
         machine.expect(r"VT-x: missing: .*EPT", BOOT_LIMIT_S)
         machine.run_for(2)

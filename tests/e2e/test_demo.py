@@ -10,16 +10,16 @@ import time
 from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
 
 
-def run_command(folder):
-    return ["python3", "-B", "-m", "tests.machine.cli", "run", "--machine", "bochs", "--folder", str(folder)]
+def run_command(t):
+    return ["python3", "-B", "-m", "tests.machine.cli", "run", "--machine", t.kind, "--folder", str(t.folder / "run")]
 
 
-@test()
+@test(core=True)
 def test_demo(t):
     """The second run shows what the first one stored."""
     for boots in (1, 2):
         done = subprocess.run(
-            run_command(t.folder / "run"),
+            run_command(t),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -35,7 +35,7 @@ def test_demo(t):
 def test_shell(t):
     """A terminal on stdin ends in the guest's shell on the NVRAM, and typing reaches it."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(run_command(t.folder / "run"), stdin=slave, stdout=slave, stderr=slave)
+    process = subprocess.Popen(run_command(t), stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     try:
         text = read_until(master, "", r"/pmem ?# ?$", BOOT_LIMIT_S)

@@ -1,7 +1,7 @@
 """A guest cannot take the machine down, and a mistake in the module lines concerns its own VM only."""
 import re
 
-from tests.e2e.harness import BOOT_LIMIT_S, bochs, check, equal, test
+from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
 from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, Vm
 
@@ -20,7 +20,7 @@ def tiny(kernel, keys=f"vm=tiny {SMALL}"):
 def run_guest(t, kernel, says, ends, state=True):
     """Boots one test guest: it must say `says`, and the hypervisor must tell its end with the pattern `ends`, print its
     state unless it halted by itself, and come to its defined end."""
-    with t.boot(bochs(), tiny(kernel), files={f"{kernel}.bin": guest(kernel)}) as machine:
+    with t.boot(t.setup(), tiny(kernel), files={f"{kernel}.bin": guest(kernel)}) as machine:
         machine.expect(re.escape(says), BOOT_LIMIT_S)
         machine.expect(ends, BOOT_LIMIT_S)
         if state:
@@ -32,7 +32,7 @@ def run_guest(t, kernel, says, ends, state=True):
 STAYS_ON_S = 10  # a machine that switches itself off has ended by then
 
 
-@test()
+@test(core=True)
 def test_guest_triple_fault(t):
     run_guest(t, "triple_fault", "guest: triple fault follows", r"vm tiny: triple fault")
 
@@ -55,11 +55,11 @@ def test_guest_port_storm(t):
     run_guest(t, "port_storm", "guest: survived the port storm", r"vm tiny: triple fault")
 
 
-@test()
+@test(core=True)
 def test_exit_reboot(t):
     """exit=reboot: the machine starts again from its firmware."""
     files = {"triple_fault.bin": guest("triple_fault")}
-    with t.boot(bochs(), tiny("triple_fault"), options="console=com1 exit=reboot", files=files) as machine:
+    with t.boot(t.setup(), tiny("triple_fault"), options="console=com1 exit=reboot", files=files) as machine:
         machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
         machine.expect("memory map: [0-9]+ ranges", BOOT_LIMIT_S)
         machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
@@ -69,7 +69,7 @@ def test_exit_reboot(t):
 def test_exit_halt(t):
     """exit=halt: the machine stays on, and says so."""
     files = {"triple_fault.bin": guest("triple_fault")}
-    with t.boot(bochs(), tiny("triple_fault"), options="console=com1 exit=halt", files=files) as machine:
+    with t.boot(t.setup(), tiny("triple_fault"), options="console=com1 exit=halt", files=files) as machine:
         machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
         machine.expect(r"(?i)exit=halt|halted", BOOT_LIMIT_S)
         try:
@@ -97,7 +97,7 @@ BAD = (  # the keys of a VM, and what the log must say of it; the module's numbe
 def test_bad_modules(t):
     """Every mistake is told with module and key, its VM does not start, the good VM does, the pool stays as it is."""
     files = {"triple_fault.bin": guest("triple_fault"), "text.bin": BUILD / "guests" / "text.bin"}
-    setup = bochs(keep=True)
+    setup = t.setup(keep=True)
     good = tiny("triple_fault", f"vm=good {SMALL} nvram=keep:4M")
     with t.boot(setup, good, files=files) as machine:
         machine.expect("guest: triple fault follows", BOOT_LIMIT_S)
@@ -121,6 +121,6 @@ def test_bad_modules(t):
 @test()
 def test_no_vm(t):
     """No module at all: a clear line and the defined end."""
-    with t.boot(bochs()) as machine:
+    with t.boot(t.setup()) as machine:
         machine.expect(r"(?i)no VM", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")

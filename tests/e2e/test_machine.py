@@ -1,8 +1,9 @@
 """The test machines themselves: what the tests rely on is true before anything is concluded from them."""
-from tests.e2e.harness import check, equal, test
+from tests.e2e.harness import BOOT_LIMIT_S, NONE, check, equal, test
 from tests.machine import choose, initramfs
 from tests.machine import memory as mem
-from tests.machine.lab import BUILD, Setup, standard_files
+from tests.machine.choose import Host
+from tests.machine.lab import BUILD, standard_files
 
 LINUX = "linux /boot/vmlinuz console=ttyS0 quiet panic=-1 pf.mode=demo"
 
@@ -13,48 +14,65 @@ def boot_natively(t, setup):
     return t.lab.start(setup, t.lab.iso([LINUX, "initrd /boot/initrd"], files))
 
 
-@test()
+@test(core=True)
 def test_power_cut_keeps_nvram_only(t):
-    """A SIGKILL leaves the NVRAM as it was; DRAM is zero at the next start. Both emulators."""
-    for kind in ("qemu", "bochs"):
-        setup = Setup(kind=kind, keep=True, reboots=False)
-        with boot_natively(t, setup) as machine:
-            machine.expect(r"^PF-TEST: demo ok boots=1", 120)
-            machine.cut()
-        offset = mem.bochs_offset if kind == "bochs" else lambda address: address
-        image = t.lab.image(setup)
-        with open(image, "rb") as file:
-            file.seek(offset(mem.MIB))
-            check(any(file.read(64 * mem.MIB)), f"{kind}: DRAM was empty before the cut: the file is not its memory")
-        before = t.lab.nvram_digest(setup)
-        mem.lose_power(image, setup.memory, offset)
-        equal(t.lab.nvram_digest(setup), before, f"{kind}: NVRAM after the cut")
-        with open(image, "rb") as file:
-            file.seek(offset(mem.MIB))
-            check(not any(file.read(0x1FF00000)), f"{kind}: DRAM is not zero after the cut")
-        with boot_natively(t, setup) as machine:
-            machine.expect(r"^PF-TEST: demo ok boots=2", 120)
-            equal(machine.wait_end(60), "poweroff", f"{kind}: the end")
+    """A SIGKILL leaves the NVRAM as it was; DRAM is zero at the next start."""
+    setup = t.setup(keep=True, reboots=False)
+    with boot_natively(t, setup) as machine:
+        machine.expect(r"^PF-TEST: demo ok boots=1", BOOT_LIMIT_S)
+        machine.cut()
+    with open(t.lab.image(setup), "rb") as file:
+        file.seek(setup.offset(mem.MIB))
+        check(any(file.read(64 * mem.MIB)), "DRAM was empty before the cut: the file is not its memory")
+    before = t.lab.nvram_digest(setup)
+    t.lab.lose_power(setup)
+    equal(t.lab.nvram_digest(setup), before, "NVRAM after the cut")
+    with open(t.lab.image(setup), "rb") as file:
+        file.seek(setup.offset(mem.MIB))
+        check(not any(file.read(0x1FF00000)), "DRAM is not zero after the cut")
+    with boot_natively(t, setup) as machine:
+        machine.expect(r"^PF-TEST: demo ok boots=2", BOOT_LIMIT_S)
+        equal(machine.wait_end(60), "poweroff", "the end")
 
 
-@test()
+HOSTS = (  # facts about a host: what MACHINE=auto takes there, and a word of the reason
+    (Host(), "qemu", "neither vmx nor svm"),
+    (Host(kvm="", nested=(("kvm_intel", "Y"), ("kvm_amd", "1"))), "qemu", "neither vmx nor svm"),
+    (Host(flags=("vmx",)), "qemu", "kvm_intel is not loaded"),
+    (Host(flags=("vmx",), nested=(("kvm_intel", "N"),)), "qemu", "kvm_intel's parameter nested is N"),
+    (Host(flags=("svm",), nested=(("kvm_intel", "Y"),)), "qemu", "kvm_amd is not loaded"),
+    (Host(flags=("svm",), nested=(("kvm_amd", "0"),)), "qemu", "kvm_amd's parameter nested is 0"),
+    (Host(flags=("svm",), nested=(("kvm_amd", "1"),), kvm="Permission denied"), "qemu", "Permission denied"),
+    (Host(flags=("fpu", "vmx"), nested=(("kvm_intel", "Y"),)), "qemu-kvm", "nested VT-x"),
+    (Host(flags=("svm", "fpu"), nested=(("kvm_amd", "1"),)), "qemu-kvm", "nested SVM"),
+)
+
+
+def refused(wanted, host):
+    try:
+        return f"taken as {choose.choose(wanted, host)}"
+    except ValueError as error:
+        return str(error)
+
+
+@test(on=NONE)
 def test_choice_of_machine(t):
     """MACHINE= takes what is there, and says why."""
-    obstacle = choose.nested_vtx()
-    kind, reason = choose.choose("auto")
-    equal(kind, "bochs" if obstacle else "qemu-kvm", "auto")
-    check(reason, "no reason is given")
-    equal(choose.choose("bochs")[0], "bochs", "bochs")
-    for wrong in ["xen"] + (["qemu-kvm"] if obstacle else []):
-        try:
-            choose.choose(wrong)
-        except ValueError as error:
-            check(f"MACHINE={wrong}" in str(error), f"the refusal is {error}")
+    for host, expected, word in HOSTS:
+        kind, reason = choose.choose("auto", host)
+        equal(kind, expected, f"auto on {host}")
+        check(word in reason, f"auto on {host}: the reason is {reason}")
+        for wish in ("bochs", "qemu"):
+            equal(choose.choose(wish, host), (wish, "asked for"), wish)
+        if expected == "qemu-kvm":
+            equal(choose.choose("qemu-kvm", host)[0], "qemu-kvm", f"qemu-kvm on {host}")
         else:
-            check(False, f"MACHINE={wrong} was taken")
+            equal(refused("qemu-kvm", host), f"MACHINE=qemu-kvm: {reason}", f"qemu-kvm on {host}")
+    equal(refused("xen", Host()), "MACHINE=xen: must be auto, qemu, bochs or qemu-kvm", "an unknown machine")
+    check(choose.choose("auto")[0] in ("qemu", "qemu-kvm"), "auto on this host")
 
 
-@test()
+@test(on=NONE)
 def test_initramfs_is_reproducible(t):
     programs = sorted((BUILD / "guest").glob("pf_*"))
     for name in ("one", "two"):

@@ -3,7 +3,7 @@ import json
 import re
 import time
 
-from tests.e2e.harness import BOOT_LIMIT_S, bochs, check, equal, test
+from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, check, equal, test
 from tests.machine.lab import BUILD, Vm
 from tests.machine.memory import MIB
 
@@ -125,8 +125,8 @@ def check_pause(machine):
     check(follows(before, after) or follows(chr(ord(before) + 1), after), f"tick {after} after tick {before}")
 
 
-def control(t, model):
-    setup = bochs(model=model)
+def control(t, model=""):
+    setup = t.setup(model=model)
     options = 'console=com1 exit=monitor run="vm list -o json" "run=vm stop two -y; nonsense"'
     with t.boot(setup, counter("one", "nvram=count:32M"), counter("two"), options=options, files=FILES) as machine:
         machine.expect("^run: vm list -o json", BOOT_LIMIT_S)
@@ -172,15 +172,15 @@ def control(t, model):
         equal(machine.wait_end(ANSWER_LIMIT_S), "poweroff", "the machine's end")
 
 
-@test()
+@test(core=True)
 def test_monitor(t):
-    """Input by NMI: the guest has the local APIC."""
-    control(t, "corei7_haswell_4770")
+    """Where the guest has the local APIC, as on Bochs' reference model, input comes by NMI; else by an interrupt."""
+    control(t)
 
 
-@test()
+@test(on=BOCHS)
 def test_monitor_emulated_apic(t):
-    """Input by an interrupt."""
+    """VT-x without x2APIC: input by an interrupt."""
     control(t, "corei5_arrandale_m520")
 
 
@@ -188,7 +188,7 @@ def test_monitor_emulated_apic(t):
 def test_monitor_at_the_end(t):
     """exit=monitor: the prompt comes by itself, and comes back when there is nothing to run."""
     halts = Vm(keys="vm=halts mem=64M", kernel="halt_forever.bin", initrd="", args="root=none")
-    with t.boot(bochs(), halts, options="console=com1 exit=monitor", files=FILES) as machine:
+    with t.boot(t.setup(), halts, options="console=com1 exit=monitor", files=FILES) as machine:
         machine.expect("permafrost monitor: help", BOOT_LIMIT_S)
         until_prompt(machine, 0)
         equal(states(machine), {"halts": "halted"}, "the states")
@@ -207,7 +207,7 @@ def test_monitor_at_the_end(t):
 def test_monitor_with_linux(t):
     """A shell in Linux goes on after a pause, with the typed half of a line in it."""
     vm = Vm(args="quiet pf.mode=shell")
-    with t.boot(bochs(), vm, options="console=com1 exit=monitor") as machine:
+    with t.boot(t.setup(), vm, options="console=com1 exit=monitor") as machine:
         machine.expect("A shell in the guest follows", BOOT_LIMIT_S)
         machine.run_for(3)
         machine.send("echo $((40 + ")

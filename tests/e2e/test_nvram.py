@@ -2,7 +2,7 @@
 import re
 from dataclasses import dataclass
 
-from tests.e2e.harness import BOOT_LIMIT_S, bochs, check, equal, test
+from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
 from tests.machine.lab import Vm
 
 SEED = 4242
@@ -70,7 +70,7 @@ def pool_is_sound(log, seen):
         equal(sorted(set(names)), sorted(name for name, _ in REGIONS), "regions of the pool")
 
 
-@test(long=True)
+@test(core=True, long=True)
 def test_persistence(t):
     """A guest reboot, a machine reset, then power cuts at seeded moments; the same ISO each time: the guest verifies
     what it finds, writes on, and ends as the count of its boots says."""
@@ -78,7 +78,7 @@ def test_persistence(t):
     nvram = ",".join(f"{name}:{mib}M" for name, mib in REGIONS)
     steps = "info,raw-start,raw-verify,mount,log-verify,bank-verify,cycle"
     vm = Vm(nvram=nvram, args=f"quiet pf.mode=steps pf.seed={SEED} pf.steps={steps} pf.ends=reboot,poweroff,cut")
-    setup = bochs(keep=True)
+    setup = t.setup(keep=True)
     known = Progress()
     with t.boot(setup, vm, options="console=com1 exit=reboot") as machine:
         regions_are_there(machine)
@@ -114,7 +114,7 @@ def test_persistence(t):
 def test_dax(t):
     """The region's exact size, ext4 with DAX, a MAP_SYNC mapping."""
     vm = Vm(nvram="sync:46M", args="quiet pf.mode=steps pf.steps=info,sync")
-    with t.boot(bochs(), vm) as machine:
+    with t.boot(t.setup(), vm) as machine:
         size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
         equal(int(size[1]), 46 << 20, "size of /dev/pmem0")
         machine.expect(r"^PF-TEST: map-sync ok", BOOT_LIMIT_S)

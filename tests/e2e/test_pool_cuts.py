@@ -6,10 +6,10 @@ import re
 import subprocess
 import time
 
-from tests.e2e.harness import BOOT_LIMIT_S, bochs, check, equal, test
+from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
 from tests.e2e.test_monitor import ENTER, PROMPT, ask, ask_json, enter
 from tests.machine.lab import BUILD, Vm
-from tests.machine.memory import MIB, bochs_offset
+from tests.machine.memory import MIB
 
 CUTS_IN_TEST, CUTS_IN_SOAK = 10, 50
 GRANULE = 2 * MIB
@@ -88,7 +88,7 @@ class Tool:
     """build/nvpool on the memory file of a machine that is off."""
 
     def __init__(self, lab, setup, folder):
-        parts = [f"{lab.image(setup)}@{bochs_offset(r.base)}+{r.size}={r.base}" for r in setup.memory.nvram]
+        parts = [f"{p.path}@{p.offset}+{p.size}={p.base}" for p in lab.nvram(setup)]
         self.images = [parts[0]] + [word for part in parts[1:] for word in ("-i", part)]
         self.folder = folder
 
@@ -178,10 +178,10 @@ def done_in(text):
     return text.count(PROMPT)
 
 
-@test(long=True)
+@test(core=True, long=True)
 def test_pool_cuts(t):
     cuts = CUTS_IN_SOAK if t.soak else CUTS_IN_TEST
-    setup = bochs(keep=True)
+    setup = t.setup(keep=True)
     tool = Tool(t.lab, setup, t.folder)
     seed, known, longest = prepare(t, setup, tool)
     script = Script(t.random, Pool({KEPT: (0,), "seed": tuple(range(1, 9))}))
@@ -213,7 +213,7 @@ def test_shared_read_only(t):
     writer = Vm(name="writer", nvram="shared:32M", args=f"{args}write-boot pf.name=writer")
     reader = Vm(name="reader", nvram="shared:32M:ro", args=f"{args}read-only")
     options = 'console=com1 exit=poweroff run="nv create shared 32M writer; nv grant shared reader ro"'
-    with t.boot(bochs(), writer, reader, options=options) as machine:
+    with t.boot(t.setup(), writer, reader, options=options) as machine:
         machine.expect(r"^PF-TEST: write-boot ok", BOOT_LIMIT_S)
         machine.expect(r"^PF-TEST: read-only ok written by writer", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
@@ -222,7 +222,7 @@ def test_shared_read_only(t):
 @test()
 def test_pool_from_run(t):
     """Operations from run= before any VM, a bad granule from the command line, and all of it after a restart."""
-    setup = bochs(keep=True)
+    setup = t.setup(keep=True)
     bad = setup.memory.nvram[1].base + 8 * MIB
     options = (
         f"console=com1 exit=monitor nvram-bad={bad:#x} "

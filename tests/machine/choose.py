@@ -1,37 +1,75 @@
-"""Which machine to boot on: MACHINE=auto|bochs|qemu-kvm."""
+"""Which machine to boot on: MACHINE=auto|qemu|bochs|qemu-kvm, and which vendor's extension each one gives."""
+from dataclasses import dataclass
 from pathlib import Path
 
+VTX, SVM = "VT-x", "SVM"
+EXTENSIONS = (("vmx", "kvm_intel", VTX), ("svm", "kvm_amd", SVM))  # CPU flag, KVM's module, name
+KINDS = ("qemu", "bochs", "qemu-kvm")
 
-def nested_vtx():
-    """None when this host gives nested VT-x to QEMU, else the reason why it does not, in one line."""
+
+@dataclass(frozen=True)
+class Host:
+    """What decides about this host. flags: of its CPU. nested: KVM's loaded modules, each with its parameter of this
+    name. kvm: why /dev/kvm cannot be opened, empty when it can."""
+
+    flags: tuple = ()
+    nested: tuple = ()
+    kvm: str = ""
+
+
+def this_host():
+    flags, nested, kvm = (), [], ""
     try:
-        flags = Path("/proc/cpuinfo").read_text()
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                flags = tuple(line.split(":", 1)[1].split())
+                break
     except OSError:
-        return "/proc/cpuinfo cannot be read"
-    if " vmx" not in flags:
-        return "the CPU's flags have no vmx"
-    try:
-        nested = Path("/sys/module/kvm_intel/parameters/nested").read_text().strip()
-    except OSError:
-        return "the module kvm_intel is not loaded"
-    if nested not in ("Y", "1"):
-        return f"kvm_intel's parameter nested is {nested}"
+        pass
+    for _, module, _ in EXTENSIONS:
+        try:
+            nested.append((module, Path(f"/sys/module/{module}/parameters/nested").read_text().strip()))
+        except OSError:
+            pass
     try:
         with open("/dev/kvm", "r+b"):
-            return None
+            pass
     except OSError as error:
-        return f"/dev/kvm cannot be opened: {error.strerror}"
+        kvm = error.strerror
+    return Host(flags, tuple(nested), kvm)
 
 
-def choose(wanted):
-    """(kind, reason): kind is bochs or qemu-kvm. ValueError with one line when the wish is unknown or cannot be met."""
-    if wanted not in ("auto", "bochs", "qemu-kvm"):
-        raise ValueError(f"MACHINE={wanted}: must be auto, bochs or qemu-kvm")
-    if wanted == "bochs":
-        return "bochs", "asked for"
-    obstacle = nested_vtx()
-    if wanted == "qemu-kvm":
-        if obstacle:
-            raise ValueError(f"MACHINE=qemu-kvm: {obstacle}")
-        return "qemu-kvm", "asked for"
-    return ("bochs", obstacle) if obstacle else ("qemu-kvm", "nested VT-x is here")
+def nested(host):
+    """(vendor, reason): whose extension QEMU/KVM gives to its guests on this host, or None and why there is none. A
+    /dev/kvm alone says nothing about that."""
+    for flag, module, vendor in EXTENSIONS:
+        if flag not in host.flags:
+            continue
+        parameter = dict(host.nested).get(module)
+        if parameter is None:
+            return None, f"the module {module} is not loaded"
+        if parameter not in ("Y", "1"):
+            return None, f"{module}'s parameter nested is {parameter}"
+        if host.kvm:
+            return None, f"/dev/kvm cannot be opened: {host.kvm}"
+        return vendor, f"nested {vendor} is here"
+    return None, "the CPU's flags have neither vmx nor svm"
+
+
+def choose(wanted, host=None):
+    """(kind, reason): kind is one of KINDS. ValueError with one line when the wish is unknown or cannot be met."""
+    if wanted not in ("auto", *KINDS):
+        raise ValueError(f"MACHINE={wanted}: must be auto, {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    if wanted in ("bochs", "qemu"):
+        return wanted, "asked for"
+    vendor, reason = nested(host or this_host())
+    if wanted == "auto":
+        return ("qemu-kvm" if vendor else "qemu"), reason
+    if not vendor:
+        raise ValueError(f"MACHINE=qemu-kvm: {reason}")
+    return "qemu-kvm", f"asked for; {reason}"
+
+
+def vendor_of(kind):
+    """The extension that a machine of this kind gives: VTX, SVM, or None on a host without nesting."""
+    return {"bochs": VTX, "qemu": SVM}.get(kind) or nested(this_host())[0]

@@ -12,14 +12,17 @@ BUILD = ROOT / "build"
 
 @dataclass(frozen=True)
 class Setup:
-    """What to boot on. kind: bochs, qemu (TCG) or qemu-kvm; model: a Bochs model or a QEMU -cpu value; rom: the test
-    firmware reports the NVRAM; keep: the memory file outlives the machine (needed for power cuts)."""
+    """What to boot on. kind: one of choose.KINDS; model: a Bochs model or a QEMU -cpu value; rom: the test firmware
+    reports the NVRAM of `memory`; keep: the NVRAM outlives the machine (needed for power cuts). QEMU only: nvdimms, and
+    the persistence that the firmware declares for them (cpu, mem-ctrl or nothing)."""
 
     kind: str = "bochs"
     model: str = ""
     cpus: int = 1
     memory: mem.Memory = field(default_factory=mem.Memory)
     rom: bool = True
+    nvdimms: tuple = ()
+    persistence: str = ""
     uefi: bool = False
     keep: bool = False
     reboots: bool = True
@@ -27,6 +30,10 @@ class Setup:
     @property
     def label(self):
         return f"{self.kind} {self.model or (bochs.REFERENCE if self.kind == 'bochs' else 'default CPU')}"
+
+    def offset(self, address):
+        """Where a physical address stands in the memory's file."""
+        return mem.bochs_offset(address) if self.kind == "bochs" else self.memory.qemu_offset(address)
 
 
 @dataclass(frozen=True)
@@ -84,16 +91,34 @@ class Lab:
     def image(self, setup):
         return self.folder / f"memory-{'bochs' if setup.kind == 'bochs' else 'qemu'}.img"
 
+    def nvdimm_parts(self, setup):
+        bases = setup.memory.nvdimm_bases(setup.nvdimms)
+        return [
+            mem.Part(self.folder / f"memory-nvdimm{number}.img", 0, base, nvdimm.mib * mem.MIB)
+            for number, (nvdimm, base) in enumerate(zip(setup.nvdimms, bases))
+        ]
+
+    def nvram(self, setup):
+        """All NVRAM of a machine as mem.Parts, in the order of addresses."""
+        ranges = setup.memory.nvram if setup.rom and not setup.uefi else ()
+        parts = [mem.Part(self.image(setup), setup.offset(r.base), r.base, r.size) for r in ranges]
+        return sorted(parts + self.nvdimm_parts(setup), key=lambda part: part.base)
+
+    def lose_power(self, setup):
+        """Makes of the files what a power cut leaves: NVRAM as it was, everything else zero."""
+        mem.lose_power(self.image(setup), [part for part in self.nvram(setup) if part.path == self.image(setup)])
+
     def start(self, setup, iso_path, watch=None):
         """Switches the machine on. With setup.keep the memory is what a power cut leaves of the run before."""
         rom = image = None
         if setup.rom and not setup.uefi:
             rom = self.folder / "nvrom.bin"
             mem.build_rom(setup.memory, rom)
-        if setup.keep:
+        if not setup.keep:
+            self.forget()
+        elif rom and setup.memory.nvram:
             image = self.image(setup)
-            offset = mem.bochs_offset if setup.kind == "bochs" else qemu.identity
-            mem.lose_power(image, setup.memory, offset)
+            self.lose_power(setup)
         self.runs += 1
         work = self.folder / f"run{self.runs}"
         work.mkdir(exist_ok=True)
@@ -119,18 +144,19 @@ class Lab:
             cpus=setup.cpus,
             rom=rom,
             image=image,
+            nvdimms=list(zip(setup.nvdimms, self.nvdimm_parts(setup))),
+            persistence=setup.persistence,
             uefi=setup.uefi,
             reboots=setup.reboots,
             watch=watch,
         )
 
     def nvram_digest(self, setup):
-        """A hash of all NVRAM in the memory file, while the machine is off."""
-        offset = mem.bochs_offset if setup.kind == "bochs" else qemu.identity
+        """A hash of all NVRAM in the files, while the machine is off."""
         digest = hashlib.sha256()
-        with open(self.image(setup), "rb") as image:
-            for part in setup.memory.nvram:
-                image.seek(offset(part.base))
+        for part in self.nvram(setup):
+            with open(part.path, "rb") as image:
+                image.seek(part.offset)
                 for _ in range(part.size // mem.MIB):
                     digest.update(image.read(mem.MIB))
         return digest.hexdigest()

@@ -1,12 +1,14 @@
-"""QEMU as a test machine: TCG (no VT-x: refusals, and quick tries of the guest side) or KVM with nested VT-x."""
+"""QEMU as a test machine, a q35: TCG with SVM and nested paging in software, or KVM with nested VT-x or SVM."""
 import json
 import os
 import socket
 import time
 
+from tests.machine import memory as mem
 from tests.machine.emulator import Emulator, Failure, listen_unix
 
 OVMF = "/usr/share/ovmf/OVMF.fd"
+TCG_CPU = "max,+svm,+npt"  # no next-RIP, decode assists, x2APIC or TSC deadline in QEMU 7.2
 
 
 class Qemu(Emulator):
@@ -75,21 +77,37 @@ class Qemu(Emulator):
         return width, height, data[len(data) - 3 * width * height :]
 
 
-def launch(
-    workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=None, uefi=False, reboots=True, watch=None
-):
-    """Starts QEMU in `workdir` (made by the caller). With `image` the memory lives in that file, shared."""
+def memory_words(memory, image, nvdimms, persistence):
+    """Options for -machine, and the words of the command line for the memory and its NVDIMMs. With `image` the memory
+    lives in that file, shared; `nvdimms` are pairs of an Nvdimm and its mem.Part."""
+    machine, words, size = "", [], f"{memory.mib}M"
+    if image:
+        words += ["-object", f"memory-backend-file,id=ram,size={size},mem-path={image},share=on"]
+        machine += ",memory-backend=ram"
+    if nvdimms:
+        last = nvdimms[-1][1]
+        room = (last.base + last.size - mem.FOUR_GIB) // mem.MIB + memory.mib
+        size += f",slots={len(nvdimms)},maxmem={room}M"
+        machine += ",nvdimm=on" + (f",nvdimm-persistence={persistence}" if persistence else "")
+    for number, (nvdimm, part) in enumerate(nvdimms):
+        backend = f"memory-backend-file,id=nv{number},size={part.size},mem-path={part.path},share=on"
+        unarmed = ",unarmed=on" if nvdimm.unarmed else ""
+        words += ["-object", backend, "-device", f"nvdimm,memdev=nv{number},addr={part.base:#x}{unarmed}"]
+    return machine, ["-m", size, *words]
+
+
+def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=None, nvdimms=(), persistence="",
+           uefi=False, reboots=True, watch=None):
+    """Starts QEMU in `workdir` (made by the caller); see memory_words() for image, nvdimms and persistence."""
     line = workdir / "serial.sock"
     control = workdir / "qmp.sock"
     if os.path.exists(control):
         os.unlink(control)
     command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-vga", "std"]
-    command += ["-cpu", cpu or ("host" if kvm else "max"), "-smp", str(cpus), "-m", str(memory.mib)]
-    machine = "q35,accel=" + ("kvm" if kvm else "tcg")
-    if image:
-        command += ["-object", f"memory-backend-file,id=ram,size={memory.mib}M,mem-path={image},share=on"]
-        machine += ",memory-backend=ram"
-    command += ["-machine", machine, "-cdrom", str(iso), "-boot", "d"]
+    command += ["-cpu", cpu or ("host" if kvm else TCG_CPU), "-smp", str(cpus)]
+    options, words = memory_words(memory, image, nvdimms, persistence)
+    command += ["-machine", "q35,accel=" + ("kvm" if kvm else "tcg") + options, *words]
+    command += ["-cdrom", str(iso), "-boot", "d"]
     command += ["-chardev", f"socket,id=line,path={line.name}", "-serial", "chardev:line"]
     command += ["-qmp", f"unix:{control.name},server=on,wait=off"]
     if rom:
@@ -104,8 +122,3 @@ def launch(
     emulator.spawn(command, listener)
     emulator.connect(control)
     return emulator
-
-
-def identity(address):
-    """Where a physical address below 2 GiB stands in QEMU's memory file."""
-    return address
