@@ -3,6 +3,8 @@
 CLI := python3 -B -m tests.machine.cli
 MACHINE ?= auto
 MODEL ?=
+# The targets that boot something build with all CPUs, once the packages are there.
+PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 GUEST_PROGRAMS := $(patsubst guest/linux/%.c,build/guest/%,\
 	$(filter-out guest/linux/pf_bench.c,$(wildcard guest/linux/pf_*.c)))
 GUEST_SCRIPTS := guest/linux/init $(wildcard guest/linux/*.sh)
@@ -38,7 +40,10 @@ build/permafrost.iso: $(BOOT_FILES) tests/machine/iso.py tests/machine/lab.py
 
 iso: build/permafrost.iso
 
-run: deps $(BOOT_FILES) build/keepmem.so
+RUN_FILES := $(BOOT_FILES) build/keepmem.so
+
+run: deps
+	$(Q)$(PARALLEL) $(RUN_FILES)
 	$(Q)$(CLI) run --machine "$(MACHINE)" --model "$(MODEL)"
 
 clean-nvram:
@@ -54,16 +59,19 @@ build/guests/text.bin: LICENSE
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
-E2E_FILES := $(BOOT_FILES) build/keepmem.so build/nvpool $(TEST_GUESTS)
-TESTS_RUN := python3 -B -m tests.e2e.run
+E2E_FILES := $(RUN_FILES) build/nvpool $(TEST_GUESTS)
+TESTS_RUN := python3 -B -m tests.e2e.run --machine "$(MACHINE)"
 
-# All tests; ONLY=PATTERN picks end-to-end tests by name, SEED=N repeats a run.
+# All tests; ONLY=PATTERN picks end-to-end tests by name, MACHINE= the machine, SEED=N repeats a run.
 .PHONY: test e2e soak
-test: deps $(UNIT_TESTS) $(HEAVY_TESTS) $(E2E_FILES)
+test: deps
+	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(E2E_FILES)
 	$(Q)$(TESTS_RUN) $(UNIT_TESTS) $(HEAVY_TESTS)
 
-e2e: deps $(E2E_FILES)
+e2e: deps
+	$(Q)$(PARALLEL) $(E2E_FILES)
 	$(Q)$(TESTS_RUN) --skip-unit --only "$(ONLY)"
 
-soak: deps $(UNIT_TESTS) $(HEAVY_TESTS) $(E2E_FILES)
+soak: deps
+	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(E2E_FILES)
 	$(Q)$(TESTS_RUN) --soak $(UNIT_TESTS) $(HEAVY_TESTS)

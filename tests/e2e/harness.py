@@ -90,6 +90,11 @@ class Context:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.lab = Lab(self.folder)
 
+    @property
+    def family(self):
+        """bochs or qemu, the latter with or without KVM."""
+        return self.kind.split("-")[0]
+
     def setup(self, **changes):
         """This run's machine; `changes` are fields of Setup."""
         return Setup(kind=self.kind, **changes)

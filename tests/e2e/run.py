@@ -102,7 +102,12 @@ def main():
 
     seed = seed_of_run()
     print(f"# SEED={seed}", flush=True)
-    queue = [] if args.tool else jobs(machines(args.machine), args.soak or bool(args.only), args.soak, args.only)
+    try:
+        kinds = machines(args.machine)
+    except ValueError as error:
+        print(f"error: {error}")
+        return 1
+    queue = [] if args.tool else jobs(kinds, args.soak or bool(args.only), args.soak, args.only)
     progress = Progress("test")
     tally = Tally(progress)
     if args.tool:

@@ -7,8 +7,8 @@ from tests.machine.lab import Vm
 
 SEED = 4242
 REGIONS = (("raw", 16), ("files", 64), ("objects", 32))  # /dev/pmem0, 1, 2 in this order; MiB
-CUTS_IN_TEST, CUTS_IN_SOAK = 4, 10
-LATEST_CUT_S = 8.0
+CUTS = {"qemu": (10, 100), "bochs": (2, 10)}  # in make test, in make soak
+LATEST_CUT_S = {"qemu": 3.0, "bochs": 8.0}
 
 
 @dataclass
@@ -74,7 +74,7 @@ def pool_is_sound(log, seen):
 def test_persistence(t):
     """A guest reboot, a machine reset, then power cuts at seeded moments; the same ISO each time: the guest verifies
     what it finds, writes on, and ends as the count of its boots says."""
-    cuts = CUTS_IN_SOAK if t.soak else CUTS_IN_TEST
+    cuts, latest = CUTS[t.family][t.soak], LATEST_CUT_S[t.family]
     nvram = ",".join(f"{name}:{mib}M" for name, mib in REGIONS)
     steps = "info,raw-start,raw-verify,mount,log-verify,bank-verify,cycle"
     vm = Vm(nvram=nvram, args=f"quiet pf.mode=steps pf.seed={SEED} pf.steps={steps} pf.ends=reboot,poweroff,cut")
@@ -94,7 +94,7 @@ def test_persistence(t):
         pool_is_sound(machine.log[reset:], True)
         compare(found(machine), known, "a machine reset")
         let_it_write(machine)
-        machine.run_for(t.random.uniform(0, LATEST_CUT_S))
+        machine.run_for(t.random.uniform(0, latest))
         machine.cut()
         known.advance(machine.log)
     iso = t.folder / "boot.iso"
@@ -105,7 +105,7 @@ def test_persistence(t):
             compare(found(machine), known, f"power cut {number}")
             if number < cuts:
                 let_it_write(machine)
-                machine.run_for(t.random.uniform(0, LATEST_CUT_S))
+                machine.run_for(t.random.uniform(0, latest))
             machine.cut()
             known.advance(machine.log)
 

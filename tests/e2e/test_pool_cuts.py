@@ -11,7 +11,7 @@ from tests.e2e.test_monitor import ENTER, PROMPT, ask, ask_json, enter
 from tests.machine.lab import BUILD, Vm
 from tests.machine.memory import MIB
 
-CUTS_IN_TEST, CUTS_IN_SOAK = 10, 50
+CUTS = {"qemu": (10, 100), "bochs": (4, 50)}  # in make test, in make soak
 GRANULE = 2 * MIB
 SPACE = 100  # granules the script may use; of 189
 LARGEST = 12
@@ -180,7 +180,7 @@ def done_in(text):
 
 @test(core=True, long=True)
 def test_pool_cuts(t):
-    cuts = CUTS_IN_SOAK if t.soak else CUTS_IN_TEST
+    cuts = CUTS[t.family][t.soak]
     setup = t.setup(keep=True)
     tool = Tool(t.lab, setup, t.folder)
     seed, known, longest = prepare(t, setup, tool)
