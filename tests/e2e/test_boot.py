@@ -23,7 +23,9 @@ def covering(rows, address):
 
 def boot_to_user_space(t, model=""):
     vm = Vm(args="quiet pf.mode=steps pf.steps=info")
-    with t.boot(t.setup(model=model), vm) as machine:
+    setup = t.setup(model=model)
+    with t.boot(setup, vm) as machine:
+        machine.expect(rf"^virt: {setup.vendor} with ", BOOT_LIMIT_S)
         machine.expect(r"^PF-INIT: ", BOOT_LIMIT_S)
         size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
         equal(int(size[1]), 64 * MIB, "size of /dev/pmem0")

@@ -71,5 +71,5 @@ def choose(wanted, host=None):
 
 
 def vendor_of(kind):
-    """The extension that a machine of this kind gives: VTX, SVM, or None on a host without nesting."""
+    """The extension that a machine of this kind gives: VTX, SVM, or None for qemu-kvm on a host without nesting."""
     return {"bochs": VTX, "qemu": SVM}.get(kind) or nested(this_host())[0]

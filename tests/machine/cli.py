@@ -26,12 +26,12 @@ def command_iso(args):
 
 def command_run(args):
     kind, reason = choose.choose(args.machine)
+    setup = Setup(kind=kind, model=args.model, keep=True)
     interactive = sys.stdin.isatty()
-    print(f"run: on {kind}: {reason}", file=sys.stderr)
+    print(f"run: on {kind} with {setup.vendor}: {reason}", file=sys.stderr)
     mode = "shell" if interactive else "demo"
     lab = Lab(args.folder)
     path = lab.iso(entry(Vm(args=f"quiet pf.mode={mode}")))
-    setup = Setup(kind=kind, model=args.model, keep=True)
     progress = Progress(setup.label)
     progress.what = "waits for the firmware and GRUB to load the kernel"
 

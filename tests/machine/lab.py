@@ -3,7 +3,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.machine import bochs, iso, qemu
+from tests.machine import bochs, choose, iso, qemu
 from tests.machine import memory as mem
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,6 +26,11 @@ class Setup:
     uefi: bool = False
     keep: bool = False
     reboots: bool = True
+
+    @property
+    def vendor(self):
+        """choose.VTX or choose.SVM: whose extension the machine gives."""
+        return choose.vendor_of(self.kind)
 
     @property
     def label(self):
