@@ -6,6 +6,7 @@ import select
 import shutil
 import subprocess
 import time
+from contextlib import contextmanager
 
 from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
 
@@ -31,24 +32,41 @@ def test_demo(t):
     shutil.rmtree(t.folder / "run")
 
 
-@test()
-def test_shell(t):
-    """A terminal on stdin ends in the guest's shell on the NVRAM, and typing reaches it."""
+POWER_CUT = b"\x1c"  # Ctrl-\
+
+
+@contextmanager
+def terminal_run(t):
+    """make run on a terminal, up to the prompt of the guest's shell (which asks where the cursor is): the terminal's
+    other end, what was said, and the process."""
     master, slave = pty.openpty()
     process = subprocess.Popen(run_command(t), stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     try:
-        text = read_until(master, "", r"/pmem ?# ?$", BOOT_LIMIT_S)
-        check("mounted at /pmem with DAX" in text, f"no file system: {text[-1000:]}")
-        os.write(master, b"echo sum $((6 * 7)) in $(pwd)\r")
-        read_until(master, "", r"sum 42 in /pmem\r", 60)
-        os.write(master, b"exit\r")
-        equal(process.wait(60), 0, "status of make run")
+        yield master, read_until(master, "", r"/pmem ?# ?(\x1b\[6n)?$", BOOT_LIMIT_S), process
     finally:
         if process.poll() is None:
-            os.write(master, b"\x1c")  # its own power cut: it ends its emulator
+            os.write(master, POWER_CUT)  # ends its emulator
             process.wait(30)
         os.close(master)
+
+
+@test()
+def test_shell(t):
+    """A terminal on stdin ends in the guest's shell on the NVRAM, and typing reaches it. What was synced is there after
+    a power cut by Ctrl-\\."""
+    with terminal_run(t) as (terminal, text, process):
+        check("mounted at /pmem with DAX" in text, f"no file system: {text[-1000:]}")
+        os.write(terminal, b"echo sum $((6 * 7)) in $(pwd) >note; sync; cat note\r")
+        read_until(terminal, "", r"\nsum 42 in /pmem\r", 60)
+        os.write(terminal, POWER_CUT)
+        read_until(terminal, "", r"run: the machine ended: cut", 60)
+        equal(process.wait(60), 0, "status of make run after the power cut")
+    with terminal_run(t) as (terminal, _, process):
+        os.write(terminal, b"cat note\r")
+        read_until(terminal, "", r"\nsum 42 in /pmem\r", 60)
+        os.write(terminal, b"exit\r")
+        equal(process.wait(60), 0, "status of make run")
     shutil.rmtree(t.folder / "run")
 
 
