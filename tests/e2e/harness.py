@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, Lab, Setup, entry, standard_files
+from tests.machine.memory import Nvdimm
 
 BOOT_LIMIT_S = 240  # two emulators and the rest of a test run share two cores
 
@@ -98,6 +99,12 @@ class Context:
     def setup(self, **changes):
         """This run's machine; `changes` are fields of Setup."""
         return Setup(kind=self.kind, **changes)
+
+    def lasting(self):
+        """This run's machine with NVRAM for power cuts: on QEMU three NVDIMMs, on Bochs the option ROM's ranges."""
+        if self.family == "qemu":
+            return self.setup(keep=True, rom=False, nvdimms=(Nvdimm(256), Nvdimm(64), Nvdimm(64)))
+        return self.setup(keep=True)
 
     def boot(self, setup, *vms, options="console=com1 exit=poweroff", files=None):
         """Starts Permafrost with these VMs; `files` adds to or replaces the standard ones on the ISO."""

@@ -78,7 +78,7 @@ def test_persistence(t):
     nvram = ",".join(f"{name}:{mib}M" for name, mib in REGIONS)
     steps = "info,raw-start,raw-verify,mount,log-verify,bank-verify,cycle"
     vm = Vm(nvram=nvram, args=f"quiet pf.mode=steps pf.seed={SEED} pf.steps={steps} pf.ends=reboot,poweroff,cut")
-    setup = t.setup(keep=True)
+    setup = t.lasting()
     known = Progress()
     with t.boot(setup, vm, options="console=com1 exit=reboot") as machine:
         regions_are_there(machine)

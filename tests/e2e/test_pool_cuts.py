@@ -181,7 +181,7 @@ def done_in(text):
 @test(core=True, long=True)
 def test_pool_cuts(t):
     cuts = CUTS[t.family][t.soak]
-    setup = t.setup(keep=True)
+    setup = t.lasting()
     tool = Tool(t.lab, setup, t.folder)
     seed, known, longest = prepare(t, setup, tool)
     script = Script(t.random, Pool({KEPT: (0,), "seed": tuple(range(1, 9))}))

@@ -2,10 +2,12 @@
 import argparse
 import os
 import sys
+from dataclasses import replace
 
 from tests.machine import choose, initramfs, kernel
 from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, Lab, Setup, Vm, entry
+from tests.machine.memory import Nvdimm
 from tests.machine.progress import Progress
 
 RUN_LIMIT_S = 600
@@ -24,9 +26,15 @@ def command_iso(args):
     Lab(BUILD / "iso").iso(entry(Vm()), name=os.path.abspath(args.path))
 
 
+def run_setup(kind, model):
+    """The machine of `make run`: the option ROM's NVRAM of three types and, on QEMU, an NVDIMM."""
+    setup = Setup(kind=kind, model=model, keep=True)
+    return setup if kind == "bochs" else replace(setup, nvdimms=(Nvdimm(256),), persistence="mem-ctrl")
+
+
 def command_run(args):
     kind, reason = choose.choose(args.machine)
-    setup = Setup(kind=kind, model=args.model, keep=True)
+    setup = run_setup(kind, args.model)
     interactive = sys.stdin.isatty()
     print(f"run: on {kind} with {setup.vendor}: {reason}", file=sys.stderr)
     mode = "shell" if interactive else "demo"
