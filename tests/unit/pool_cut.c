@@ -172,6 +172,19 @@ static void foresee(struct cut *cut, const struct cut_op *op)
         free(twin);
 }
 
+/* The last images, in which nothing may be left to be mended, and the result. */
+static struct cut_result end_run(struct cut *cut, struct pm_recording *recording, struct mounted *m)
+{
+        struct cut_result result;
+
+        cut->mended_max = 0;
+        world_unmount(m);
+        result.images = pm_record_end(recording);
+        result.wrong = cut->wrong;
+        free(cut->world.memory);
+        return result;
+}
+
 struct cut_result cut_run(const struct cut_scene *scene, const struct cut_op *op,
                           unsigned int power, uint64_t seed, uint64_t nest_each)
 {
@@ -181,7 +194,6 @@ struct cut_result cut_run(const struct cut_scene *scene, const struct cut_op *op
                           .nest_each = nest_each,
                           .mended_max = 1};
         struct pm_recording *recording;
-        struct cut_result result;
         struct mounted m;
 
         foresee(&cut, op);
@@ -190,12 +202,7 @@ struct cut_result cut_run(const struct cut_scene *scene, const struct cut_op *op
         (void)op->run(&m.pool);
         /* It has returned: all of it is durable, both copies of everything. */
         cut.before_allowed = is_same(&cut.before, &cut.after);
-        cut.mended_max = 0;
-        world_unmount(&m);
-        result.images = pm_record_end(recording);
-        result.wrong = cut.wrong;
-        free(cut.world.memory);
-        return result;
+        return end_run(&cut, recording, &m);
 }
 
 struct cut_result cut_run_mount(const struct cut_scene *scene, unsigned int power, uint64_t seed,
@@ -208,7 +215,6 @@ struct cut_result cut_run_mount(const struct cut_scene *scene, unsigned int powe
                           .mended_max = 4};
         uint8_t *twin = aligned_alloc(4096, cut.world.size);
         struct pm_recording *recording;
-        struct cut_result result;
         struct mounted m;
 
         memcpy(twin, cut.world.memory, cut.world.size);
@@ -229,10 +235,5 @@ struct cut_result cut_run_mount(const struct cut_scene *scene, unsigned int powe
         world_mount(&cut.world, cut.world.memory, scene->format, &m);
         assert(!m.err);
         cut.before_allowed = cut.fresh_allowed = false;
-        cut.mended_max = 0;
-        world_unmount(&m);
-        result.images = pm_record_end(recording);
-        result.wrong = cut.wrong;
-        free(cut.world.memory);
-        return result;
+        return end_run(&cut, recording, &m);
 }
