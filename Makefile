@@ -45,6 +45,7 @@ include guest/linux/nvpool.mk
 include tests/check.mk
 include tests/unit.mk
 include tests/machine.mk
+include boot/install.mk
 include tests/bench.mk
 
 clean:
