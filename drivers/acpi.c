@@ -9,6 +9,18 @@
 
 #define FADT_FLAG_TIMER_32BIT (1u << 8)
 #define FADT_FLAG_RESET       (1u << 10)
+#define FADT_FLAG_REDUCED     (1u << 20)
+
+/* Boot architecture flags, 5.2.9.3. Older revisions of the table do not define them. */
+#define BOOT_ARCH_8042         (1u << 1)
+#define BOOT_ARCH_8042_SINCE   2
+#define BOOT_ARCH_NO_RTC       (1u << 5)
+#define BOOT_ARCH_NO_RTC_SINCE 5
+#define BOOT_ARCH_REDUCED      5 /* hardware-reduced ACPI, since this revision */
+
+#define HPET_BASE 40
+
+#define REGISTER_BYTES_MAX 8
 
 #define MADT_ENTRIES 44
 
@@ -142,9 +154,13 @@ static uint64_t field(const struct acpi_header *h, unsigned offset, unsigned byt
         return acpi_read_le((const uint8_t *)h + offset, bytes);
 }
 
-/* A register told twice: as a Generic Address Structure (wins when usable) and as a port. */
-static struct acpi_register read_register(const struct acpi_header *h, unsigned gas, unsigned port,
-                                          uint8_t port_bits)
+static bool is_usable(const struct acpi_register *r)
+{
+        return (r->space == ACPI_SPACE_IO && r->address <= UINT16_MAX) ||
+               (r->space == ACPI_SPACE_MEMORY && r->address <= 4 * GiB - REGISTER_BYTES_MAX);
+}
+
+static struct acpi_register read_gas(const struct acpi_header *h, unsigned gas)
 {
         struct acpi_register r = {
             .space = (uint8_t)field(h, gas, 1),
@@ -152,10 +168,20 @@ static struct acpi_register read_register(const struct acpi_header *h, unsigned 
             .address = field(h, gas + 4, 8),
         };
 
-        if (r.address != 0 && r.space <= ACPI_SPACE_IO)
+        return is_usable(&r) ? r : (struct acpi_register){0};
+}
+
+/* A register told twice: as a Generic Address Structure (wins when usable) and as a port. */
+static struct acpi_register read_register(const struct acpi_header *h, unsigned gas, unsigned port,
+                                          uint8_t port_bits)
+{
+        struct acpi_register r = read_gas(h, gas);
+
+        if (r.address != 0)
                 return r;
-        return (struct acpi_register){
+        r = (struct acpi_register){
             .space = ACPI_SPACE_IO, .bits = port_bits, .address = field(h, port, 4)};
+        return is_usable(&r) ? r : (struct acpi_register){0};
 }
 
 /* One integer of a package: constant or prefixed (AML, 20.2.3). Returns its bytes, 0 for others. */
@@ -231,6 +257,25 @@ static void read_s5(const struct acpi_tables *t, struct acpi_fadt *fadt)
         }
 }
 
+static void read_fixed_hardware(const struct acpi_header *h, uint32_t flags, struct acpi_fadt *fadt)
+{
+        fadt->sci_irq = (uint16_t)field(h, 46, 2);
+        fadt->smi_command = (uint16_t)field(h, 48, 4);
+        fadt->acpi_enable = (uint8_t)field(h, 52, 1);
+        fadt->pm1a_control = read_register(h, 172, 64, 16);
+        fadt->pm1b_control = read_register(h, 184, 68, 16);
+        fadt->pm_timer = read_register(h, 208, 76, 32);
+        fadt->pm_timer_32bit = (flags & FADT_FLAG_TIMER_32BIT) != 0;
+}
+
+static void read_boot_flags(const struct acpi_header *h, struct acpi_fadt *fadt)
+{
+        uint64_t boot = field(h, 109, 2);
+
+        fadt->no_8042 = h->revision >= BOOT_ARCH_8042_SINCE && !(boot & BOOT_ARCH_8042);
+        fadt->no_rtc = h->revision >= BOOT_ARCH_NO_RTC_SINCE && (boot & BOOT_ARCH_NO_RTC);
+}
+
 int acpi_read_fadt(const struct acpi_tables *t, struct acpi_fadt *fadt)
 {
         const struct acpi_header *h;
@@ -241,18 +286,14 @@ int acpi_read_fadt(const struct acpi_tables *t, struct acpi_fadt *fadt)
         if (err != 0)
                 return err;
         flags = (uint32_t)field(h, 112, 4);
-        fadt->sci_irq = (uint16_t)field(h, 46, 2);
-        fadt->smi_command = (uint16_t)field(h, 48, 4);
-        fadt->acpi_enable = (uint8_t)field(h, 52, 1);
-        fadt->pm1a_control = read_register(h, 172, 64, 16);
-        fadt->pm1b_control = read_register(h, 184, 68, 16);
-        fadt->pm_timer = read_register(h, 208, 76, 32);
-        fadt->pm_timer_32bit = (flags & FADT_FLAG_TIMER_32BIT) != 0;
+        if (h->revision >= BOOT_ARCH_REDUCED && (flags & FADT_FLAG_REDUCED))
+                fadt->sleep_control = read_gas(h, 244);
+        else
+                read_fixed_hardware(h, flags, fadt);
+        read_boot_flags(h, fadt);
         fadt->rtc_century = (uint8_t)field(h, 108, 1);
         if (flags & FADT_FLAG_RESET) {
-                fadt->reset.space = (uint8_t)field(h, 116, 1);
-                fadt->reset.bits = (uint8_t)field(h, 117, 1);
-                fadt->reset.address = field(h, 120, 8);
+                fadt->reset = read_gas(h, 116);
                 fadt->reset_value = (uint8_t)field(h, 128, 1);
         }
         fadt->dsdt = HPA(field(h, 140, 8));
@@ -260,6 +301,21 @@ int acpi_read_fadt(const struct acpi_tables *t, struct acpi_fadt *fadt)
                 fadt->dsdt = HPA(field(h, 40, 4));
         read_s5(t, fadt);
         return 0;
+}
+
+int acpi_read_hpet(const struct acpi_tables *t, struct acpi_register *base)
+{
+        const struct acpi_header *h;
+        int err = acpi_find_table(t, "HPET", 0, &h);
+
+        *base = (struct acpi_register){0};
+        if (err != 0)
+                return err;
+        *base = read_gas(h, HPET_BASE);
+        if (base->space == ACPI_SPACE_MEMORY && base->address != 0)
+                return 0;
+        *base = (struct acpi_register){0};
+        return -EBADMSG;
 }
 
 static void add_cpu(struct acpi_madt *m, uint32_t apic_id, uint32_t uid, uint32_t flags)

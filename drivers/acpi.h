@@ -1,7 +1,7 @@
 /*
  * ACPI tables of the machine: finds and checks them and extracts what the hypervisor needs (FADT,
- * the S5 state, MADT). Read-only; every length comes from firmware and is believed only as far as
- * it was checked. References are to the ACPI specification 6.4.
+ * the S5 state, HPET, MADT). Read-only; every length comes from firmware and is believed only as
+ * far as it was checked. References are to the ACPI specification 6.4.
  */
 #pragma once
 
@@ -46,15 +46,23 @@ struct acpi_tables {
 
 enum acpi_space { ACPI_SPACE_MEMORY = 0, ACPI_SPACE_IO = 1 };
 
-/* A register, from a Generic Address Structure (5.2.3.2) or an I/O port field; none: address 0. */
+/*
+ * A register, from a Generic Address Structure (5.2.3.2) or an I/O port field; none: address 0. One
+ * in memory lies below 4 GiB, others are taken for none.
+ */
 struct acpi_register {
         uint8_t space; /* enum acpi_space; other spaces exist and are not usable here */
         uint8_t bits;
         uint64_t address;
 };
 
-/* What is used of the FADT (5.2.9), and of the DSDT. */
+/*
+ * What is used of the FADT (5.2.9), and of the DSDT. All zero describes a PC. Hardware-reduced ACPI
+ * (4.1) has sleep_control alone, and none of the registers of PM1, PM timer and SMI.
+ */
 struct acpi_fadt {
+        bool no_8042, no_rtc; /* boot architecture flags, 5.2.9.3 */
+        struct acpi_register sleep_control;
         struct acpi_register pm1a_control, pm1b_control;
         struct acpi_register pm_timer;
         bool pm_timer_32bit;        /* else it counts 24 bits */
@@ -133,6 +141,12 @@ must_check int acpi_find_table(const struct acpi_tables *t, const char *signatur
  * s5_valid stays false). Errors as acpi_find_table.
  */
 must_check int acpi_read_fadt(const struct acpi_tables *t, struct acpi_fadt *fadt);
+
+/*
+ * Read where the registers of the HPET are (IA-PC HPET specification 1.0a, 3.2.4), always in
+ * memory. Errors as acpi_find_table; -EBADMSG also for a table that does not tell it.
+ */
+must_check int acpi_read_hpet(const struct acpi_tables *t, struct acpi_register *base);
 
 /* Read the MADT. Errors as acpi_find_table; -EBADMSG also for an entry with a bad length. */
 must_check int acpi_read_madt(const struct acpi_tables *t, struct acpi_madt *madt);

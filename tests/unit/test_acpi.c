@@ -267,7 +267,7 @@ static void test_fadt_of_acpi6(void)
         put(p + 40, 0x1234, 4);
         put(p + 140, BASE + DSDT, 8);
         put(p + 172, 0x1000, 2); /* memory */
-        put(p + 176, 0xfed80804ull << 4, 8);
+        put(p + 176, 0xfed80804, 8);
         put(p + 208, 0x2002, 2); /* PCI space cannot be used: the port is */
         put(p + 212, 0x608, 8);
         seal(FADT, "FACP", 244);
@@ -278,12 +278,122 @@ static void test_fadt_of_acpi6(void)
         CHECK_EQ(f.reset.address, 0xcf9);
         CHECK_EQ(f.reset_value, 0x0f);
         CHECK_EQ(f.pm1a_control.space, ACPI_SPACE_MEMORY);
-        CHECK_EQ(f.pm1a_control.address, 0xfed80804ull << 4);
+        CHECK_EQ(f.pm1a_control.address, 0xfed80804);
         CHECK_EQ(f.pm_timer.space, ACPI_SPACE_IO);
         CHECK_EQ(f.pm_timer.address, 0xb008);
         CHECK_EQ(f.dsdt.v, BASE + DSDT);
         CHECK(f.s5_valid);
         unmap_all();
+}
+
+static struct acpi_fadt read_fadt(uint8_t revision)
+{
+        struct acpi_tables t;
+        struct acpi_fadt f;
+
+        memory[FADT + 8] = revision;
+        seal(FADT, "FACP", 276);
+        t = open_machine();
+        CHECK_EQ(acpi_read_fadt(&t, &f), 0);
+        unmap_all();
+        return f;
+}
+
+/* What the boot architecture flags do not say about an older table is as on a PC. */
+static void test_boot_flags(void)
+{
+        static const struct {
+                uint8_t revision;
+                uint16_t flags;
+                bool no_8042, no_rtc;
+        } row[] = {
+            {1, 0x20, false, false}, {2, 0x20, true, false},  {4, 0x22, false, false},
+            {5, 0x22, false, true},  {6, 0x02, false, false}, {6, 0x20, true, true},
+        };
+
+        for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+                struct acpi_fadt f;
+
+                make_machine();
+                put(memory + FADT + 109, row[i].flags, 2);
+                f = read_fadt(row[i].revision);
+                CHECK_EQ(f.no_8042, row[i].no_8042);
+                CHECK_EQ(f.no_rtc, row[i].no_rtc);
+        }
+}
+
+static void test_reduced_hardware(void)
+{
+        struct acpi_fadt f;
+
+        make_machine();
+        put(memory + FADT + 112, 1u << 20, 4);
+        put(memory + FADT + 244, 0x0800, 2);
+        put(memory + FADT + 248, 0xfea00004, 8);
+        f = read_fadt(6);
+        CHECK_EQ(f.sleep_control.address, 0xfea00004);
+        CHECK_EQ(f.sleep_control.space, ACPI_SPACE_MEMORY);
+        CHECK_EQ(f.pm1a_control.address, 0);
+        CHECK_EQ(f.pm_timer.address, 0);
+        CHECK_EQ(f.smi_command, 0);
+        CHECK(f.s5_valid);
+        f = read_fadt(4); /* the flag is reserved there */
+        CHECK_EQ(f.sleep_control.address, 0);
+        CHECK_EQ(f.pm1a_control.address, 0xb004);
+}
+
+/* Registers that cannot be reached are taken for none: ports have 16 bits, memory is below 4 GiB.
+ */
+static void test_registers_out_of_reach(void)
+{
+        uint8_t *p = memory + FADT;
+        struct acpi_fadt f;
+
+        make_machine();
+        put(p + 112, 1u << 10, 4);
+        put(p + 116, 0x0800, 2);
+        put(p + 120, 0xfffffffc, 8);
+        put(p + 172, 0x1000, 2);
+        put(p + 176, 1ull << 32, 8);
+        put(p + 76, 0x1b008, 4);
+        f = read_fadt(6);
+        CHECK_EQ(f.reset.address, 0);
+        CHECK_EQ(f.pm1a_control.address, 0xb004); /* as the port */
+        CHECK_EQ(f.pm1a_control.space, ACPI_SPACE_IO);
+        CHECK_EQ(f.pm_timer.address, 0);
+        put(p + 120, 0xfffffff8, 8);
+        f = read_fadt(6);
+        CHECK_EQ(f.reset.address, 0xfffffff8);
+}
+
+static void test_hpet(void)
+{
+        static const struct {
+                uint16_t space;
+                uint64_t base;
+                uint32_t length;
+                int err;
+        } row[] = {
+            {0x4000, 0xfed00000, 56, 0},        {0x4001, 0x400, 56, -EBADMSG},
+            {0x4000, 0, 56, -EBADMSG},          {0x4000, 1ull << 32, 56, -EBADMSG},
+            {0x4000, 0xfed00000, 50, -EBADMSG},
+        };
+
+        for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+                struct acpi_register base = {.address = 1};
+                struct acpi_tables t;
+
+                make_machine();
+                t = open_machine();
+                CHECK_EQ(acpi_read_hpet(&t, &base), -ENOENT);
+                CHECK_EQ(base.address, 0);
+                put(memory + SSDT + 40, row[i].space, 2);
+                put(memory + SSDT + 44, row[i].base, 8);
+                seal(SSDT, "HPET", row[i].length);
+                CHECK_EQ(acpi_read_hpet(&t, &base), row[i].err);
+                CHECK_EQ(base.address, row[i].err ? 0 : row[i].base);
+                unmap_all();
+        }
 }
 
 static struct acpi_fadt read_with_aml(const char *aml, unsigned n)
@@ -503,6 +613,10 @@ int main(void)
         RUN(test_bad_rsdp_and_roots);
         RUN(test_fadt_of_acpi1);
         RUN(test_fadt_of_acpi6);
+        RUN(test_boot_flags);
+        RUN(test_reduced_hardware);
+        RUN(test_registers_out_of_reach);
+        RUN(test_hpet);
         RUN(test_s5_forms);
         RUN(test_s5_bad_forms);
         RUN(test_s5_in_other_places);
