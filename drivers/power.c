@@ -9,6 +9,10 @@
 #define PM1_TYPE_MASK  (7u << PM1_TYPE_SHIFT)
 #define PM1_SLEEP_EN   (1u << 13)
 
+/* Sleep control register of hardware-reduced ACPI, 4.8.3.7. */
+#define SLEEP_TYPE_SHIFT 2
+#define SLEEP_ENABLE     (1u << 5)
+
 /* Reset control register of Intel chipsets, followed by everybody: 0 to 1 of bit 2 resets. */
 #define CF9_PORT  0xcf9
 #define CF9_HARD  0x02
@@ -35,6 +39,14 @@ static void wait(unsigned reads)
 {
         while (reads-- != 0)
                 (void)cpu_inb(POST_PORT);
+}
+
+static void write8(const struct acpi_register *r, uint8_t value)
+{
+        if (r->space == ACPI_SPACE_IO)
+                cpu_outb((uint16_t)r->address, value);
+        else
+                *(volatile uint8_t *)(uintptr_t)r->address = value;
 }
 
 static uint16_t read16(const struct acpi_register *r)
@@ -76,15 +88,26 @@ static void sleep_s5(const struct acpi_register *control, uint8_t type)
         write16(control, (uint16_t)(value | (unsigned)type << PM1_TYPE_SHIFT | PM1_SLEEP_EN));
 }
 
-_Noreturn void power_off(void)
+static void enter_s5(void)
 {
-        cpu_cli();
-        if (fadt.s5_valid && fadt.pm1a_control.address != 0) {
+        if (fadt.sleep_control.address != 0) {
+                write8(&fadt.sleep_control,
+                       (uint8_t)((unsigned)fadt.s5_type_a << SLEEP_TYPE_SHIFT | SLEEP_ENABLE));
+        } else if (fadt.pm1a_control.address != 0) {
                 enter_acpi_mode();
                 sleep_s5(&fadt.pm1a_control, fadt.s5_type_a);
                 sleep_s5(&fadt.pm1b_control, fadt.s5_type_b);
-                wait(WAIT_LONG);
+        } else {
+                return;
         }
+        wait(WAIT_LONG);
+}
+
+_Noreturn void power_off(void)
+{
+        cpu_cli();
+        if (fadt.s5_valid)
+                enter_s5();
         for (const char *p = "Shutdown"; *p != '\0'; p++)
                 cpu_outb(BOCHS_POWER_PORT, (uint8_t)*p);
         cpu_stop();
@@ -94,17 +117,14 @@ static void reset_by_fadt(void)
 {
         if (fadt.reset.address == 0)
                 return;
-        if (fadt.reset.space == ACPI_SPACE_IO)
-                cpu_outb((uint16_t)fadt.reset.address, fadt.reset_value);
-        else if (fadt.reset.space == ACPI_SPACE_MEMORY)
-                *(volatile uint8_t *)(uintptr_t)fadt.reset.address = fadt.reset_value;
-        else
-                return;
+        write8(&fadt.reset, fadt.reset_value);
         wait(WAIT_SHORT);
 }
 
 static void reset_by_keyboard_controller(void)
 {
+        if (fadt.no_8042)
+                return;
         for (unsigned i = 0; i < WAIT_SHORT && (cpu_inb(KBC_COMMAND) & KBC_INPUT_FULL); i++)
                 cpu_pause();
         cpu_outb(KBC_COMMAND, KBC_PULSE_RESET);

@@ -18,6 +18,7 @@
 #define REG_STATUS_B 0x0b
 
 #define STATUS_A_UPDATING 0x80
+#define STATUS_A_NO_CLOCK 0xff /* nothing answers: a divider that no running clock has */
 #define STATUS_B_24_HOURS 0x02
 #define STATUS_B_BINARY   0x04
 #define HOUR_PM           0x80
@@ -106,6 +107,8 @@ int rtc_read(uint8_t century_index, int64_t *seconds)
 {
         struct rtc_registers now, before;
 
+        if (cmos_read(REG_STATUS_A) == STATUS_A_NO_CLOCK)
+                return -ENODEV;
         /* an update may begin between two registers: believe what reads the same twice */
         read_registers(century_index, &now);
         for (int i = 0; i < READ_TRIES; i++) {

@@ -17,7 +17,7 @@ struct rtc_registers {
 must_check int rtc_decode(const struct rtc_registers *r, int64_t *seconds);
 
 /*
- * Read the clock; century_index is the FADT's rtc_century. Returns 0, -EIO when the clock never
- * comes to rest, -EINVAL as rtc_decode.
+ * Read the clock; century_index is the FADT's rtc_century. Returns 0, -ENODEV when there is
+ * no clock, -EIO when it never comes to rest, -EINVAL as rtc_decode.
  */
 must_check int rtc_read(uint8_t century_index, int64_t *seconds);
