@@ -12,6 +12,7 @@
 #define LAPIC_PAGE      0xfee00000ull
 #define VGA_BASE        0xa0000ull
 #define VGA_SIZE        0x20000ull
+#define REGISTER_BYTES  8 /* at most; an HPET has more, in the same page */
 #define GUARD_SIZE      PAGE_4K
 
 extern const uint8_t image_start[], image_text_end[], image_rodata_end[], image_end[];
@@ -124,10 +125,27 @@ static int map_hints(const struct machine *m)
         return err;
 }
 
+/* Registers that ACPI tells of: in memory on some machines, in ports on most. */
+static int map_registers(const struct machine *m)
+{
+        const struct acpi_register *const all[] = {&m->fadt.sleep_control, &m->fadt.pm1a_control,
+                                                   &m->fadt.pm1b_control,  &m->fadt.pm_timer,
+                                                   &m->fadt.reset,         &m->hpet};
+        int err = 0;
+
+        for (size_t i = 0; !err && i < ARRAY_LEN(all); i++)
+                if (all[i]->space == ACPI_SPACE_MEMORY && all[i]->address)
+                        err = map(all[i]->address, all[i]->address + REGISTER_BYTES, PAGING_RW,
+                                  PAGING_UC);
+        return err;
+}
+
 static int map_devices(const struct machine *m)
 {
-        int err = map(VGA_BASE, VGA_BASE + VGA_SIZE, PAGING_RW, PAGING_UC);
+        int err = map_registers(m);
 
+        if (!err && m->vga_text)
+                err = map(VGA_BASE, VGA_BASE + VGA_SIZE, PAGING_RW, PAGING_UC);
         if (!err)
                 err = map(LAPIC_PAGE, LAPIC_PAGE + PAGE_4K, PAGING_RW, PAGING_UC);
         for (unsigned i = 0; !err && i < m->madt.ioapic_count; i++)

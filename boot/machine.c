@@ -58,6 +58,7 @@ static void start_framebuffer(struct machine *m)
 static void start_screen(struct machine *m, const struct boot_info *info)
 {
         if (info->display == BOOT_DISPLAY_TEXT) {
+                m->vga_text = true;
                 vga_init();
                 log_add_sink(vga_log_sink);
         }
@@ -84,6 +85,11 @@ void machine_start_log(struct machine *m, const struct boot_info *info,
                 log_add_sink(uart_log_sink);
         }
         start_screen(m, info);
+        if (options->console_port && !m->uart.port)
+                printk(LOG_WARN,
+                       "console: no serial port at 0x%x: the log and guests show on the "
+                       "screen only, and nothing typed is read",
+                       options->console_port);
 }
 
 /* Tables are read before the hypervisor's own page tables are there. */
@@ -103,6 +109,7 @@ static bool is_read(const char *table, int err)
 void machine_find_tables(struct machine *m, const struct boot_info *info)
 {
         const struct acpi_memory memory = {.map = identity_map};
+        bool has_fadt = false;
         int err = acpi_open(&m->tables, &memory, info->rsdp, info->rsdp_size);
 
         if (err) {
@@ -113,12 +120,13 @@ void machine_find_tables(struct machine *m, const struct boot_info *info)
                                "acpi: %u tables lie above 4 GiB and are not read, the "
                                "first at 0x%lx",
                                m->tables.out_of_reach, m->tables.first_unreachable.v);
-                m->has_fadt = is_read("FADT", acpi_read_fadt(&m->tables, &m->fadt));
+                has_fadt = is_read("FADT", acpi_read_fadt(&m->tables, &m->fadt));
+                (void)is_read("HPET", acpi_read_hpet(&m->tables, &m->hpet));
                 m->has_madt = is_read("MADT", acpi_read_madt(&m->tables, &m->madt));
         }
-        if (m->has_fadt)
+        if (has_fadt)
                 power_init(&m->fadt);
-        timer_calibrate_start(m->has_fadt ? &m->fadt : NULL);
+        timer_calibrate_start(&m->fadt, &m->hpet);
 }
 
 static void *identity(hpa_t hpa)
@@ -184,7 +192,8 @@ int machine_start_dram(struct machine *m)
 
 int machine_start_devices(struct machine *m)
 {
-        pic_disable(PIC_VECTOR);
+        if (!m->has_madt || m->madt.has_8259)
+                pic_disable(PIC_VECTOR);
         host_lapic_init(TRAP_VECTOR_SPURIOUS);
         m->direct_interrupts =
             virt_caps.direct_interrupts && host_lapic_keeps_deadlines(DEADLINE_TEST_VECTOR);
@@ -283,16 +292,18 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
 int machine_read_clocks(struct machine *m)
 {
         int64_t seconds = 0;
+        const char *by;
 
-        if (timer_calibrate_finish(&m->tsc_khz)) {
-                printk(LOG_ERROR, "timer: no clock to measure the TSC against");
+        if (timer_calibrate_finish(&m->tsc_khz, &by)) {
+                printk(LOG_ERROR, "timer: neither ACPI PM timer nor HPET nor 8254 moves, and CPUID "
+                                  "does not tell the TSC's frequency");
                 return -EIO;
         }
         m->wall_tsc = cpu_rdtsc();
-        if (rtc_read(m->has_fadt ? m->fadt.rtc_century : 0, &seconds))
+        if (m->fadt.no_rtc || rtc_read(m->fadt.rtc_century, &seconds))
                 printk(LOG_WARN, "timer: no wall clock; it starts at 1970");
         m->wall_sec = (uint64_t)seconds;
-        printk(LOG_INFO, "timer: TSC runs at %u kHz", m->tsc_khz);
+        printk(LOG_INFO, "timer: TSC runs at %u kHz, by %s", m->tsc_khz, by);
         return 0;
 }
 

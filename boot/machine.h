@@ -18,8 +18,10 @@ struct machine {
         struct acpi_tables tables;
         struct acpi_fadt fadt;
         struct acpi_madt madt;
-        bool has_fadt, has_madt;
+        struct acpi_register hpet; /* its registers; address 0: none */
+        bool has_madt;
         bool direct_interrupts; /* the local APIC can be lent to a guest */
+        bool vga_text;          /* the VGA text screen shows the log */
         struct framebuffer fb;  /* base 0: none */
         bool late_screen;       /* fb lies where the entry code has mapped nothing */
         struct memmap map;
@@ -62,7 +64,7 @@ must_check int machine_start_devices(struct machine *m);
  */
 must_check int machine_mount_pool(struct machine *m, const struct hv_options *options);
 
-/* TSC frequency and wall clock. -EIO: no clock to measure the TSC against; logged. */
+/* TSC frequency and wall clock. -EIO: nothing tells the TSC's; logged. */
 must_check int machine_read_clocks(struct machine *m);
 
 /* The defined end: power-off, reset or halt. */

@@ -119,6 +119,22 @@ static void test_khz(void)
         CHECK_EQ(timer_khz(1000, 0, TIMER_PM_HZ), 0);
 }
 
+static void test_clocks_that_tell(void)
+{
+        CHECK_EQ(timer_hpet_hz(0x0429b17f8086a201ull), 14318179); /* 69841279 fs */
+        CHECK_EQ(timer_hpet_hz(10000000ull << 32), 100000000);
+        CHECK_EQ(timer_hpet_hz(100000000ull << 32), 10000000);
+        CHECK_EQ(timer_hpet_hz(100000001ull << 32), 0); /* slower than an HPET may be */
+        CHECK_EQ(timer_hpet_hz(UINT64_MAX), 0);         /* nothing answers */
+        CHECK_EQ(timer_hpet_hz(0xffffffff), 0);
+        CHECK_EQ(timer_hpet_hz(1ull << 32), 0); /* does not fit */
+
+        CHECK_EQ(timer_cpuid_khz(2, 216, 24000000), 2592000);
+        CHECK_EQ(timer_cpuid_khz(2, 216, 0), 0);
+        CHECK_EQ(timer_cpuid_khz(0, 216, 24000000), 0);
+        CHECK_EQ(timer_cpuid_khz(1, UINT32_MAX, UINT32_MAX), 0);
+}
+
 int main(void)
 {
         RUN(test_bcd_12_hours);
@@ -126,5 +142,6 @@ int main(void)
         RUN(test_impossible_times);
         RUN(test_random_times);
         RUN(test_khz);
+        RUN(test_clocks_that_tell);
         return unit_done();
 }
