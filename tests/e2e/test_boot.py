@@ -46,6 +46,30 @@ def test_boot_small_pages(t):
     boot_to_user_space(t, f"{TCG_CPU},-pdpe1gb")
 
 
+def wait_for_screen(machine, text):
+    """The text screen, once it shows this text."""
+    for _ in range(BOOT_LIMIT_S):
+        screen = text_screen(machine)
+        if text in screen:
+            return screen
+        machine.run_for(1)
+    raise machine.failure(f"no {text!r} on the screen, which shows\n{screen}")
+
+
+@test(on=QEMU)
+def test_boot_bare(t):
+    """A machine without COM1, 8259, 8254, HPET and keyboard controller: by COM2, and by the screen alone."""
+    vm = Vm(args="quiet pf.mode=steps pf.steps=info")
+    with t.boot(t.setup(bare=True), vm, options="console=com2 exit=poweroff") as machine:
+        machine.expect(r"^timer: TSC runs at \d+ kHz, by the ACPI PM timer", BOOT_LIMIT_S)
+        machine.expect(r"^PF-END: poweroff", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+    with t.boot(t.setup(bare=True), vm, options="console=com1 exit=halt loglevel=warn") as machine:
+        screen = wait_for_screen(machine, "PF-END: poweroff")
+        check("console: no serial port at 0x3f8" in screen, f"the screen does not tell of COM1:\n{screen}")
+        equal(machine.log, "", "output on COM2")
+
+
 @test(on=BOCHS)
 def test_boot_arrandale(t):
     boot_to_user_space(t, "corei5_arrandale_m520")

@@ -14,7 +14,8 @@ BUILD = ROOT / "build"
 class Setup:
     """What to boot on. kind: one of choose.KINDS; model: a Bochs model or a QEMU -cpu value; rom: the test firmware
     reports the NVRAM of `memory`; keep: the NVRAM outlives the machine (needed for power cuts). QEMU only: nvdimms, and
-    the persistence that the firmware declares for them (cpu, mem-ctrl or nothing)."""
+    the persistence that the firmware declares for them (cpu, mem-ctrl or nothing); bare: the serial line is COM2, and
+    the machine has none of COM1, 8259, 8254, HPET and keyboard controller."""
 
     kind: str = "bochs"
     model: str = ""
@@ -23,6 +24,7 @@ class Setup:
     rom: bool = True
     nvdimms: tuple = ()
     persistence: str = ""
+    bare: bool = False
     uefi: bool = False
     keep: bool = False
     reboots: bool = True
@@ -151,6 +153,7 @@ class Lab:
             image=image,
             nvdimms=list(zip(setup.nvdimms, self.nvdimm_parts(setup))),
             persistence=setup.persistence,
+            bare=setup.bare,
             uefi=setup.uefi,
             reboots=setup.reboots,
             watch=watch,

@@ -10,6 +10,8 @@ from tests.machine.emulator import Emulator, Failure, listen_unix
 OVMF = "/usr/share/ovmf/OVMF.fd"
 TCG_CPU = "max,+svm,+npt"  # no next-RIP, decode assists, x2APIC or TSC deadline in QEMU 7.2
 
+BARE = ",pic=off,pit=off,hpet=off,i8042=off"
+
 
 class Qemu(Emulator):
     def ending(self):
@@ -97,8 +99,9 @@ def memory_words(memory, image, nvdimms, persistence):
 
 
 def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=None, nvdimms=(), persistence="",
-           uefi=False, reboots=True, watch=None):
-    """Starts QEMU in `workdir` (made by the caller); see memory_words() for image, nvdimms and persistence."""
+           bare=False, uefi=False, reboots=True, watch=None):
+    """Starts QEMU in `workdir` (made by the caller); see memory_words() for image, nvdimms and persistence, lab.Setup
+    for bare."""
     line = workdir / "serial.sock"
     control = workdir / "qmp.sock"
     if os.path.exists(control):
@@ -106,9 +109,11 @@ def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=No
     command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-vga", "std"]
     command += ["-cpu", cpu or ("host" if kvm else TCG_CPU), "-smp", str(cpus)]
     options, words = memory_words(memory, image, nvdimms, persistence)
+    options += BARE if bare else ""
     command += ["-machine", "q35,accel=" + ("kvm" if kvm else "tcg") + options, *words]
     command += ["-cdrom", str(iso), "-boot", "d"]
-    command += ["-chardev", f"socket,id=line,path={line.name}", "-serial", "chardev:line"]
+    command += ["-chardev", f"socket,id=line,path={line.name}"]
+    command += ["-device", "isa-serial,chardev=line,index=1"] if bare else ["-serial", "chardev:line"]
     command += ["-qmp", f"unix:{control.name},server=on,wait=off"]
     if rom:
         command += ["-option-rom", str(rom)]
