@@ -58,9 +58,24 @@ USER_CS_BASE    equ 0x18                ; SYSRET adds 16 for CS and 8 for SS; no
         cpuid
 %endmacro
 
-%macro hypercall 1
+%macro vmcall_of 1
         mov eax, %1
         vmcall
+%endmacro
+
+%macro vmmcall_of 1
+        mov eax, %1
+        vmmcall
+%endmacro
+
+; measure_hypercall NUMBER: by the instruction of the CPU's vendor, chosen before the loop.
+%macro measure_hypercall 1
+        cmp byte [rel on_amd], 0
+        jne %%amd
+        measure {vmcall_of %1}
+        jmp %%done
+%%amd:  measure {vmmcall_of %1}
+%%done:
 %endmacro
 
 %macro read_msr 1
@@ -89,15 +104,15 @@ USER_CS_BASE    equ 0x18                ; SYSRET adds 16 for CS and 8 for SS; no
 %macro nothing 0
 %endmacro
 
-; in_user_mode INSTRUCTION, ARGUMENT: measure at CPL 3, as a program of a guest's user would.
-%macro in_user_mode 2
+; in_user_mode MEASUREMENT: at CPL 3, as a program of a guest's user would.
+%macro in_user_mode 1
         lea rcx, [rel %%kernel]
         call enter_user_mode_at
         lea rcx, [rel %%user]
         mov r11d, 2                     ; RFLAGS: interrupts stay off
         o64 sysret
 %%user:
-        measure {%1 %2}
+        %1
         syscall
 %%kernel:
 %endmacro
@@ -106,6 +121,10 @@ start:
         lea rbp, [rel $$ + KERNEL]
         lea rsp, [rbp + STACK_TOP]
         cld
+        xor eax, eax
+        cpuid
+        cmp ebx, 'Auth'                 ; AuthenticAMD
+        sete [rel on_amd]
         measure nothing
         report "nothing"
         measure {cpuid_of 0}
@@ -114,8 +133,8 @@ start:
         report "cpuid-1"
         measure {cpuid_of 0x40000000}
         report "cpuid-40000000"
-        measure {hypercall HC_VERSION}
-        report "vmcall"
+        measure_hypercall HC_VERSION
+        report "hypercall"
         measure {read_msr MSR_APIC_BASE}
         report "rdmsr-apic-base"
         measure {write_msr_zero MSR_DEADLINE}
@@ -126,12 +145,12 @@ start:
         report "in-sleep-status"
 
         call allow_user_mode
-        in_user_mode cpuid_of, 0
+        in_user_mode {measure {cpuid_of 0}}
         report "user-cpuid-0"
-        in_user_mode cpuid_of, 1
+        in_user_mode {measure {cpuid_of 1}}
         report "user-cpuid-1"
-        in_user_mode hypercall, HC_VERSION
-        report "user-vmcall"
+        in_user_mode {measure_hypercall HC_VERSION}
+        report "user-hypercall"
 
         call pass_over_nvram
 
@@ -180,7 +199,7 @@ pass_over_nvram:
         mov eax, HC_REGION
         xor edi, edi
         lea rsi, [rbp + REGION_ROOM]
-        vmcall
+        hypercall
         test rax, rax
         js .none
         mov rdi, [rsi + 32]             ; gpa
@@ -239,6 +258,7 @@ print_number:
         mov rsi, rdi
         jmp print
 
+on_amd: db 0                            ; hypercalls are VMMCALL, not VMCALL
 digits: times 10 db 0
 digits_end:
         db 13, 10, 0
