@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from tests.bench import callgrind, table
 
 PROGRAM = Path("build/bench/dram_bench")
 FUNCTIONS = [f"{side}_{verb}" for side in ("dram", "buddy") for verb in ("start", "alloc", "free")]
 ROUNDS = 7
-LIMIT_S = 120
 GIB_A_TIB = 1024
 
 # key, text, LLFree-c's and the buddy's published instructions an operation (callgrind, clang -O2, 8 GiB managed). How
@@ -38,16 +38,11 @@ COLUMNS = {
 }
 
 
-def run_native():
-    """{label: [(operations, value) a round]}; the value is nanoseconds, or bytes of metadata."""
-    done = subprocess.run([PROGRAM, str(ROUNDS)], capture_output=True, text=True, timeout=LIMIT_S)
-    if done.returncode:
-        raise callgrind.Error(f"{PROGRAM}: status {done.returncode}\n{done.stderr[-1500:]}")
-    phases = {}
-    for line in done.stdout.splitlines():
-        label, operations, value = line.split()
-        phases.setdefault(label, []).append((int(operations), int(value)))
-    return phases
+class Phase(NamedTuple):
+    """One phase's line; the value is nanoseconds, or bytes of metadata."""
+
+    operations: int
+    value: int
 
 
 def row(key, text, value, buddy, published=(None, None), goal=None, time_ratio=None):
@@ -71,14 +66,13 @@ class Measurement:
     """One run under callgrind and one at full speed."""
 
     def __init__(self):
-        self.instructions = callgrind.run(PROGRAM, ["1"], FUNCTIONS)
-        self.phases = run_native()
+        self.instructions, self.phases = callgrind.measure(PROGRAM, FUNCTIONS, ROUNDS, Phase)
 
     def count(self, side, label):
-        return self.instructions[f"{side}/{label}"] / self.phases[f"{side}/{label}"][0][0]
+        return self.instructions[f"{side}/{label}"] / self.phases[f"{side}/{label}"][0].operations
 
     def times(self, side, label):
-        return [value / operations for operations, value in self.phases[f"{side}/{label}"]]
+        return [phase.value / phase.operations for phase in self.phases[f"{side}/{label}"]]
 
     def time_ratio(self, label):
         """Each round of ours over the buddy's round that followed it."""

@@ -14,7 +14,6 @@ PROGRAM = Path("build/bench/pool_bench")
 VERBS = "mount create grow shrink rename grant attach detach clone delete scrub".split()
 FUNCTIONS = [f"pool_{verb}" for verb in VERBS]
 ROUNDS = 7
-LIMIT_S = 120
 
 SIZES = {"1t-10000": "1 TiB", "16t-10000": "16 TiB"}
 FULL = "16t-10000"
@@ -66,18 +65,6 @@ class Phase:
     fences: int
 
 
-def run_native():
-    """{label: [Phase a round]}."""
-    done = subprocess.run([PROGRAM, str(ROUNDS)], capture_output=True, text=True, timeout=LIMIT_S)
-    if done.returncode:
-        raise callgrind.Error(f"{PROGRAM}: status {done.returncode}\n{done.stderr[-1500:]}")
-    phases = {}
-    for line in done.stdout.splitlines():
-        label, *numbers = line.split()
-        phases.setdefault(label, []).append(Phase(*map(int, numbers)))
-    return phases
-
-
 def row(key, text, value, goal=None, stores_goal=None, **columns):
     """A row that has both goals must meet both."""
     met = [table.verdict(value, goal)]
@@ -97,8 +84,7 @@ class Measurement:
     """One run under callgrind and one at full speed."""
 
     def __init__(self):
-        self.instructions = callgrind.run(PROGRAM, ["1"], FUNCTIONS)
-        self.phases = run_native()
+        self.instructions, self.phases = callgrind.measure(PROGRAM, FUNCTIONS, ROUNDS, Phase)
 
     def operations(self, label):
         return self.phases[label][0].operations
