@@ -50,7 +50,7 @@ def fetch(folder):
     run(["dpkg-deb", "-x", str(deb), str(folder / "tree")], check=True)
     kernel = next((folder / "tree" / "boot").glob("vmlinuz-*"))
     for module in (folder / "tree").rglob("*.ko"):
-        if re.search(r"/(nvdimm|dax|nfit|virtio|block|char|net)/", str(module)):
+        if re.search(r"/(nvdimm|dax|nfit|virtio|block|char|net|kvm|virt)/", str(module)):
             shutil.copyfile(module, folder / "modules" / module.name)
     # Last: its presence says that the rest is complete.
     kernel.rename(folder / "vmlinuz")

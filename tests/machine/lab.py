@@ -15,7 +15,7 @@ class Setup:
     """What to boot on. kind: one of choose.KINDS; model: a Bochs model or a QEMU -cpu value; rom: the test firmware
     reports the NVRAM of `memory`; keep: the NVRAM outlives the machine (needed for power cuts). QEMU only: nvdimms, and
     the persistence that the firmware declares for them (cpu, mem-ctrl or nothing); bare: the serial line is COM2, and
-    the machine has none of COM1, 8259, 8254, HPET and keyboard controller."""
+    the machine has none of COM1, 8259, 8254, HPET and keyboard controller; extra: words of its command line."""
 
     kind: str = "bochs"
     model: str = ""
@@ -28,6 +28,7 @@ class Setup:
     uefi: bool = False
     keep: bool = False
     reboots: bool = True
+    extra: tuple = ()
 
     @property
     def vendor(self):
@@ -156,6 +157,7 @@ class Lab:
             bare=setup.bare,
             uefi=setup.uefi,
             reboots=setup.reboots,
+            extra=setup.extra,
             watch=watch,
         )
 

@@ -99,9 +99,9 @@ def memory_words(memory, image, nvdimms, persistence):
 
 
 def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=None, nvdimms=(), persistence="",
-           bare=False, uefi=False, reboots=True, watch=None):
+           bare=False, uefi=False, reboots=True, extra=(), watch=None):
     """Starts QEMU in `workdir` (made by the caller); see memory_words() for image, nvdimms and persistence, lab.Setup
-    for bare."""
+    for bare. `extra` is added to its command line."""
     line = workdir / "serial.sock"
     control = workdir / "qmp.sock"
     if os.path.exists(control):
@@ -121,6 +121,7 @@ def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=No
         command += ["-bios", OVMF]
     if not reboots:
         command += ["-no-reboot"]
+    command += extra
     emulator = Qemu("qemu " + ("kvm" if kvm else "tcg") + (" uefi" if uefi else ""), workdir, watch)
     # A socket's path is limited to some 100 bytes: both ends name it relative to the folder.
     listener = listen_unix(line)
