@@ -1,6 +1,6 @@
 # `make check`: style, static analysis, headers alone, layers. Each check prints one line when all is well.
 
-CHECK_C := $(sort $(wildcard $(foreach d,boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench tests/machine,$(d)/*.c)))
+CHECK_C := $(sort $(wildcard $(foreach d,boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench tests/bench/peer-kvm tests/machine,$(d)/*.c)))
 CHECK_H := $(sort $(wildcard $(foreach d,boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench,$(d)/*.h)))
 CHECK_ASM := $(sort $(wildcard boot/*.asm hv/*.asm hv/vmx/*.asm hv/svm/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
 CHECK_PY := $(sort $(wildcard tests/*.py tests/*/*.py))
