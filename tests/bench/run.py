@@ -1,183 +1,183 @@
-"""make bench: boots the bench kernel and Debian on the reference model, twice each as they must count the same, and
-tells the numbers as a table and as JSON."""
+"""make bench: boots Permafrost with the bench kernel and with Debian on both emulators, twice each as they must count the
+same, and the peer with KVM; tells the numbers as a table and as JSON."""
 import argparse
 import json
-import re
 import sys
 import threading
+import time
 from pathlib import Path
 
-from tests.bench.metrics import KVM, KVM_RDMSR_MODEL, METRICS, XEN, XEN_TOOLSTACK
-from tests.machine.bochs import REFERENCE
+from tests.bench.machines import MACHINES, READERS, find
+from tests.bench.metrics import BELOW_KVM, METRICS, PEER_PORTS, XEN, XEN_TOOLSTACK
 from tests.machine.emulator import Failure
-from tests.machine.lab import BUILD, Lab, Setup, Vm, entry
+from tests.machine.lab import BUILD
 from tests.machine.progress import Progress
 
-LIMIT_S = 240
-RUNS = 2
+AT_A_TIME = 2  # emulators
+# Boots of a kind, in the order of starting: the longest first.
+RUNS = {"peer": 1, "debian": 2, "exits": 2}
 # How far the runs may lie apart, as a part of the value; all that is not named must agree to the instruction. Linux
 # places itself and its data at random (KASLR and more, from RDRAND), and clears and maps a little more or less then.
 SPREAD = {"boot": 0.001, "exits": 0.01}
-VMS = {
-    "exits": Vm(kernel="exits", initrd="", args="root=none"),  # a VM without initrd must have a root=
-    "debian": Vm(args="quiet rdinit=/bin/pf_bench"),
-}
-FILES = {
-    "exits": {"exits": BUILD / "bench" / "exits.bin"},
-    "debian": {"vmlinuz": BUILD / "linux" / "vmlinuz", "initrd": BUILD / "bench" / "initrd.img"},
-}
-
-
-def boot(kind, number):
-    """The serial log of one boot, from power-on to the machine's own power-off."""
-    lab = Lab(BUILD / "bench" / f"{kind}-{number}")
-    files = {"permafrost.elf": BUILD / "permafrost.elf", **FILES[kind]}
-    image = lab.iso(entry(VMS[kind]), files)
-    with lab.start(Setup(model=REFERENCE), image) as machine:
-        ending = machine.wait_end(LIMIT_S)
-        if ending != "poweroff" or "vm db: powered off" not in machine.log:
-            raise machine.failure(f"the {kind} guest ended by {ending}")
-        return machine.log
-
-
-def find(pattern, log):
-    match = re.search(pattern, log, re.M)
-    if not match:
-        raise Failure(f"no line matches {pattern!r} in the log:\n{log[-1500:]}")
-    return match
-
-
-def exits_by_kind(log):
-    return {kind: int(count) for kind, count in re.findall(r"^vm db: exits (\S+) +(\d+)\r*$", log, re.M)}
-
-
-def large_percent(log):
-    small, *large = map(
-        int, find(r"mapped in pages of 4 KiB: (\d+) KiB, 2 MiB: (\d+) KiB, 1 GiB: (\d+) KiB", log).groups()
-    )
-    return round(100 * sum(large) / (small + sum(large)), 3)
-
-
-def read_exits(log):
-    """{key: value} of the bench kernel. A pass over the NVRAM must show no exit in either count."""
-    values = {name: int(value) for name, value in re.findall(r"^PF-BENCH: (\S+) (\d+)\r*$", log, re.M)}
-    find(r"^PF-BENCH: nvram-pages [1-9]\d*\r*$", log)
-    values["nvram-exits"] += exits_by_kind(log).get("memory", 0)
-    return values
-
-
-def read_debian(log):
-    start = find(r"^vm db: started at TSC (\d+), (\d+) after the loader's jump\r*$", log)
-    init = find(r"^PF-BENCH: init-tsc (\d+)\r*$", log)
-    values = {
-        "boot": int(init[1]) - int(start[1]),
-        "entry": int(start[2]),
-        "entry-log-bytes": find(r"^vm db: starts\r*$", log).start(),
-        "exits": int(find(r"^vm db: (\d+) exits,", log)[1]),
-        "large-pages": large_percent(log),
-    }
-    values.update({f"exits-{kind}": count for kind, count in exits_by_kind(log).items()})
-    return values
-
-
-READERS = {"exits": read_exits, "debian": read_debian}
 
 
 class Measurement:
-    """The boots, as many at a time as there are runs of each; `values` has one {key: value} a run."""
+    """The boots. values[machine's key][kind] has one {key: value} a run."""
 
     def __init__(self):
-        self.values = [{} for _ in range(RUNS)]
-        self.error = None
+        self.values = {machine.key: {kind: [] for kind in RUNS} for machine in MACHINES}
+        self.jobs = [(m, kind, n) for kind in RUNS for m in MACHINES for n in range(RUNS[kind])]
         self.doing = {}
+        self.error = None
+        self.lock = threading.Lock()
 
-    def work(self, number):
+    def next_job(self):
+        with self.lock:
+            return self.jobs.pop(0) if self.jobs and not self.error else None
+
+    def work(self, worker):
         try:
-            for kind, read in READERS.items():
-                self.doing[number] = kind
-                self.values[number].update(read(boot(kind, number)))
-            self.doing[number] = "done"
+            while job := self.next_job():
+                machine, kind, number = job
+                self.doing[worker] = f"{machine.title}: {kind} {number + 1}"
+                self.values[machine.key][kind].append(READERS[kind](machine.boot(kind, number)))
         except Exception as error:  # told by run(), in the main thread
             self.error = error
+        self.doing.pop(worker, None)
 
     def run(self):
         progress = Progress("bench")
-        threads = [threading.Thread(target=self.work, args=(n,), daemon=True) for n in range(RUNS)]
+        threads = [threading.Thread(target=self.work, args=(n,), daemon=True) for n in range(AT_A_TIME)]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
-            progress.note("boots " + ", ".join(f"{n + 1}: {kind}" for n, kind in sorted(self.doing.items())))
+            progress.note(", ".join(text for _, text in sorted(self.doing.copy().items())))
             for thread in threads:
                 thread.join(0.5)
         progress.clear()
         if self.error:
             raise self.error
 
+    def runs(self, machine):
+        """Permafrost's values on a machine, a dictionary a run."""
+        kinds = self.values[machine.key]
+        return [{**exits, **debian} for exits, debian in zip(kinds["exits"], kinds["debian"])]
+
+    def kvm(self, machine):
+        return self.values[machine.key]["peer"][0]
+
+
+def host_cpu():
+    """The name of the CPU that this runs on: for the times, instruction counts do not depend on it."""
+    return find(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
+
 
 def number(value):
-    return "-" if value is None else f"{value:,}"
+    return "-" if value is None else value if isinstance(value, str) else f"{value:,}"
 
 
-def print_table(values):
-    rows = [("instructions (counts where named so)", "Permafrost", "KVM", "Xen", "goal", "aim", "verdict")]
+class Row:
+    """One metric on one machine; of the runs the worst."""
+
+    def __init__(self, metric, machine, measurement):
+        self.runs = [run[metric.key] for run in measurement.runs(machine)]
+        self.value = (min if metric.higher else max)(self.runs)
+        self.kvm = measurement.kvm(machine).get(metric.key)
+        self.goal = metric.bound(machine.key, self.kvm)[1]
+        self.verdict = metric.verdict(machine.key, self.value, self.kvm)
+
+    def cells(self):
+        return number(self.value), number(self.kvm), number(self.goal), self.verdict
+
+    def document(self):
+        return {"value": self.value, "runs": self.runs, "kvm": self.kvm, "goal": self.goal, "verdict": self.verdict}
+
+
+def rows_of(measurement):
+    """{metric's key: {machine's key: Row}}."""
+    return {m.key: {machine.key: Row(m, machine, measurement) for machine in MACHINES} for m in METRICS}
+
+
+def print_columns(lines):
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
+        print("  ".join([line[0].ljust(widths[0]), *cells]).rstrip())
+
+
+def print_table(rows):
+    heads = [word for machine in MACHINES for word in (f"Permafrost, {machine.key}", "KVM", "goal", "verdict")]
+    lines = [["instructions (counts where named so)", *heads, "Xen"]]
     for m in METRICS:
-        value = values[m.key]
-        rows.append((m.text, *map(number, (value, m.kvm, m.xen, m.goal, m.aim)), m.verdict(value)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        texts, numbers = row[0].ljust(widths[0]), [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:])]
-        print("  ".join([texts, *numbers, row[-1]]))
-    kinds = sorted(((v, k.removeprefix("exits-")) for k, v in values.items() if k.startswith("exits-")), reverse=True)
-    print("exits by reason: " + ", ".join(f"{kind} {count:,}" for count, kind in kinds))
-    print(f"KVM: {KVM}. Xen: {XEN}. CPU model {REFERENCE}.\n{KVM_RDMSR_MODEL}; {XEN_TOOLSTACK}.")
+        cells = [cell for machine in MACHINES for cell in rows[m.key][machine.key].cells()]
+        lines.append([m.text, *cells, number(m.xen)])
+    print_columns(lines)
 
 
-def compare(measured):
+def exits_of(values):
+    return {key.removeprefix("exits-"): value for key, value in values.items() if key.startswith("exits-")}
+
+
+def print_notes(measurement):
+    for machine in MACHINES:
+        for side, values in ("Permafrost", measurement.runs(machine)[0]), ("KVM", measurement.kvm(machine)):
+            kinds = sorted(exits_of(values).items(), key=lambda item: -item[1])
+            counts = ", ".join(f"{kind} {count:,}" for kind, count in kinds)
+            print(f"{machine.title}, exits by reason, {side}: {counts}")
+    for machine in MACHINES:
+        print(f"{machine.key}: {machine.title} ({machine.description()}), KVM: {measurement.kvm(machine)['host']}")
+    print(f"Xen: {XEN}.\n{XEN_TOOLSTACK}.\n{PEER_PORTS}.")
+
+
+def compare(measurement):
     """Prints what differs between the runs; False when something does that must not, or by too much."""
     sound = True
-    for key in (m.key for m in METRICS):
-        values = [run[key] for run in measured]
-        apart = max(values) - min(values)
-        if apart:
-            allowed = SPREAD.get(key, 0) * max(values)
-            sound = sound and apart <= allowed
-            why = "Linux' own randomness" if apart <= allowed else "ERROR: must not differ so much"
-            print(f"{key} differs between the runs by {number(apart)} ({', '.join(map(number, values))}): {why}")
+    for machine in MACHINES:
+        for key in (m.key for m in METRICS):
+            values = [run[key] for run in measurement.runs(machine)]
+            apart = max(values) - min(values)
+            if apart:
+                allowed = SPREAD.get(key, 0) * max(values)
+                sound = sound and apart <= allowed
+                why = "Linux' own randomness" if apart <= allowed else "ERROR: must not differ so much"
+                shown = ", ".join(map(number, values))
+                print(f"{machine.title}: {key} differs between the runs by {number(apart)} ({shown}): {why}")
     return sound
 
 
-def document(measured, values):
+def document(measurement, rows):
     """What bench.json holds; `runs` has each run's value, in the order of the runs."""
+    machines = {}
+    for machine in MACHINES:
+        machines[machine.key] = {
+            "title": machine.title,
+            "model": machine.description(),
+            "kvm": measurement.kvm(machine)["host"],
+            "exits": exits_of(measurement.runs(machine)[0]),
+            "kvm-exits": exits_of(measurement.kvm(machine)),
+        }
     metrics = {}
     for m in METRICS:
-        metrics[m.key] = {
-            "text": m.text,
-            "value": values[m.key],
-            "runs": [run[m.key] for run in measured],
-            "kvm": m.kvm,
-            "xen": m.xen,
-            "goal": m.goal,
-            "aim": m.aim,
-            "verdict": m.verdict(values[m.key]),
-        }
+        sides = {key: row.document() for key, row in rows[m.key].items()}
+        metrics[m.key] = {"text": m.text, "xen": m.xen, "aim": m.aim, **sides}
     return {
-        "machine": f"Bochs, {REFERENCE}",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "host": host_cpu(),
         "unit": "instructions, or what the text names",
-        "peers": {"kvm": KVM, "xen": XEN, "notes": [KVM_RDMSR_MODEL, XEN_TOOLSTACK]},
+        "machines": machines,
+        "peers": {"xen": XEN, "notes": [XEN_TOOLSTACK, PEER_PORTS, f"goal {BELOW_KVM!r}: below KVM of the same run"]},
         "metrics": metrics,
-        "exits": {k.removeprefix("exits-"): v for k, v in measured[0].items() if k.startswith("exits-")},
     }
 
 
-def report(measured, path):
-    """Prints and writes everything: of the runs the worst. False when the runs do not agree."""
-    values = dict(measured[0])
-    for m in METRICS:
-        values[m.key] = (min if m.higher else max)(run[m.key] for run in measured)
-    print_table(values)
-    sound = compare(measured)
-    path.write_text(json.dumps(document(measured, values), indent=2) + "\n")
-    verdicts = [m.verdict(values[m.key]) for m in METRICS if m.goal is not None]
+def report(measurement, path):
+    """Prints and writes everything. False when the runs do not agree."""
+    rows = rows_of(measurement)
+    print_table(rows)
+    print_notes(measurement)
+    sound = compare(measurement)
+    path.write_text(json.dumps(document(measurement, rows), indent=2) + "\n")
+    verdicts = [row.verdict for of_metric in rows.values() for row in of_metric.values() if row.goal is not None]
     missed = verdicts.count("missed")
     print(f"bench: {len(verdicts) - missed} goals met, {missed} missed; the numbers are in {path.name}")
     return sound
@@ -193,7 +193,7 @@ def main():
     except (Failure, OSError, RuntimeError) as error:
         print(f"error: bench: {error}", file=sys.stderr)
         return 1
-    return 0 if report(measurement.values, args.json) else 1
+    return 0 if report(measurement, args.json) else 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+"""The emulators of the benchmark, both with a TSC that advances one tick an instruction, and the boots on them: Permafrost
+with the bench kernel or with Debian, and the peer, a Linux host with KVM that runs both."""
+import re
+import subprocess
+from dataclasses import dataclass
+
+from tests.machine.bochs import REFERENCE
+from tests.machine.emulator import Failure
+from tests.machine.lab import BUILD, Lab, Setup, Vm, entry
+
+ICOUNT = ("-icount", "shift=0,sleep=off")  # an instruction a nanosecond; waiting takes no time here
+VMS = {
+    "exits": Vm(kernel="exits", initrd="", args="root=none"),  # a VM without initrd must have a root=
+    "debian": Vm(args="quiet rdinit=/bin/pf_bench"),
+}
+BENCH = BUILD / "bench"
+KERNEL = BUILD / "linux" / "vmlinuz"
+FILES = {
+    "exits": {"exits": BENCH / "exits.bin"},
+    "debian": {"vmlinuz": KERNEL, "initrd": BENCH / "initrd.img"},
+    "peer": {"vmlinuz": KERNEL, "peer": BENCH / "peer.img"},
+}
+PEER_ENTRY = ["linux /boot/vmlinuz console=ttyS0 mitigations=off quiet", "initrd /boot/peer"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """key: in file names and JSON; title: as a table's heading; package: Debian's, of the emulator."""
+
+    key: str
+    title: str
+    package: str
+    model: str
+    setup: Setup
+    limit_s: int
+
+    def description(self):
+        """The emulator's version and its model."""
+        shown = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", self.package], capture_output=True, text=True)
+        version = re.search(r"^(?:\d+:)?([\d.]+)", shown.stdout)
+        return " ".join(filter(None, [self.title.split()[-1], version and version[1], self.model]))
+
+    def boot(self, kind, number):
+        """The serial log of one boot, from power-on to the machine's own power-off."""
+        lab = Lab(BENCH / f"{self.key}-{kind}-{number}")
+        lines = PEER_ENTRY if kind == "peer" else entry(VMS[kind])
+        files = FILES[kind] if kind == "peer" else {"permafrost.elf": BUILD / "permafrost.elf", **FILES[kind]}
+        done = "PF-PEER: end" if kind == "peer" else "vm db: powered off"
+        with lab.start(self.setup, lab.iso(lines, files)) as machine:
+            ending = machine.wait_end(self.limit_s)
+            if ending != "poweroff" or done not in machine.log:
+                raise machine.failure(f"the {kind} boot ended by {ending}")
+            return machine.log
+
+
+MACHINES = (
+    Machine("vtx", "VT-x on Bochs", "bochs", REFERENCE, Setup(model=REFERENCE), 480),
+    Machine("svm", "SVM on QEMU", "qemu-system-x86", "TCG -icount shift=0", Setup(kind="qemu", extra=ICOUNT), 240),
+)
+
+
+def find(pattern, log):
+    match = re.search(pattern, log, re.M)
+    if not match:
+        raise Failure(f"no line matches {pattern!r} in the log:\n{log[-1500:]}")
+    return match
+
+
+def numbers(prefix, log):
+    """{name: number} of the lines 'PREFIX NAME NUMBER'."""
+    return {name: int(value) for name, value in re.findall(rf"^{prefix} (\S+) +(\d+)\r*$", log, re.M)}
+
+
+def percent(part, whole):
+    return round(100 * part / whole, 3)
+
+
+def large_percent(log):
+    small, *large = map(
+        int, find(r"mapped in pages of 4 KiB: (\d+) KiB, 2 MiB: (\d+) KiB, 1 GiB: (\d+) KiB", log).groups()
+    )
+    return percent(sum(large), small + sum(large))
+
+
+def read_exits(log):
+    """{key: value} of the bench kernel. A pass over the NVRAM must show no exit in either count."""
+    values = numbers("PF-BENCH:", log)
+    find(r"^PF-BENCH: nvram-pages [1-9]\d*\r*$", log)
+    values["nvram-exits"] += numbers("vm db: exits", log).get("memory", 0)
+    return values
+
+
+def read_debian(log):
+    start = find(r"^vm db: started at TSC (\d+), (\d+) after the loader's jump\r*$", log)
+    init = find(r"^PF-BENCH: init-tsc (\d+)\r*$", log)
+    values = {
+        "boot": int(init[1]) - int(start[1]),
+        "entry": int(start[2]),
+        "entry-log-bytes": find(r"^vm db: starts\r*$", log).start(),
+        "exits": int(find(r"^vm db: (\d+) exits,", log)[1]),
+        "large-pages": large_percent(log),
+    }
+    values.update({f"exits-{kind}": count for kind, count in numbers("vm db: exits", log).items()})
+    return values
+
+
+def read_peer(log):
+    """The same keys as of ours, as far as KVM has them."""
+    wrong = re.search(r"^PF-PEER: error: .*", log, re.M)
+    if wrong:
+        raise Failure(f"{wrong[0]}:\n{log[-1500:]}")
+    host = find(r"^PF-PEER: host (.*?)\r*$", log)[1]
+    stats = numbers("PF-PEER: stat", log)
+    values = numbers("PF-BENCH:", log)
+    small, large = stats.get("pages_4k", 0), 512 * stats.get("pages_2m", 0) + 512 * 512 * stats.get("pages_1g", 0)
+    values.update({
+        "host": host,
+        "boot": values.pop("init-tsc") - int(find(r"^PF-PEER: start-tsc (\d+)\r*$", log)[1]),
+        "exits": stats["exits"],
+        "large-pages": percent(large, small + large),
+    })
+    values.update({f"exits-{name.removesuffix('_exits')}": n for name, n in stats.items() if name.endswith("_exits")})
+    return values
+
+
+READERS = {"exits": read_exits, "debian": read_debian, "peer": read_peer}
