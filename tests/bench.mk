@@ -1,6 +1,6 @@
-# The benchmark: exact instruction counts on the reference model, beside KVM's and Xen's, and of hosted programs.
+# The benchmark: exact instruction counts on both emulators, beside KVM's of the same run, and of hosted programs.
 
-BENCH_FILES := build/permafrost.elf build/linux/vmlinuz build/bench/initrd.img build/bench/exits.bin
+BENCH_FILES := build/permafrost.elf build/linux/vmlinuz build/bench/initrd.img build/bench/exits.bin build/bench/peer.img
 
 build/bench/exits.bin: tests/bench/exits.asm tests/guests/bzimage.inc | deps
 	@mkdir -p $(@D)
@@ -12,6 +12,21 @@ build/bench/pf_bench: guest/linux/pf_bench.c | deps
 
 build/bench/initrd.img: build/bench/pf_bench $(GUEST_SCRIPTS) tests/machine/initramfs.py build/linux/vmlinuz
 	$(Q)$(CLI) initramfs --minimal $@ build/bench/pf_bench
+
+# The peer: a Linux host that runs the same in KVM.
+PEER_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -Werror
+PEER_FILES := build/bench/kvm_guest build/bench/watch.so build/bench/exits.bin build/bench/initrd.img
+
+build/bench/kvm_guest: tests/bench/peer-kvm/kvm_guest.c | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PEER_CFLAGS) -static $< -o $@
+
+build/bench/watch.so: tests/bench/peer-kvm/watch.c | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(PEER_CFLAGS) -shared -fPIC $< -o $@
+
+build/bench/peer.img: $(PEER_FILES) tests/bench/peer-kvm/init tests/bench/peer.py build/linux/vmlinuz
+	$(Q)python3 -B -m tests.bench.peer $@
 
 # Hosted programs, counted by callgrind. The published figures they stand beside were clang's. Without -g: valgrind 3.19
 # cannot read clang's debug information.
@@ -37,6 +52,7 @@ bench: deps $(BENCH_FILES) build/bench/dram_bench build/bench/pool_bench
 	$(Q)python3 -B -m tests.bench.run
 	$(Q)python3 -B -m tests.bench.dram --json build/bench.json
 	$(Q)python3 -B -m tests.bench.pool --json build/bench.json
+	$(Q)python3 -B -m tests.bench.chart build/bench.json build/bench.svg tests/bench/bench.svg
 
 bench-dram: build/bench/dram_bench
 	$(Q)python3 -B -m tests.bench.dram
