@@ -47,8 +47,9 @@ include tests/unit.mk
 include tests/machine.mk
 include boot/install.mk
 include tests/bench.mk
+include tests/fuzz.mk
 
 clean:
-	$(Q)rm -rf build/hv build/hosted build/unit build/heavy build/gen build/guest build/tool build/bench build/drivers build/nvpool build/tool-tests build/*.elf build/*.iso
+	$(Q)rm -rf build/hv build/hosted build/unit build/heavy build/gen build/guest build/tool build/bench build/fuzz build/drivers build/nvpool build/tool-tests build/*.elf build/*.iso
 
 -include $(wildcard $(HV_OBJS:.o=.d))

@@ -1,7 +1,9 @@
 # `make check`: style, static analysis, headers alone, layers. Each check prints one line when all is well.
 
-CHECK_C := $(sort $(wildcard $(foreach d,boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench tests/bench/peer-kvm tests/machine,$(d)/*.c)))
-CHECK_H := $(sort $(wildcard $(foreach d,boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench,$(d)/*.h)))
+CHECK_DIRS := boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench tests/bench/peer-kvm \
+	tests/fuzz tests/machine
+CHECK_C := $(sort $(wildcard $(CHECK_DIRS:%=%/*.c)))
+CHECK_H := $(sort $(wildcard $(CHECK_DIRS:%=%/*.h)))
 CHECK_ASM := $(sort $(wildcard boot/*.asm hv/*.asm hv/vmx/*.asm hv/svm/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
 CHECK_PY := $(sort $(wildcard tests/*.py tests/*/*.py))
 CHECK_JOBS ?= 2

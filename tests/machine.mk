@@ -65,7 +65,7 @@ TESTS_RUN := python3 -B -m tests.e2e.run --machine "$(MACHINE)"
 # All tests; ONLY=PATTERN picks end-to-end tests by name, MACHINE= the machine, SEED=N repeats a run.
 .PHONY: test e2e soak
 test: deps
-	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(E2E_FILES)
+	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES)
 	$(Q)$(TESTS_RUN) $(UNIT_TESTS) $(HEAVY_TESTS)
 
 e2e: deps
@@ -73,5 +73,5 @@ e2e: deps
 	$(Q)$(TESTS_RUN) --skip-unit --only "$(ONLY)"
 
 soak: deps
-	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(E2E_FILES)
+	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES)
 	$(Q)$(TESTS_RUN) --soak $(UNIT_TESTS) $(HEAVY_TESTS)

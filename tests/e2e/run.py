@@ -1,4 +1,4 @@
-"""All tests: hosted unit tests, the off-line tool's, make check, end to end. Ends with "N passed, N failed" and the status.
+"""All tests: hosted unit tests, the off-line tool's, fuzzing, make check, end to end. Ends with "N passed, N failed" and the status.
 
 usage: python3 -m tests.e2e.run [--machine KIND] [--soak] [--only PATTERN] [--skip-unit] [--tool] [UNIT_TEST_PROGRAM ...]
 """
@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.e2e import test_boot, test_demo, test_faults, test_install, test_machine, test_monitor, test_nvdimm, test_nvram, test_pool_cuts  # noqa: F401 (they register)
 from tests.e2e.harness import Runner, jobs, seed_of_run
+from tests.fuzz.run import run_fuzz
 from tests.machine import choose
 from tests.machine.progress import Progress
 from tests.tool.run import run_tool
@@ -115,6 +116,7 @@ def main():
     elif not args.skip_unit:
         run_unit(tally, args.programs)
         run_tool(tally, seed)
+        run_fuzz(tally, seed)
         run_check(tally)
     runner = Runner(queue, seed, args.soak, lambda r: tally.add(f"e2e {r.name}", r.error, r.seconds))
     runner.run(progress.note)
