@@ -71,8 +71,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char *cmdline = fuzz_string(&in, cmdline_len * (shape & 0x40 ? 16 : 1));
         uint8_t *initrd = fuzz_block(&in, initrd_len, &initrd_len);
         uint8_t *kernel = fuzz_block(&in, in.left, &kernel_len);
-        struct linux_image image = {kernel, kernel_len, shape & 0x20 ? initrd : NULL, initrd_len,
-                                    cmdline};
+        struct linux_image image = {
+            .kernel = kernel,
+            .kernel_size = kernel_len,
+            .initrd = shape & 0x20 ? initrd : NULL,
+            .initrd_size = initrd_len,
+            .cmdline = cmdline,
+            .domain = "adr",
+        };
 
         if (!ram)
                 ram = calloc(1, RAM_MAX);

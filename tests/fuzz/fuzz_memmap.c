@@ -38,13 +38,15 @@ static void check(void)
 
                 DEMAND(r->size && r->kind > MEM_HOLE && r->kind < MEM_KINDS);
                 DEMAND(r->kind >= map.lost); /* nothing stands where something stronger was lost */
-                DEMAND(r->start < MEMMAP_LIMIT && r->size <= MEMMAP_LIMIT - r->start);
+                DEMAND(r->start < map.limit && r->size <= map.limit - r->start);
                 DEMAND(!i || r[-1].start + r[-1].size <= r->start);
         }
         for (uint64_t i = 0; i < POINTS; i++) {
                 const struct mem_range *r = memmap_find(&map, i * unit);
                 unsigned kind = r ? r->kind : MEM_HOLE;
 
+                if (i * unit >= map.limit)
+                        break;
                 DEMAND(kind <= strongest[i]);
                 if (is_reserved(strongest[i]) && kind != strongest[i])
                         DEMAND(kind == MEM_HOLE && map.lost >= strongest[i]);
@@ -59,18 +61,56 @@ static uint64_t take_address(struct fuzz_input *in)
         return raw & 0x8000 ? raw << 48 | fuzz_take(in, 4) : raw % POINTS * unit;
 }
 
+/* One of the three ways in which something is said: E820, NFIT, the loader. */
+static int add_kind(unsigned what, uint64_t start, uint64_t size, enum mem_kind *kind)
+{
+        static const enum mem_kind nfit[] = {MEM_NVRAM, MEM_NVRAM_UNARMED, MEM_UNUSABLE, MEM_NVRAM};
+        static const enum mem_kind loader[] = {MEM_LOADER, MEM_MODULE, MEM_HYPERVISOR, MEM_MODULE};
+        struct mem_source source = {.origin = MEM_FROM_NFIT, .type = what};
+        int err;
+
+        switch (what >> 6) {
+        case 2:
+                *kind = nfit[what & 3];
+                return memmap_add(&map, start, size, *kind, source);
+        case 3:
+                *kind = loader[what & 3];
+                err = memmap_carve(&map, start, size, *kind);
+                return err == -EBUSY ? 0 : err;
+        default:
+                *kind = memmap_kind_of_e820(what == 63 ? 90 : what & 31);
+                return memmap_add_e820(&map, start, size, what == 63 ? 90 : what & 31);
+        }
+}
+
 static void add_one(struct fuzz_input *in)
 {
         unsigned what = (unsigned)fuzz_take(in, 1);
         uint64_t start = take_address(in), size = take_address(in);
-        enum mem_kind kind = memmap_kind_of_e820(what & 31);
         uint64_t end = start + size < start ? UINT64_MAX : start + size;
-        int err = memmap_add_e820(&map, start, size, what & 31);
+        enum mem_kind kind;
+        int err = add_kind(what, start, size, &kind);
 
         DEMAND(err == 0 || err == -ERANGE || err == -ENOSPC);
         DEMAND(err != -ERANGE || !is_reserved(kind));
         if (err != -ERANGE)
                 remember(start, end - start, kind);
+}
+
+/* nvram= takes RAM and nothing else. */
+static void simulate(struct fuzz_input *in)
+{
+        uint64_t start = take_address(in), size = take_address(in);
+        uint64_t ram = memmap_total(&map, MEM_RAM);
+        int err = memmap_add_simulated(&map, start, size);
+
+        DEMAND(err == 0 || err == -EINVAL || err == -EBUSY || err == -ENOSPC);
+        if (!err)
+                DEMAND(memmap_total(&map, MEM_RAM) == ram - size);
+        if (err == -EINVAL || err == -EBUSY)
+                DEMAND(memmap_total(&map, MEM_RAM) == ram);
+        else
+                remember(start, size, MEM_NVRAM_SIMULATED);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -80,8 +120,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         unit = 1ull << fuzz_take(&in, 1) % 32;
         memset(strongest, 0, sizeof strongest);
         memmap_init(&map);
-        while (in.left)
+        map.limit = 1ull << (36 + fuzz_take(&in, 1) % 17);
+        while (in.left > 8)
                 add_one(&in);
+        check();
+        simulate(&in);
         check();
         memmap_print(&map);
         return 0;
