@@ -1,7 +1,7 @@
 /*
  * The monitor (guest/monitor.c with the line editor, the escape, the commands and their output) on
- * a small pool and two VMs. One byte of flags, then either what is typed, or lines to be run with
- * their output as JSON, each line of which must be one JSON value.
+ * a small pool and two VMs. One byte of flags (in it, whether a VM runs), then either what is
+ * typed, or lines to be run with their output as JSON, each line of which must be one JSON value.
  */
 #include "guest/console.h"
 #include "guest/escape.h"
@@ -15,6 +15,7 @@
 #include "tests/unit/text_sink.h"
 
 #define AS_JSON  1u
+#define WITH_VM  2u /* a VM with a region runs, and is paused */
 #define GRANULES 4u
 
 static struct vm built; /* by fake_vm_create: gives memory and configuration */
@@ -25,7 +26,9 @@ static struct world world;
 static struct mounted mounted;
 static struct monitor monitor;
 static struct monitor_host host;
-static uint8_t *blank; /* the metadata of the pool at first */
+static struct vm_host vm_host;
+static uint64_t free_dram; /* at first */
+static uint8_t *blank;     /* the metadata of the pool at first */
 static uint64_t numbers;
 
 static void end(enum config_exit how)
@@ -70,6 +73,7 @@ static void make_world(void)
         verbs[0].count = monitor_command_count;
         verbs[1].count = vm_command_count;
         verbs[2].count = nv_command_count;
+        free_dram = dram_free_bytes(fake_vm_host()->dram);
         memmap_init(&map);
         DEMAND(!memmap_add_e820(&map, 0, 256 * MiB, 1));
         DEMAND(!memmap_add_e820(&map, WORLD_HPA, size, 7));
@@ -85,13 +89,27 @@ static void start(void)
                 config.vm[i].name[0] = (char)('a' + i);
                 config.vm[i].name[1] = '\0';
         }
-        vms_init(&vms, &config, fake_vm_host());
+        config.vm[0].region[0] = (struct config_region){"kept", POOL_GRANULE, false};
+        config.vm[0].region_count = 1;
+        vm_host = *fake_vm_host();
+        vm_host.pool = &mounted.pool;
+        vms_init(&vms, &config, &vm_host);
         memcpy(world.memory, blank, POOL_GRANULE);
         world_mount(&world, world.memory, false, &mounted);
         DEMAND(!mounted.err);
         numbers = 0;
         host = (struct monitor_host){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &host);
+}
+
+static void pause_vm(void)
+{
+        static const struct fake_step quiet = {.exit = {.kind = VM_EXIT_CACHE}};
+
+        fake_load(&quiet, 1);
+        console_set_monitor(true);
+        DEMAND(vms_run(&vms) && vms.current);
+        console_set_monitor(false);
 }
 
 /* Type the next byte when nothing is left to be read, and the way out at the end. */
@@ -153,12 +171,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!blank)
                 make_world();
         start();
+        if (flags & WITH_VM)
+                pause_vm();
         if (flags & AS_JSON)
                 run_lines(&in);
         else
                 type_all(&in);
         if (vms.current)
                 DEMAND(!vms_stop(&vms, vms.current));
+        DEMAND(dram_free_bytes(vm_host.dram) == free_dram);
         DEMAND(!pool_check(&mounted.pool, false, false, &health));
         world_unmount(&mounted);
         return 0;

@@ -95,17 +95,21 @@ def run_fuzz(tally, seed, only="", seconds=TEST_SECONDS, fresh=True):
 
 
 def merge(target):
-    """Replace the committed corpus by the smallest set that reaches the same edges, with what was found lately."""
+    """Replace the committed corpus by the smallest set that reaches the same edges, with what was found lately. Inputs
+    that have a name stay: they were made by hand, for a border."""
     new = OUT / "merged" / target.name
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     target.found.mkdir(parents=True, exist_ok=True)
     sources = [folder for folder in (target.committed, target.found) if folder.exists()]
     subprocess.run(target.command("-merge=1", "-use_counters=0", new, *sources), check=True, capture_output=True)
-    shutil.rmtree(target.committed, ignore_errors=True)
-    shutil.copytree(new, target.committed)
+    target.committed.mkdir(parents=True, exist_ok=True)
+    for old in target.committed.glob("*"):
+        if re.fullmatch("[0-9a-f]{40}", old.name):
+            old.unlink()
+    shutil.copytree(new, target.committed, dirs_exist_ok=True)
     size = sum(f.stat().st_size for f in target.committed.glob("*"))
-    print(f"{target.name}: {len(list(new.glob('*')))} inputs, {size} bytes", flush=True)
+    print(f"{target.name}: {len(list(target.committed.glob('*')))} inputs, {size} bytes", flush=True)
 
 
 def main():
