@@ -4,7 +4,7 @@ CLI := python3 -B -m tests.machine.cli
 MACHINE ?= auto
 MODEL ?=
 # The targets that boot something build with all CPUs, once the packages are there.
-PARALLEL = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+PARALLEL = $(MAKE) $(if $(V),,-s) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 GUEST_PROGRAMS := $(patsubst guest/linux/%.c,build/guest/%,\
 	$(filter-out guest/linux/pf_bench.c,$(wildcard guest/linux/pf_*.c)))
 GUEST_SCRIPTS := guest/linux/init $(wildcard guest/linux/*.sh)
