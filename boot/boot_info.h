@@ -18,11 +18,15 @@ struct boot_module {
         const char *string;
 };
 
+enum boot_map_source { BOOT_MAP_E820, BOOT_MAP_EFI };
+
 /* A memory map entry as the firmware gave it: any order, overlaps and wrapping included. */
 struct boot_map_entry {
         uint64_t start;
         uint64_t size;
         uint32_t type; /* E820 type number */
+        enum boot_map_source source;
+        uint32_t efi_type; /* of an EFI map's entry: EFI_MEMORY_TYPE; what was lent is type 7 */
 };
 
 enum boot_display {

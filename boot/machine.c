@@ -141,6 +141,13 @@ static void carve(struct machine *m, uint64_t start, uint64_t size, enum mem_kin
                        memmap_kind_name(kind));
 }
 
+static struct mem_source source_of(const struct boot_map_entry *e)
+{
+        if (e->source == BOOT_MAP_EFI)
+                return (struct mem_source){.origin = MEM_FROM_EFI, .type = e->efi_type};
+        return (struct mem_source){.origin = MEM_FROM_E820, .type = e->type};
+}
+
 void machine_find_memory(struct machine *m, const struct boot_info *info,
                          const struct hv_options *options)
 {
@@ -148,7 +155,8 @@ void machine_find_memory(struct machine *m, const struct boot_info *info,
         m->map.limit = address_limit();
         for (size_t i = 0; i < info->map_count; i++) {
                 const struct boot_map_entry *e = &info->map[i];
-                int err = memmap_add_e820(&m->map, e->start, e->size, e->type);
+                int err = memmap_add(&m->map, e->start, e->size, memmap_kind_of_e820(e->type),
+                                     source_of(e));
 
                 if (err)
                         printk(LOG_WARN, "memory: entry 0x%lx + 0x%lx type %u is not usable (%d)",

@@ -2,6 +2,7 @@
  */
 #include "boot/multiboot2.h"
 
+#include "boot/efi_map.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -15,7 +16,8 @@ enum tag_type {
         TAG_MEMORY_MAP = 6,
         TAG_FRAMEBUFFER = 8,
         TAG_RSDP_OLD = 14,
-        TAG_RSDP_NEW = 15
+        TAG_RSDP_NEW = 15,
+        TAG_EFI_MAP = 17
 };
 
 enum framebuffer_type { FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
@@ -34,6 +36,11 @@ struct tag {
         uint32_t offset;  /* in the structure, for messages */
         uint32_t type;
         uint32_t size; /* at least HEADER_SIZE, and all of it can be read */
+};
+
+/* The tags of memory maps; p NULL: there is none. */
+struct maps {
+        struct tag e820, efi;
 };
 
 static uint32_t get32(const uint8_t *p)
@@ -100,7 +107,7 @@ static int read_module(const struct tag *tag, struct boot_info *info)
         return 0;
 }
 
-static int read_memory_map(const struct tag *tag, struct boot_info *info)
+static int read_e820_map(const struct tag *tag, struct boot_info *info)
 {
         uint32_t entry_size;
 
@@ -121,6 +128,22 @@ static int read_memory_map(const struct tag *tag, struct boot_info *info)
                 };
         }
         return 0;
+}
+
+/* 3.6.17: descriptor size and version, then what GetMemoryMap gave when boot services ended */
+static int read_efi_map(const struct tag *tag, struct boot_info *info)
+{
+        if (tag->size < MAP_ENTRIES)
+                return bad_tag(tag, "too short for an EFI memory map");
+        return efi_map_read(tag->p + MAP_ENTRIES, tag->size - MAP_ENTRIES, get32(tag->p + 8), info);
+}
+
+/* The firmware's own map, or what the loader made of it or of the BIOS' where there is no other. */
+static int read_memory_map(const struct maps *maps, struct boot_info *info)
+{
+        if (maps->efi.p)
+                return read_efi_map(&maps->efi, info);
+        return maps->e820.p ? read_e820_map(&maps->e820, info) : 0;
 }
 
 static int read_framebuffer(const struct tag *tag, struct boot_info *info)
@@ -169,7 +192,7 @@ static int read_rsdp(const struct tag *tag, struct boot_info *info)
         return 0;
 }
 
-static int read_tag(const struct tag *tag, struct boot_info *info)
+static int read_tag(const struct tag *tag, struct maps *maps, struct boot_info *info)
 {
         switch (tag->type) {
         case TAG_CMDLINE:
@@ -179,7 +202,11 @@ static int read_tag(const struct tag *tag, struct boot_info *info)
         case TAG_MODULE:
                 return read_module(tag, info);
         case TAG_MEMORY_MAP:
-                return read_memory_map(tag, info);
+                maps->e820 = *tag;
+                return 0;
+        case TAG_EFI_MAP:
+                maps->efi = *tag;
+                return 0;
         case TAG_FRAMEBUFFER:
                 return read_framebuffer(tag, info);
         case TAG_RSDP_OLD:
@@ -193,6 +220,7 @@ static int read_tag(const struct tag *tag, struct boot_info *info)
 int multiboot2_parse(const void *mbi, uint64_t limit, struct boot_info *info)
 {
         const uint8_t *base = mbi;
+        struct maps maps = {0};
         uint32_t total;
 
         memset(info, 0, sizeof *info);
@@ -216,8 +244,8 @@ int multiboot2_parse(const void *mbi, uint64_t limit, struct boot_info *info)
                 if (tag.size < HEADER_SIZE || tag.size > total - at)
                         return bad_tag(&tag, "bad size");
                 if (tag.type == TAG_END)
-                        return 0;
-                err = read_tag(&tag, info);
+                        return read_memory_map(&maps, info);
+                err = read_tag(&tag, &maps, info);
                 if (err)
                         return err;
                 next = at + align_up(tag.size, TAG_ALIGN);

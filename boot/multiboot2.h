@@ -11,7 +11,8 @@
 
 /*
  * Read the structure at mbi, of which limit bytes can be accessed, into *info. mbi must stay in
- * place while info's strings are used. Tags of unknown types are passed over.
+ * place while info's strings are used. Tags of unknown types are passed over. An EFI memory map
+ * (tag 17) takes the place of the loader's own (tag 6).
  *
  * -EINVAL: the structure or a tag contradicts itself, a string has no end, or the end tag is
  * missing; -E2BIG: more modules or map entries than struct boot_info holds (leaving some out could

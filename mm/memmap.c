@@ -230,6 +230,8 @@ int memmap_format_source(char *buf, size_t size, const struct mem_source *source
         switch (source->origin) {
         case MEM_FROM_E820:
                 return format_text(buf, size, "E820 type %u", source->type);
+        case MEM_FROM_EFI:
+                return format_text(buf, size, "EFI type %u", source->type);
         case MEM_FROM_CMDLINE:
                 return format_text(buf, size, "nvram=");
         case MEM_FROM_NFIT:

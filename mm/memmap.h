@@ -31,6 +31,7 @@ enum mem_kind {
 
 enum mem_origin {
         MEM_FROM_E820,    /* type is the E820 type number */
+        MEM_FROM_EFI,     /* type is the EFI memory type number */
         MEM_FROM_LOADER,  /* where the boot loader put something; type unused */
         MEM_FROM_CMDLINE, /* nvram= on the command line; type unused */
         MEM_FROM_NFIT,    /* type is the SPA range's number: neighbours are not joined */

@@ -265,6 +265,15 @@ static char *print_caught(void)
         return text;
 }
 
+static void test_source_of_efi(void)
+{
+        const struct mem_source source = {.origin = MEM_FROM_EFI, .type = 14};
+        char text[24];
+
+        memmap_format_source(text, sizeof text, &source);
+        CHECK(strcmp(text, "EFI type 14") == 0);
+}
+
 static void test_print(void)
 {
         char *text;
@@ -317,6 +326,7 @@ int main(void)
         RUN(test_nvram_never_becomes_dram);
         RUN(test_carving);
         RUN(test_simulated);
+        RUN(test_source_of_efi);
         RUN(test_print);
         RUN(test_sizes_in_words);
         return unit_done();

@@ -178,6 +178,49 @@ static void test_longer_map_entries(void)
         CHECK_EQ(info.map[2].type, 90);
 }
 
+/* As EFI tells it, of which tag 6 is the loader's shorter version, whichever comes first. */
+static uint32_t add_efi_map(unsigned entries, uint32_t descriptor_size)
+{
+        uint32_t at = add_tag(17, 16 + entries * descriptor_size);
+
+        put32(at + 8, descriptor_size);
+        put32(at + 12, 1);
+        for (unsigned i = 0; i < entries; i++) {
+                uint32_t d = at + 16 + i * descriptor_size;
+
+                put32(d, i == 1 ? 14 : 7);
+                put64(d + 8, 0x100000000ull * i);
+                put64(d + 24, 16);
+                put64(d + 32, 0xf);
+        }
+        return at;
+}
+
+static void test_efi_map(void)
+{
+        for (int swap = 0; swap < 2; swap++) {
+                mbi_begin();
+                if (swap)
+                        add_map(BOOT_MAP_MAX + 1, 24);
+                add_efi_map(3, 48);
+                if (!swap)
+                        add_map(4, 24);
+                CHECK_EQ(parse_to_end(), 0);
+                CHECK_EQ(info.map_count, 3);
+                CHECK_EQ(info.map[1].start, 0x100000000);
+                CHECK_EQ(info.map[1].size, 0x10000);
+                CHECK_EQ(info.map[1].type, 7);
+                CHECK_EQ(info.map[1].source, BOOT_MAP_EFI);
+                CHECK_EQ(info.map[1].efi_type, 14);
+        }
+        mbi_begin();
+        put32(add_efi_map(3, 48) + 8, 0);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+        mbi_begin();
+        add_tag(17, 15);
+        CHECK_EQ(parse_to_end(), -EINVAL);
+}
+
 static void test_limits(void)
 {
         mbi_begin();
@@ -294,6 +337,11 @@ static void test_mutations(void)
 
         for (unsigned i = 0; i < 30000; i++) {
                 build_full();
+                if (unit_random(&seed) % 2) {
+                        mbi.used -= 8;
+                        add_efi_map(4, 40);
+                        add_tag(0, 8);
+                }
                 put32(0, mbi.used);
                 for (uint64_t n = 1 + unit_random(&seed) % 3; n > 0; n--) {
                         uint32_t at = (uint32_t)(unit_random(&seed) % mbi.used);
@@ -317,6 +365,7 @@ int main(void)
         RUN(test_nothing_told);
         RUN(test_text_screen_and_old_rsdp);
         RUN(test_longer_map_entries);
+        RUN(test_efi_map);
         RUN(test_limits);
         RUN(test_bad_tags);
         RUN(test_bad_structure);
