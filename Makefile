@@ -17,13 +17,14 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,-z,max-page-size=4096 
 
 include drivers/font.mk
 include guest/dsdt.mk
+include boot/efi.mk
 
 HV_SRCS := $(wildcard boot/*.c guest/*.c mm/*.c drivers/*.c hv/*.c hv/lib/*.c hv/vmx/*.c hv/svm/*.c)
-HV_SRCS := $(filter-out hv/offsets.c,$(HV_SRCS))
+HV_SRCS := $(filter-out hv/offsets.c $(EFI_ONLY) $(EFI_PURE),$(HV_SRCS))
 HV_OBJS := $(HV_SRCS:%.c=build/hv/%.o) build/hv/boot/entry.o build/hv/hv/trap_entry.o \
 	build/hv/hv/vmx/vmx_entry.o build/hv/hv/svm/svm_entry.o $(FONT_OBJ) $(DSDT_OBJ)
 
-all: build/permafrost.elf build/nvpool
+all: build/permafrost.elf build/BOOTX64.EFI build/nvpool
 
 build/permafrost.elf: $(HV_OBJS) linker.ld
 	$(Q)$(CC) $(LDFLAGS) $(HV_OBJS) -o $@
@@ -50,6 +51,6 @@ include tests/bench.mk
 include tests/fuzz.mk
 
 clean:
-	$(Q)rm -rf build/hv build/hosted build/unit build/heavy build/gen build/guest build/tool build/bench build/fuzz build/drivers build/nvpool build/tool-tests build/*.elf build/*.iso
+	$(Q)rm -rf build/hv build/hosted build/unit build/heavy build/gen build/efi build/guest build/tool build/bench build/fuzz build/drivers build/nvpool build/tool-tests build/*.elf build/*.iso build/*.img build/BOOTX64.EFI*
 
 -include $(wildcard $(HV_OBJS:.o=.d))

@@ -1,5 +1,6 @@
 ; Multiboot2 header and the way from the loader's 32-bit protected mode to C in 64-bit mode.
 ; Multiboot2 specification 3.1 (header) and 3.3 (machine state: EAX magic, EBX information structure).
+; Our own EFI loader enters in 64-bit mode (boot_info.h) and is led to the same way.
 
 bits 32
 
@@ -7,8 +8,10 @@ MB2_MAGIC       equ 0xe85250d6
 MB2_LOADED_BY   equ 0x36d76289
 CR0_PG          equ 1 << 31
 CR0_WP          equ 1 << 16
+INFO_MAGIC      equ 0x6f666e69          ; BOOT_INFO_MAGIC
 CR4_PAE         equ 1 << 5
 MSR_EFER        equ 0xc0000080
+EFER_LME        equ 1 << 8
 EFER_LME_NXE    equ (1 << 8) | (1 << 11)
 PTE_RW          equ 3                   ; present, writable
 PTE_RW_LARGE    equ 0x83                ; and a 2 MiB page
@@ -118,15 +121,46 @@ bits 64
         call boot_main
         ud2
 
+; RDI: struct boot_info, below 4 GiB. The firmware's page tables map this code one to one, but may have five levels, and
+; LA57 can be changed with paging off only: back to 32-bit mode, where all tables are our own.
+global boot_entry_info
+boot_entry_info:
+        cli
+        cld
+        mov ebx, edi
+        mov esp, boot_stack_top
+        lgdt [early_gdt_pointer]
+        push 0x18
+        push .protected
+        o64 retf
+
+bits 32
+.protected:
+        mov eax, 0x10
+        mov ds, eax
+        mov es, eax
+        mov ss, eax
+        mov eax, cr0
+        and eax, ~CR0_PG
+        mov cr0, eax
+        mov ecx, MSR_EFER
+        rdmsr
+        and eax, ~EFER_LME
+        wrmsr
+        mov eax, CR4_PAE
+        mov cr4, eax
+        mov eax, INFO_MAGIC
+        jmp boot_entry
+
 section .rodata
 no_long_mode_text:
         db "permafrost: error: no 64-bit mode: CPUID.80000001:EDX bit 29 is 0", 0
         align 8
 early_gdt:
-        dq 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+        dq 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff
 early_gdt_pointer:
         dw early_gdt_pointer - early_gdt - 1
-        dd early_gdt
+        dq early_gdt
 
 section .bss
         alignb 4096

@@ -1,12 +1,15 @@
 /* The boot order of the hypervisor, from the loader's jump to the defined end. */
+#include "boot/efi_info.h"
 #include "boot/host_map.h"
 #include "boot/machine.h"
 #include "boot/multiboot2.h"
+#include "boot/version.h"
 #include "guest/console.h"
 #include "guest/monitor.h"
 #include "guest/nv_commands.h"
 #include "guest/vms.h"
 #include "hv/cpu.h"
+#include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "hv/trap.h"
@@ -21,8 +24,18 @@ static struct monitor_host monitor_host;
 static struct nv_host nv_host;
 static struct monitor monitor;
 
-/* Called by entry.asm with what the loader left in EAX and EBX. */
-_Noreturn void boot_main(uint32_t magic, uint32_t mbi);
+/* Called by entry.asm with what the loader left in EAX and EBX, or for our own loader the like. */
+_Noreturn void boot_main(uint32_t magic, uint32_t address);
+
+void boot_entry_info(void); /* entry.asm */
+
+extern const struct boot_header boot_header;
+
+const struct boot_header boot_header __attribute__((section(".boot_header"))) = {
+    .magic = BOOT_HEADER_MAGIC,
+    .layout = BOOT_LAYOUT,
+    .entry = (uint64_t)boot_entry_info,
+};
 
 /* A machine that stays on has time to scrub; one that goes off takes it up at its next start. */
 static _Noreturn void finish(enum config_exit how)
@@ -39,6 +52,20 @@ static _Noreturn void finish(enum config_exit how)
 static void end(enum config_exit how)
 {
         finish(how);
+}
+
+/* What the loader tells into info. Negative errno: nothing of it can be used; logged. */
+static int read_info(uint32_t magic, uint32_t address)
+{
+        const void *from = (const void *)(uintptr_t)address;
+
+        if (magic == MULTIBOOT2_LOADED_BY)
+                return multiboot2_parse(from, BOOT_MAPPED - address, &info);
+        if (magic == BOOT_INFO_MAGIC)
+                return efi_info_take(from, &info);
+        info.cmdline = "";
+        printk(LOG_ERROR, "boot: not started by multiboot2 or BOOTX64.EFI (magic 0x%x)", magic);
+        return -EINVAL;
 }
 
 static void read_config(void)
@@ -110,7 +137,7 @@ static void run_vms(void)
         }
 }
 
-void boot_main(uint32_t magic, uint32_t mbi)
+void boot_main(uint32_t magic, uint32_t address)
 {
         uint64_t entry_tsc = cpu_rdtsc();
         /* every verb that the monitor and run= know, and what each table works on */
@@ -119,16 +146,13 @@ void boot_main(uint32_t magic, uint32_t mbi)
             {"vm", vm_commands, vm_command_count, &monitor_host},
             {"nv", nv_commands, nv_command_count, &nv_host},
         };
-        bool readable = magic == MULTIBOOT2_LOADED_BY &&
-                        !multiboot2_parse((const void *)(uintptr_t)mbi, BOOT_MAPPED - mbi, &info);
+        int err = read_info(magic, address);
 
         read_config();
         machine_start_log(&machine, &info, &config.options);
-        printk(LOG_INFO, "Permafrost: a hypervisor for non-volatile RAM");
-        if (!readable) {
-                printk(LOG_ERROR, "boot: not started by a multiboot2 loader (magic 0x%x)", magic);
+        printk(LOG_INFO, "Permafrost " PERMAFROST_VERSION ": a hypervisor for non-volatile RAM");
+        if (err)
                 finish(config.options.exit);
-        }
         trap_init();
         machine_find_tables(&machine, &info);
         machine_find_memory(&machine, &info, &config.options);
