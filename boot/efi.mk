@@ -3,6 +3,7 @@
 EFI_DIR := /usr/include/efi
 # Files that need boot services; the others of boot/ are in the image or know nothing of either.
 EFI_ONLY := boot/efi_main.c boot/efi_io.c boot/efi_platform.c
+EFI_TEST := tests/firmware/pmem_efi.c
 EFI_ONLY_H := boot/efi_io.h boot/efi_platform.h
 # What only the loader uses of the code without boot services: not in the image, but in the hosted tests.
 EFI_PURE := boot/efi_config.c boot/efi_screen.c boot/elf_load.c
@@ -42,5 +43,5 @@ build/permafrost.img: boot/mkimage.sh $(foreach f,$(IMAGE_FILES),$(firstword $(s
 image: build/permafrost.img
 
 # Test firmware: tells persistent memory in its map, and starts another application.
-build/pmem.efi: build/efi/tests/firmware/pmem_efi.o
+build/pmem.efi: $(EFI_TEST:%.c=build/efi/%.o)
 	$(efi_link)

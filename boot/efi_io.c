@@ -176,7 +176,7 @@ static EFI_STATUS open_volume(EFI_FILE_HANDLE *root)
 static EFI_STATUS open_file(const char *path, EFI_FILE_HANDLE *file)
 {
         CHAR16 wide[PATH_SIZE];
-        EFI_FILE_HANDLE root;
+        EFI_FILE_HANDLE root = NULL;
         EFI_STATUS status;
         size_t n = 0;
 
@@ -187,7 +187,7 @@ static EFI_STATUS open_file(const char *path, EFI_FILE_HANDLE *file)
         }
         wide[n] = 0;
         status = open_volume(&root);
-        if (status != EFI_SUCCESS)
+        if (status != EFI_SUCCESS || !root)
                 return status;
         status = root->Open(root, file, wide, EFI_FILE_MODE_READ, 0);
         root->Close(root);

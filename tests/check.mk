@@ -7,13 +7,15 @@ CHECK_H := $(sort $(wildcard $(CHECK_DIRS:%=%/*.h)))
 CHECK_ASM := $(sort $(wildcard boot/*.asm hv/*.asm hv/vmx/*.asm hv/svm/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
 CHECK_PY := $(sort $(wildcard tests/*.py tests/*/*.py))
 CHECK_JOBS ?= 2
+CHECK_C += $(EFI_TEST)
 
 # Code of the image is compiled freestanding, tests and guests' programs hosted.
 CHECK_HOSTED := guest/linux/% tests/%
-CHECK_HOSTED_C := $(filter $(CHECK_HOSTED),$(CHECK_C))
+CHECK_HOSTED_C := $(filter-out $(EFI_TEST),$(filter $(CHECK_HOSTED),$(CHECK_C)))
 CHECK_HOSTED_H := $(filter $(CHECK_HOSTED),$(CHECK_H))
-CHECK_IMAGE_C := $(filter-out $(CHECK_HOSTED),$(CHECK_C))
-CHECK_IMAGE_H := $(filter-out $(CHECK_HOSTED),$(CHECK_H))
+CHECK_IMAGE_C := $(filter-out $(CHECK_HOSTED) $(EFI_ONLY),$(CHECK_C))
+CHECK_IMAGE_H := $(filter-out $(CHECK_HOSTED) $(EFI_ONLY_H),$(CHECK_H))
+CHECK_EFI_C := $(EFI_ONLY) $(EFI_TEST)
 TIDY_IMAGE_FLAGS := -std=gnu11 -ffreestanding -mno-red-zone -mgeneral-regs-only -Wall -Wextra -I.
 TIDY_HOSTED_FLAGS := -std=gnu11 -Wall -Wextra -I.
 # libpmemobj's macros dereference what they have looked up without a check; clang-tidy sees that as ours.
@@ -40,6 +42,8 @@ check-headers: | deps
 		'$(CC) $(CFLAGS) -fsyntax-only -include "$$0" -x c /dev/null'
 	$(Q)printf '%s\n' $(CHECK_HOSTED_H) | xargs -P$(CHECK_JOBS) -n1 sh -c \
 		'$(CC) -std=gnu11 -Wall -Wextra -Wundef -Werror -I. -fsyntax-only -include "$$0" -x c /dev/null'
+	$(Q)printf '%s\n' $(EFI_ONLY_H) | xargs -P$(CHECK_JOBS) -n1 sh -c \
+		'$(CC) $(EFI_CFLAGS) -fsyntax-only -include "$$0" -x c /dev/null'
 	@echo "check: headers alone: $(words $(CHECK_H))"
 
 # NASM removes its output file after an error, so the output is never /dev/null. Off is a warning that NASM 2.16
@@ -67,5 +71,6 @@ tidy = printf '%s\n' $(1) | xargs -P$(CHECK_JOBS) -n4 sh -c \
 	'clang-tidy --quiet "$$0" "$$@" -- $(2) 2>/dev/null'
 check-tidy: | deps
 	$(Q)status=0; $(call tidy,$(CHECK_IMAGE_C),$(TIDY_IMAGE_FLAGS)) || status=1; \
+	$(call tidy,$(CHECK_EFI_C),$(TIDY_IMAGE_FLAGS) $(EFI_HEADERS)) || status=1; \
 	$(call tidy,$(CHECK_TIDY_HOSTED),$(TIDY_HOSTED_FLAGS)) || status=1; exit $$status
-	@echo "check: clang-tidy: $(words $(CHECK_IMAGE_C) $(CHECK_TIDY_HOSTED)) files"
+	@echo "check: clang-tidy: $(words $(CHECK_IMAGE_C) $(CHECK_EFI_C) $(CHECK_TIDY_HOSTED)) files"

@@ -59,7 +59,7 @@ build/guests/text.bin: LICENSE
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
-E2E_FILES := $(RUN_FILES) build/nvpool $(TEST_GUESTS)
+E2E_FILES := $(RUN_FILES) build/BOOTX64.EFI build/pmem.efi build/nvpool $(TEST_GUESTS)
 TESTS_RUN := python3 -B -m tests.e2e.run --machine "$(MACHINE)"
 
 # All tests; ONLY=PATTERN picks end-to-end tests by name, MACHINE= the machine, SEED=N repeats a run.

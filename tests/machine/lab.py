@@ -15,7 +15,8 @@ class Setup:
     """What to boot on. kind: one of choose.KINDS; model: a Bochs model or a QEMU -cpu value; rom: the test firmware
     reports the NVRAM of `memory`; keep: the NVRAM outlives the machine (needed for power cuts). QEMU only: nvdimms, and
     the persistence that the firmware declares for them (cpu, mem-ctrl or nothing); bare: the serial line is COM2, and
-    the machine has none of COM1, 8259, 8254, HPET and keyboard controller; extra: words of its command line."""
+    the machine has none of COM1, 8259, 8254, HPET and keyboard controller; uefi: OVMF in place of the BIOS; disk: it is
+    started from a disk image, not from an ISO; extra: words of its command line."""
 
     kind: str = "bochs"
     model: str = ""
@@ -26,6 +27,7 @@ class Setup:
     persistence: str = ""
     bare: bool = False
     uefi: bool = False
+    disk: bool = False
     keep: bool = False
     reboots: bool = True
     extra: tuple = ()
@@ -117,7 +119,8 @@ class Lab:
         mem.lose_power(self.image(setup), [part for part in self.nvram(setup) if part.path == self.image(setup)])
 
     def start(self, setup, iso_path, watch=None):
-        """Switches the machine on. With setup.keep the memory is what a power cut leaves of the run before."""
+        """Switches the machine on with this ISO or disk image. With setup.keep the memory is what a power cut leaves of
+        the run before."""
         rom = image = None
         if setup.rom and not setup.uefi:
             rom = self.folder / "nvrom.bin"
@@ -156,6 +159,7 @@ class Lab:
             persistence=setup.persistence,
             bare=setup.bare,
             uefi=setup.uefi,
+            disk=setup.disk,
             reboots=setup.reboots,
             extra=setup.extra,
             watch=watch,

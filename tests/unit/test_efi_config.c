@@ -64,7 +64,7 @@ static void test_without_entry(void)
         CHECK(strcmp(config.image.args, "a") == 0);
 }
 
-/* What GRUB 2.06 makes of each, seen on its multiboot2 command line. */
+/* By GRUB 2.06's rules for words and for the command line that it makes of them. */
 static void test_quotes(void)
 {
         static const struct {

@@ -1,0 +1,34 @@
+"""PNG files of screens (PNG specification, third edition): few colours, so a palette makes them small."""
+import struct
+import zlib
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, pixels):
+    """A PNG of RGB bytes. Screens of text have two colours or a few; ValueError when there are more than 256."""
+    view = memoryview(pixels)
+    colours = {}
+    for at in range(0, len(pixels), 3):
+        colours.setdefault(bytes(view[at : at + 3]), len(colours))
+    if len(colours) > 256:
+        raise ValueError(f"{len(colours)} colours on the screen")
+    depth = 1 if len(colours) <= 2 else 8
+    rows = []
+    for y in range(height):
+        row = [colours[bytes(view[at : at + 3])] for at in range(3 * y * width, 3 * (y + 1) * width, 3)]
+        rows.append(b"\0" + (pack_bits(row) if depth == 1 else bytes(row)))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 3, 0, 0, 0))
+        + chunk(b"PLTE", b"".join(colours))
+        + chunk(b"IDAT", zlib.compress(b"".join(rows), 9))
+        + chunk(b"IEND", b"")
+    )
+
+
+def pack_bits(row):
+    bits = "".join(map(str, row)).ljust((len(row) + 7) // 8 * 8, "0")
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")

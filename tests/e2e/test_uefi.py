@@ -1,0 +1,156 @@
+"""UEFI: by GRUB and by our own loader, with the log on the framebuffer, persistent memory in the map, and mistakes."""
+import re
+import subprocess
+
+from tests.e2e.harness import BOOT_LIMIT_S, QEMU, check, equal, test
+from tests.e2e.picture import png
+from tests.e2e.test_boot import map_rows, read_pixels
+from tests.machine.lab import BUILD, ROOT, Vm, entry, standard_files
+
+LOADER = BUILD / "BOOTX64.EFI"
+PMEM = BUILD / "pmem.efi"
+FIRST = "EFI/BOOT/BOOTX64.EFI"  # what a firmware starts from removable media
+BANNER = r"Permafrost \d+\.\d+: a hypervisor for non-volatile RAM"
+GUEST = Vm(args="quiet pf.mode=steps pf.steps=info")
+# A screen is read in between: it scrolls from the guest's output on.
+OPTIONS = "console=com1 exit=poweroff nvram=128M@0x20000000"
+
+
+def disk(t, files):
+    """A disk image with an EFI partition of these files: {path: file}."""
+    image = t.folder / "disk.img"
+    command = [ROOT / "boot" / "mkimage.sh", image, *(f"{source}={path}" for path, source in files.items())]
+    subprocess.run(list(map(str, command)), check=True, timeout=120)
+    return image
+
+
+def written(t, name, text):
+    path = t.folder / name
+    path.write_text(text)
+    return path
+
+
+def boot_files():
+    return {f"boot/{name}": path for name, path in standard_files().items()}
+
+
+def config(t, options=OPTIONS):
+    return written(t, "permafrost.cfg", "\n".join(entry(GUEST, options=options)) + "\n")
+
+
+def loader_files(t, options=OPTIONS):
+    """All that a volume needs to start Permafrost with a guest by our own loader."""
+    return {FIRST: LOADER, "permafrost.cfg": config(t, options), **boot_files()}
+
+
+def grub(t, options):
+    """GRUB as one EFI application that starts the same from the volume it finds."""
+    lines = ["search --file --set=root /boot/permafrost.elf", *entry(GUEST, options=options), "boot"]
+    path = written(t, "grub.cfg", "\n".join(lines) + "\n")
+    modules = "normal part_gpt fat multiboot2 search search_fs_file all_video"
+    command = ["grub-mkstandalone", "-O", "x86_64-efi", "-o", str(t.folder / "grub.efi"), f"--install-modules={modules}",
+               "--modules=part_gpt fat", "--fonts=", "--locales=", "--themes=", f"boot/grub/grub.cfg={path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    check(done.returncode == 0, f"grub-mkstandalone: {done.stderr}")
+    return t.folder / "grub.efi"
+
+
+def start_disk(t, files, reboots=True):
+    return t.start(t.setup(uefi=True, disk=True, reboots=reboots), disk(t, files))
+
+
+def check_screen(t, machine, name):
+    """The log is in the pixels; the picture is left in the test's folder, from where tests/e2e/screens/ was taken."""
+    width, height, pixels = machine.picture()
+    check(len(set(pixels)) > 1, "the screen is blank")
+    (t.folder / f"{name}.png").write_bytes(png(width, height, pixels))
+    text = read_pixels(width, height, pixels)
+    check(re.search(BANNER, text, re.M), f"no banner on the screen: {text}")
+
+
+def check_boot(t, machine, name):
+    """A guest boots to user space and ends; the screen is read at the end, which halts the machine."""
+    machine.expect(BANNER, BOOT_LIMIT_S)
+    machine.expect(r"^virt: ", BOOT_LIMIT_S)
+    machine.expect(r"memory map: \S+ \S+ of DRAM", BOOT_LIMIT_S)
+    check(any(source.startswith("EFI type") for *_, source in map_rows(machine.log)), "no row from EFI's map")
+    check_screen(t, machine, name)
+    machine.expect(r"^PF-INIT: ", BOOT_LIMIT_S)
+    machine.expect(r"^PF-END: poweroff", BOOT_LIMIT_S)
+    equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+
+
+@test(on=QEMU, core=True)
+def test_uefi_grub(t):
+    """GRUB for EFI from an ISO."""
+    with t.boot(t.setup(uefi=True), GUEST, options=OPTIONS) as machine:
+        check_boot(t, machine, "grub")
+
+
+@test(on=QEMU, core=True)
+def test_uefi_loader(t):
+    """Our own loader from a disk."""
+    with start_disk(t, loader_files(t)) as machine:
+        machine.expect(r"permafrost: loader \d+\.\d+", BOOT_LIMIT_S)
+        check_boot(t, machine, "loader")
+
+
+def check_persistent(machine):
+    """What the firmware tells as type 14 is the pool's, and the guest's region lies in it."""
+    machine.expect(r"memory map: \S+ \S+ of DRAM, 192 MiB of NVRAM", BOOT_LIMIT_S)
+    rows = [row for row in map_rows(machine.log) if "NVRAM" in row[2]]
+    equal([(kind, source, last + 1 - first) for first, last, kind, source in rows],
+          [("NVRAM persistent", "EFI type 14", 192 << 20)], "NVRAM in the table")
+    size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
+    equal(int(size[1]), 64 << 20, "size of /dev/pmem0")
+    equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+
+
+@test(on=QEMU)
+def test_uefi_persistent_grub(t):
+    """Type 14 in the firmware's map, by GRUB."""
+    options = "console=com1 exit=poweroff"
+    with start_disk(t, {FIRST: PMEM, "EFI/BOOT/NEXT.EFI": grub(t, options), **boot_files()}) as machine:
+        check_persistent(machine)
+
+
+@test(on=QEMU)
+def test_uefi_persistent_loader(t):
+    """The same by our own loader."""
+    files = loader_files(t, "console=com1 exit=poweroff")
+    with start_disk(t, {**files, FIRST: PMEM, "EFI/BOOT/NEXT.EFI": LOADER}) as machine:
+        check_persistent(machine)
+
+
+def check_refusal(t, files, message):
+    """The message stands on the console, and after a key the firmware goes on."""
+    with start_disk(t, files) as machine:
+        machine.expect(rf"permafrost: error: {message}", BOOT_LIMIT_S)
+        machine.expect(r"permafrost: back to the firmware after a key", BOOT_LIMIT_S)
+        machine.expect(r"BdsDxe: (failed to start|No bootable)", BOOT_LIMIT_S)
+
+
+@test(on=QEMU)
+def test_uefi_missing_config(t):
+    check_refusal(t, {FIRST: LOADER}, "/permafrost.cfg: not found on the loader's volume")
+
+
+@test(on=QEMU)
+def test_uefi_wrong_config(t):
+    path = written(t, "permafrost.cfg", "multiboot2 /boot/permafrost.elf\nlinux /boot/vmlinuz\n")
+    check_refusal(t, {FIRST: LOADER, "permafrost.cfg": path}, "/permafrost.cfg: line 2: only multiboot2, ")
+
+
+@test(on=QEMU)
+def test_uefi_missing_module(t):
+    files = loader_files(t)
+    del files["boot/initrd"]
+    check_refusal(t, files, "/boot/initrd: not found on the loader's volume")
+
+
+@test(on=QEMU)
+def test_uefi_broken_image(t):
+    """A file that was cut while it was copied."""
+    cut = t.folder / "cut.elf"
+    cut.write_bytes((BUILD / "permafrost.elf").read_bytes()[:100000])
+    check_refusal(t, {**loader_files(t), "boot/permafrost.elf": cut}, "/boot/permafrost.elf has a segment that the file")
