@@ -63,7 +63,7 @@ static int read_info(uint32_t magic, uint32_t address)
                 return multiboot2_parse(from, BOOT_MAPPED - address, &info);
         if (magic == BOOT_INFO_MAGIC)
                 return efi_info_take(from, &info);
-        info.cmdline = "";
+        info.loader = info.cmdline = "";
         printk(LOG_ERROR, "boot: not started by multiboot2 or BOOTX64.EFI (magic 0x%x)", magic);
         return -EINVAL;
 }

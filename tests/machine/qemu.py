@@ -99,14 +99,9 @@ def memory_words(memory, image, nvdimms, persistence):
 
 
 def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=None, nvdimms=(), persistence="",
-<<<<<<< HEAD
-           bare=False, uefi=False, reboots=True, extra=(), watch=None):
+           bare=False, uefi=False, disk=False, reboots=True, extra=(), watch=None):
     """Starts QEMU in `workdir` (made by the caller); see memory_words() for image, nvdimms and persistence, lab.Setup
-    for bare. `extra` is added to its command line."""
-=======
-           uefi=False, disk=False, reboots=True, watch=None):
-    """Starts QEMU in `workdir` (made by the caller); see memory_words() for image, nvdimms and persistence."""
->>>>>>> 307b7e0 (tests: UEFI: both ways to start on OVMF, type 14 in its map, mistakes)
+    for bare and disk. `extra` is added to its command line."""
     line = workdir / "serial.sock"
     control = workdir / "qmp.sock"
     if os.path.exists(control):
@@ -116,17 +111,12 @@ def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=No
     options, words = memory_words(memory, image, nvdimms, persistence)
     options += BARE if bare else ""
     command += ["-machine", "q35,accel=" + ("kvm" if kvm else "tcg") + options, *words]
-<<<<<<< HEAD
-    command += ["-cdrom", str(iso), "-boot", "d"]
-    command += ["-chardev", f"socket,id=line,path={line.name}"]
-    command += ["-device", "isa-serial,chardev=line,index=1"] if bare else ["-serial", "chardev:line"]
-=======
     if disk:
         command += ["-drive", f"file={iso},format=raw,if=none,id=disk,snapshot=on", "-device", "ide-hd,drive=disk"]
     else:
         command += ["-cdrom", str(iso), "-boot", "d"]
-    command += ["-chardev", f"socket,id=line,path={line.name}", "-serial", "chardev:line"]
->>>>>>> 307b7e0 (tests: UEFI: both ways to start on OVMF, type 14 in its map, mistakes)
+    command += ["-chardev", f"socket,id=line,path={line.name}"]
+    command += ["-device", "isa-serial,chardev=line,index=1"] if bare else ["-serial", "chardev:line"]
     command += ["-qmp", f"unix:{control.name},server=on,wait=off"]
     if rom:
         command += ["-option-rom", str(rom)]
