@@ -1,6 +1,11 @@
-"""PNG files of screens (PNG specification, third edition): few colours, so a palette makes them small."""
+"""PNG files of screens (PNG specification, third edition): few colours, so a palette makes them small.
+
+usage: python3 -m tests.e2e.picture DUMP.ppm OUT.png   prints the text on the screen; a blank screen is an error
+"""
 import struct
+import sys
 import zlib
+from pathlib import Path
 
 
 def chunk(kind, data):
@@ -32,3 +37,20 @@ def png(width, height, pixels):
 def pack_bits(row):
     bits = "".join(map(str, row)).ljust((len(row) + 7) // 8 * 8, "0")
     return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def main():
+    from tests.e2e.test_boot import read_pixels
+
+    data = Path(sys.argv[1]).read_bytes()
+    _, width, height = data.split(maxsplit=3)[:3]
+    width, height = int(width), int(height)
+    pixels = data[len(data) - 3 * width * height :]
+    if len(set(pixels)) < 2:
+        sys.exit("it is blank")
+    Path(sys.argv[2]).write_bytes(png(width, height, pixels))
+    print(read_pixels(width, height, pixels))
+
+
+if __name__ == "__main__":
+    main()
