@@ -185,17 +185,9 @@ class Emulator:
 
 
 def listen_tcp():
-    """A listener on a free port of the loop-back address, and that port."""
+    """A listener on a free port of the loop-back address, and that port. (A UNIX socket is full after some 280 writes of
+    a byte each, which is what a serial port does; QEMU then drops what comes while nobody reads.)"""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(1)
     return listener, listener.getsockname()[1]
-
-
-def listen_unix(path):
-    if os.path.exists(path):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen(1)
-    return listener

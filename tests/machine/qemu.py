@@ -5,7 +5,7 @@ import socket
 import time
 
 from tests.machine import memory as mem
-from tests.machine.emulator import Emulator, Failure, listen_unix
+from tests.machine.emulator import Emulator, Failure, listen_tcp
 
 OVMF = "/usr/share/ovmf/OVMF.fd"
 TCG_CPU = "max,+svm,+npt"  # no next-RIP, decode assists, x2APIC or TSC deadline in QEMU 7.2
@@ -102,7 +102,7 @@ def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=No
            bare=False, uefi=False, disk=False, reboots=True, extra=(), watch=None):
     """Starts QEMU in `workdir` (made by the caller); see memory_words() for image, nvdimms and persistence, lab.Setup
     for bare and disk. `extra` is added to its command line."""
-    line = workdir / "serial.sock"
+    listener, port = listen_tcp()
     control = workdir / "qmp.sock"
     if os.path.exists(control):
         os.unlink(control)
@@ -115,7 +115,7 @@ def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=No
         command += ["-drive", f"file={iso},format=raw,if=none,id=disk,snapshot=on", "-device", "ide-hd,drive=disk"]
     else:
         command += ["-cdrom", str(iso), "-boot", "d"]
-    command += ["-chardev", f"socket,id=line,path={line.name}"]
+    command += ["-chardev", f"socket,id=line,host=127.0.0.1,port={port}"]
     command += ["-device", "isa-serial,chardev=line,index=1"] if bare else ["-serial", "chardev:line"]
     command += ["-qmp", f"unix:{control.name},server=on,wait=off"]
     if rom:
@@ -126,8 +126,6 @@ def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=No
         command += ["-no-reboot"]
     command += extra
     emulator = Qemu("qemu " + ("kvm" if kvm else "tcg") + (" uefi" if uefi else ""), workdir, watch)
-    # A socket's path is limited to some 100 bytes: both ends name it relative to the folder.
-    listener = listen_unix(line)
     emulator.spawn(command, listener)
     emulator.connect(control)
     return emulator
