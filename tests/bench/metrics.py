@@ -6,7 +6,9 @@ from dataclasses import dataclass
 XEN = "Xen 4.17 (Debian), PVH guest, VT-x, Bochs 2.7; measured before, not in this run"
 XEN_TOOLSTACK = "Xen's toolstack spends 0.647e9 more before the start, which is not counted"
 PEER_PORTS = "KVM's ports are answered by its program in user space, ours by the hypervisor"
+PEER_BOOTS = "KVM's spans hold its firmware and the loading of the kernel; ours from the loader's jump our whole start"
 BELOW_KVM = "KVM"  # a goal: less than KVM's figure of the same run
+BELOW_KVM_NOTE = f"goal {BELOW_KVM!r}: below KVM of the same run"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ METRICS = (
     Metric("out-unused-port", "OUT to an unused port, CPL 0"),
     Metric("in-sleep-status", "IN from a device's port, CPL 0"),
     Metric("nothing", "the same loop around nothing", svm_goal=None),
-    Metric("boot", "Debian, VM start to /init", 1_520_000_000, BELOW_KVM, 1_419_000_000),
+    Metric("boot", "Debian, VM start to /init, memory zeroed before", 1_520_000_000, BELOW_KVM, 1_419_000_000),
+    # Without a goal: the start of KVM's host is not in its span, ours is.
+    Metric("boot-whole", "- memory zeroed in the span, ours from the loader's jump", svm_goal=None),
     Metric("entry", "hypervisor entry to first guest instruction"),
     Metric("entry-log-bytes", "- bytes logged in that span"),
     Metric("exits", "exits, VM start to idle user space", 110_885, 8_922, 1_999),
