@@ -28,7 +28,10 @@ enum e820_type {
 };
 
 #define EFI_WRITE_BACK       (1ull << 3)
+#define EFI_NONVOLATILE      (1ull << 15) /* it may hold somebody's data */
 #define EFI_SPECIFIC_PURPOSE (1ull << 18)
+#define EFI_RUNTIME          (1ull << 63) /* the firmware's own after the start, too */
+#define EFI_NOT_RAM          (EFI_NONVOLATILE | EFI_SPECIFIC_PURPOSE | EFI_RUNTIME)
 
 /* UEFI 2.10, 7.2.3: EFI_MEMORY_DESCRIPTOR */
 struct descriptor {
@@ -42,7 +45,7 @@ struct descriptor {
 
 static uint32_t meaning(const struct descriptor *d)
 {
-        bool ordinary = d->attributes & EFI_WRITE_BACK && !(d->attributes & EFI_SPECIFIC_PURPOSE);
+        bool ordinary = d->attributes & EFI_WRITE_BACK && !(d->attributes & EFI_NOT_RAM);
 
         switch (d->type) {
         case EFI_LOADER_CODE:

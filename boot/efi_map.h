@@ -8,8 +8,9 @@
  * Replace info's map by what the size bytes at map say, in descriptors of descriptor_size bytes
  * each (it may be larger than what this version of UEFI defines, so it is told apart). Boot
  * services must have ended: what was theirs or a loader's counts as RAM. Type 14 is persistent
- * memory; memory that has a specific purpose or cannot be cached with write-back is not RAM;
- * unknown types are reserved. Neighbours that mean the same become one entry, whatever their order.
+ * memory; memory that has a specific purpose, is not volatile, is the firmware's at run time or
+ * cannot be cached with write-back is not RAM; unknown types are reserved. Neighbours that mean the
+ * same become one entry, whatever their order.
  *
  * Descriptors without pages are passed over. One that offers memory and wraps or does not begin on
  * a page is passed over; one that reserves memory and wraps is cut. Both are logged.

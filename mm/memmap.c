@@ -150,14 +150,14 @@ int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind 
         if (!size)
                 return 0;
         if (start >= map->limit || size > map->limit - start) {
-                if (kind == MEM_RAM || memmap_is_nvram(kind))
-                        return -ERANGE;
-                if (start >= map->limit)
-                        return 0;
+                err = kind == MEM_RAM || memmap_is_nvram(kind) ? -ERANGE : 0;
+                if (kind == MEM_RAM || start >= map->limit)
+                        return err;
                 new.size = map->limit - start;
+                new.kind = err ? MEM_RESERVED : kind;
         }
         /* Something stronger may have been lost there: nothing weaker must take its place. */
-        if (kind < map->lost)
+        if (new.kind < map->lost)
                 return -ENOSPC;
         merge(map, &new, &w);
         while (w.count > MEMMAP_ENTRIES_MAX) {

@@ -95,6 +95,8 @@ static void add_one(struct fuzz_input *in)
         DEMAND(err != -ERANGE || !is_reserved(kind));
         if (err != -ERANGE)
                 remember(start, end - start, kind);
+        else if (memmap_is_nvram(kind) && start < map.limit)
+                remember(start, map.limit - start, MEM_RESERVED);
 }
 
 /* nvram= takes RAM and nothing else. */

@@ -94,7 +94,11 @@ static void test_what_is_not_dram(void)
         add(7, 0x100000, 16, ATTRIBUTES & ~WRITE_BACK);
         add(4, 0x200000, 16, 0);
         add(14, 0x300000, 16, 0); /* a firmware may say nothing about caches there */
+        add(7, 0x400000, 16, ATTRIBUTES | 1ull << 15);
+        add(2, 0x500000, 16, ATTRIBUTES | 1ull << 63);
         CHECK_EQ(read_map(), 0);
+        check_entry(4, 0x400000, 0x10000, 2, 7);
+        check_entry(5, 0x500000, 0x10000, 2, 2);
         check_entry(0, 0, 0x10000, 2, 7);
         check_entry(1, 0x100000, 0x10000, 2, 7);
         check_entry(2, 0x200000, 0x10000, 2, 4);

@@ -131,7 +131,6 @@ static void test_empty_and_wrapping(void)
         CHECK_EQ(memmap_add_e820(&map, 0x1000, 0, 2), 0);
         CHECK_EQ(map.count, 0);
         CHECK_EQ(memmap_add_e820(&map, MiB, UINT64_MAX - 5, 1), -ERANGE);
-        CHECK_EQ(memmap_add_e820(&map, MiB, UINT64_MAX - 5, 90), -ERANGE);
         CHECK_EQ(memmap_add_e820(&map, MEMMAP_LIMIT - PAGE_4K, 2 * PAGE_4K, 1), -ERANGE);
         CHECK_EQ(memmap_add_e820(&map, UINT64_MAX - 5, 100, 2), 0);
         CHECK_EQ(map.count, 0);
@@ -144,6 +143,21 @@ static void test_empty_and_wrapping(void)
         CHECK_EQ(map.range[0].size, MEMMAP_LIMIT - 3 * GiB);
         CHECK(memmap_find(&map, 3 * GiB - 1) == NULL);
         CHECK(memmap_find(&map, UINT64_MAX) == NULL);
+}
+
+/* NVRAM of a broken entry may lie where another says RAM: neither is used. */
+static void test_nvram_that_wraps(void)
+{
+        memmap_init(&map);
+        CHECK_EQ(memmap_add_e820(&map, MiB, 2 * GiB, 1), 0);
+        CHECK_EQ(memmap_add_e820(&map, GiB, UINT64_MAX - 5, 90), -ERANGE);
+        CHECK_EQ(memmap_add_e820(&map, GiB, MiB, 1), 0);
+        CHECK_EQ(map.count, 2);
+        CHECK_EQ(memmap_total(&map, MEM_RAM), GiB - MiB);
+        CHECK_EQ(map.range[1].kind, MEM_RESERVED);
+        CHECK_EQ(map.range[1].start + map.range[1].size, MEMMAP_LIMIT);
+        CHECK_EQ(memmap_add_e820(&map, UINT64_MAX - GiB, GiB, 7), -ERANGE);
+        CHECK_EQ(map.count, 2);
 }
 
 static void test_e820_types(void)
@@ -322,6 +336,7 @@ int main(void)
         RUN(test_random_maps);
         RUN(test_overflow_keeps_reservations);
         RUN(test_empty_and_wrapping);
+        RUN(test_nvram_that_wraps);
         RUN(test_e820_types);
         RUN(test_nvram_never_becomes_dram);
         RUN(test_carving);

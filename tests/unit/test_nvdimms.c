@@ -108,9 +108,10 @@ static void test_overlaps(void)
         CHECK_EQ(map.limit, MEMMAP_LIMIT);
         map.limit = 1ull << 40;
         add((1ull << 40) - GiB, 2 * GiB, 0);
-        add((1ull << 40) - GiB, GiB, 0);
+        add((1ull << 40) - 2 * GiB, GiB, 0);
         nvdimms_add(&nfit, &map);
         CHECK_EQ(memmap_total(&map, MEM_NVRAM), GiB);
+        CHECK_EQ(kind_at((1ull << 40) - GiB), MEM_RESERVED);
 }
 
 static void test_hints(void)
