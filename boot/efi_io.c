@@ -187,7 +187,9 @@ static EFI_STATUS open_file(const char *path, EFI_FILE_HANDLE *file)
         }
         wide[n] = 0;
         status = open_volume(&root);
-        if (status != EFI_SUCCESS || !root)
+        if (status == EFI_SUCCESS && !root)
+                status = EFI_NOT_FOUND;
+        if (status != EFI_SUCCESS)
                 return status;
         status = root->Open(root, file, wide, EFI_FILE_MODE_READ, 0);
         root->Close(root);
