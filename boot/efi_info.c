@@ -24,6 +24,7 @@ int efi_info_take(const struct boot_info *from, struct boot_info *info)
                 return refuse(info, -EINVAL);
         }
         memcpy(info, from, sizeof *info);
+        info->loader = "BOOTX64.EFI"; /* a name in its own image would be in free memory */
         err = efi_map_read((const void *)info->efi_map.v, info->efi_map_size,
                            info->efi_descriptor_size, info);
         return err ? refuse(info, err) : 0;

@@ -36,7 +36,6 @@ static EFI_STATUS make_block(uint64_t config_size, struct block *out)
                 return EFI_OUT_OF_RESOURCES;
         *out = (struct block){(struct boot_info *)p, (char *)p + strings_at, p + map_at, map_room};
         out->info->layout = BOOT_LAYOUT;
-        out->info->loader = "BOOTX64.EFI " PERMAFROST_VERSION;
         out->info->start = HPA((uint64_t)p);
         out->info->size = map_at + map_room;
         return EFI_SUCCESS;
