@@ -153,7 +153,7 @@ static enum pool_fault judge_record(struct pool *pool, struct pool_region *regio
                 region->record = record;
                 return POOL_FAULT_NONE;
         }
-        if (is_region(record) && pool_find(pool, record->name))
+        if (is_region(record) && pool_index_find(pool, record->name))
                 return POOL_FAULT_NAME;
         fault = claim(pool, record);
         if (fault)

@@ -140,13 +140,20 @@ void pool_index_remove(struct pool *pool, const char *name, struct pool_region *
                 *link = region->next;
 }
 
-struct pool_region *pool_find(struct pool *pool, const char *name)
+struct pool_region *pool_index_find(const struct pool *pool, const char *name)
 {
         uint32_t n = pool->bucket ? *bucket_of(pool, name) : 0;
 
         while (n && strncmp(pool->region[n - 1].record->name, name, POOL_NAME_SIZE) != 0)
                 n = pool->region[n - 1].next;
-        return n && pool_record_judge(pool, &pool->region[n - 1]) ? &pool->region[n - 1] : NULL;
+        return n ? &pool->region[n - 1] : NULL;
+}
+
+struct pool_region *pool_find(struct pool *pool, const char *name)
+{
+        struct pool_region *region = pool_index_find(pool, name);
+
+        return region && pool_record_judge(pool, region) ? region : NULL;
 }
 
 void pool_index_put_empty(struct pool *pool, struct pool_region *region)

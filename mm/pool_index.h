@@ -35,6 +35,9 @@ struct pool_expect pool_expect_record(const struct pool *pool, const struct pool
 void pool_index_add(struct pool *pool, struct pool_region *region);
 void pool_index_remove(struct pool *pool, const char *name, struct pool_region *region);
 
+/* The region of that name by what the index knows, NULL: none. Judges and mends nothing. */
+struct pool_region *pool_index_find(const struct pool *pool, const char *name);
+
 /* The list of empty slots. take: NULL when the catalogue is full. */
 void pool_index_put_empty(struct pool *pool, struct pool_region *region);
 struct pool_region *pool_index_take_empty(struct pool *pool);

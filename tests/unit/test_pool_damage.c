@@ -367,12 +367,16 @@ static void test_overlap(void)
 static void test_same_name(void)
 {
         struct world world = make_used();
-        uint8_t *at = slot_of(&world, "two");
+        uint8_t *one = slot_of(&world, "one"), *two = slot_of(&world, "two"), *at = two;
 
         for (int copy = 0; copy < 2; copy++, at += 480 * POOL_SLOT_SIZE) {
                 memcpy(((struct pool_record *)at)->name, "one", 4);
                 reseal(at);
         }
+        expect_fault(&world, POOL_FAULT_NAME, -EBADMSG);
+        /* Nor is a damaged copy of either mended, as long as the pool is refused. */
+        one[480 * POOL_SLOT_SIZE + 100] ^= 1;
+        two[480 * POOL_SLOT_SIZE + 100] ^= 1;
         expect_fault(&world, POOL_FAULT_NAME, -EBADMSG);
         free(world.memory);
 }
