@@ -325,6 +325,8 @@ struct vmcb *svm_exit_fast(struct vcpu *vcpu)
             vmcb->exit_code != SVM_EXIT_MSR)
                 return NULL;
         length = instruction_length(vcpu); /* before the answer changes anything */
+        if (!length)
+                return NULL; /* answered, it would only come again */
         if (vmcb->exit_code == SVM_EXIT_CPUID)
                 vcpu->fast.cpuid(vcpu);
         else if (vmcb->exit_code == SVM_EXIT_VMMCALL)
