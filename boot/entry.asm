@@ -8,6 +8,7 @@ MB2_MAGIC       equ 0xe85250d6
 MB2_LOADED_BY   equ 0x36d76289
 CR0_PG          equ 1 << 31
 CR0_WP          equ 1 << 16
+CR0_ON          equ 0x80010033          ; PG WP NE ET MP PE
 INFO_MAGIC      equ 0x6f666e69          ; BOOT_INFO_MAGIC
 CR4_PAE         equ 1 << 5
 MSR_EFER        equ 0xc0000080
@@ -40,7 +41,7 @@ header_end:
 
 section .text.entry progbits alloc exec nowrite
 global boot_entry
-extern boot_main
+extern boot_main, smp_main
 
 boot_entry:
         cli
@@ -152,6 +153,56 @@ bits 32
         mov eax, INFO_MAGIC
         jmp boot_entry
 
+; The other CPUs, started one at a time by smp.c, which copies this code below 1 MiB: real mode,
+; CS is where it stands. All control registers are as INIT left them, CR0.CD and NW set.
+bits 16
+global smp_code, smp_code_end
+smp_code:
+        cli
+        mov ax, cs
+        mov ds, ax
+        o32 lgdt [smp_gdt_pointer - smp_code]
+        mov eax, 1
+        mov cr0, eax
+        jmp dword 0x18:smp_protected
+smp_gdt_pointer:
+        dw early_gdt_pointer - early_gdt - 1
+        dd early_gdt
+smp_code_end:
+
+bits 32
+smp_protected:
+        mov eax, 0x10
+        mov ds, eax
+        mov es, eax
+        mov ss, eax
+        mov eax, CR4_PAE
+        mov cr4, eax
+        mov eax, [smp_cr3]
+        mov cr3, eax
+        mov ecx, MSR_EFER
+        rdmsr
+        or eax, EFER_LME_NXE
+        wrmsr
+        mov eax, CR0_ON
+        mov cr0, eax
+        jmp 0x08:.long_mode
+bits 64
+.long_mode:
+        xor eax, eax
+        mov fs, eax
+        mov gs, eax
+        xchg rax, [smp_stack]
+        test rax, rax
+        jz .stop                        ; too late: nobody waits
+        mov rsp, rax
+        xor ebp, ebp
+        call smp_main
+.stop:
+        cli
+        hlt
+        jmp .stop
+
 section .rodata
 no_long_mode_text:
         db "permafrost: error: no 64-bit mode: CPUID.80000001:EDX bit 29 is 0", 0
@@ -163,6 +214,10 @@ early_gdt_pointer:
         dq early_gdt
 
 section .bss
+global smp_cr3, smp_stack
+smp_cr3:        resd 1
+        alignb 8
+smp_stack:      resq 1
         alignb 4096
 early_pml4:     resb 4096
 early_pdpt:     resb 4096

@@ -5,6 +5,7 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "hv/percpu.h"
 #include "mm/paging.h"
 
 #define CPUID_X1_EDX_1G (1u << 26)
@@ -97,6 +98,11 @@ static int map_image(void)
         if (!err)
                 err = map((uint64_t)boot_stack + GUARD_SIZE, (uint64_t)image_end, PAGING_RW,
                           PAGING_WB);
+        for (unsigned i = 0; !err && i < CPUS_MAX; i++) {
+                err = paging_unmap(&host, (uint64_t)cpu_stacks[i].ist_guard, CPU_GUARD_SIZE);
+                if (!err)
+                        err = paging_unmap(&host, (uint64_t)cpu_stacks[i].guard, CPU_GUARD_SIZE);
+        }
         return err;
 }
 

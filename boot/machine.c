@@ -2,6 +2,7 @@
 #include "boot/machine.h"
 
 #include "boot/nvdimms.h"
+#include "boot/smp.h"
 #include "drivers/fb.h"
 #include "drivers/ioapic.h"
 #include "drivers/lapic.h"
@@ -11,6 +12,7 @@
 #include "drivers/timer.h"
 #include "drivers/vga.h"
 #include "guest/console.h"
+#include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
@@ -173,6 +175,7 @@ void machine_find_memory(struct machine *m, const struct boot_info *info,
                 if (memmap_add_simulated(&m->map, options->nvram[i].start, options->nvram[i].size))
                         printk(LOG_ERROR, "memory: nvram=0x%lx@0x%lx does not lie in free RAM",
                                options->nvram[i].size, options->nvram[i].start);
+        smp_take_page(m);
         memmap_print(&m->map);
 }
 
@@ -208,6 +211,7 @@ int machine_start_devices(struct machine *m)
         if (virt_caps.direct_interrupts && !m->direct_interrupts)
                 printk(LOG_WARN, "irq: the local APIC does not keep TSC deadlines: guests get an "
                                  "emulated one");
+        alarm_init();
         if (!m->has_madt || host_ioapic_init(&m->madt) < 0)
                 printk(LOG_WARN, "irq: no I/O APIC: nothing typed will be read");
         else if (m->uart.port && console_init(&m->uart, m->direct_interrupts))

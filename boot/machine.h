@@ -30,6 +30,7 @@ struct machine {
         size_t hint_count;
         hpa_t tables_start; /* the hypervisor's page tables, in RAM */
         uint64_t tables_size;
+        uint64_t smp_page; /* where other CPUs start; 0: nowhere */
         struct dram dram;
         struct pool pool;
         uint32_t tsc_khz;

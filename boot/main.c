@@ -3,6 +3,7 @@
 #include "boot/host_map.h"
 #include "boot/machine.h"
 #include "boot/multiboot2.h"
+#include "boot/smp.h"
 #include "boot/version.h"
 #include "guest/console.h"
 #include "guest/monitor.h"
@@ -12,6 +13,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/percpu.h"
 #include "hv/trap.h"
 #include "hv/virt.h"
 
@@ -137,6 +139,11 @@ static void run_vms(void)
         }
 }
 
+static void park(void)
+{
+        cpu_stop();
+}
+
 void boot_main(uint32_t magic, uint32_t address)
 {
         uint64_t entry_tsc = cpu_rdtsc();
@@ -146,8 +153,10 @@ void boot_main(uint32_t magic, uint32_t address)
             {"vm", vm_commands, vm_command_count, &monitor_host},
             {"nv", nv_commands, nv_command_count, &nv_host},
         };
-        int err = read_info(magic, address);
+        int err;
 
+        percpu_init(0);
+        err = read_info(magic, address);
         read_config();
         machine_start_log(&machine, &info, &config.options);
         printk(LOG_INFO, "Permafrost " PERMAFROST_VERSION ": a hypervisor for non-volatile RAM");
@@ -163,6 +172,7 @@ void boot_main(uint32_t magic, uint32_t address)
             machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||
             machine_read_clocks(&machine))
                 finish(config.options.exit);
+        smp_start(&machine, CPUS_MAX, park);
         config_report(&config);
         describe_host(entry_tsc);
         vms_init(&vms, &config, &vm_host);

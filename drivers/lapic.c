@@ -15,6 +15,7 @@ enum lapic_register {
         REG_ESR = 0x28,
         REG_LVT_CMCI = 0x2f,
         REG_ICR = 0x30,
+        REG_ICR_HIGH = 0x31, /* xAPIC only */
         REG_LVT_TIMER = 0x32,
         REG_LVT_THERMAL = 0x33,
         REG_LVT_PERF = 0x34,
@@ -45,6 +46,9 @@ enum lapic_register {
 #define SPURIOUS_ENABLE   (1u << 8)
 #define ICR_SELF          (1u << 18)
 #define ICR_ASSERT        (1u << 14)
+#define ICR_NMI           (4u << 8)
+#define ICR_INIT          (5u << 8)
+#define ICR_STARTUP       (6u << 8)
 #define ICR_PENDING       (1u << 12)
 #define BASE_ADDRESS_MASK 0x000ffffffffff000ull
 
@@ -122,16 +126,46 @@ void host_lapic_eoi(void)
         reg_write(REG_EOI, 0);
 }
 
+/* The xAPIC loses a command written while the last one is on its way. */
+static void send(uint32_t apic_id, uint32_t command)
+{
+        if (xapic == NULL) {
+                cpu_wrmsr(X2APIC_MSR + REG_ICR, (uint64_t)apic_id << 32 | command);
+                return;
+        }
+        while (xapic[4 * REG_ICR] & ICR_PENDING)
+                cpu_pause();
+        xapic[4 * REG_ICR_HIGH] = apic_id << 24;
+        xapic[4 * REG_ICR] = command;
+}
+
 void host_lapic_send_self(uint8_t vector)
 {
         if (xapic == NULL) {
                 cpu_wrmsr(X2APIC_MSR + REG_SELF_IPI, vector);
                 return;
         }
-        /* the xAPIC loses a command written while the last one is on its way */
-        while (xapic[4 * REG_ICR] & ICR_PENDING)
-                cpu_pause();
-        xapic[4 * REG_ICR] = ICR_SELF | ICR_ASSERT | vector;
+        send(0, ICR_SELF | ICR_ASSERT | vector);
+}
+
+void host_lapic_send(uint32_t apic_id, uint8_t vector)
+{
+        send(apic_id, ICR_ASSERT | vector);
+}
+
+void host_lapic_send_nmi(uint32_t apic_id)
+{
+        send(apic_id, ICR_ASSERT | ICR_NMI);
+}
+
+void host_lapic_send_init(uint32_t apic_id)
+{
+        send(apic_id, ICR_ASSERT | ICR_INIT);
+}
+
+void host_lapic_send_startup(uint32_t apic_id, uint8_t page)
+{
+        send(apic_id, ICR_ASSERT | ICR_STARTUP | page);
 }
 
 void host_lapic_lend_timer(uint32_t lvt)

@@ -26,6 +26,15 @@ void host_lapic_eoi(void);
 void host_lapic_send_self(uint8_t vector);
 
 /*
+ * Send to the CPU with that APIC ID: a fixed interrupt, an NMI, and what starts it (SDM vol. 3
+ * 8.4): INIT, then start-up at page * 4 KiB in real mode. Not from an NMI handler.
+ */
+void host_lapic_send(uint32_t apic_id, uint8_t vector);
+void host_lapic_send_nmi(uint32_t apic_id);
+void host_lapic_send_init(uint32_t apic_id);
+void host_lapic_send_startup(uint32_t apic_id, uint8_t page);
+
+/*
  * The local APIC lent to a guest (x2APIC mode only): host_lapic_lend_timer sets the timer's entry
  * of the local vector table. host_lapic_take_back stops the timer, ends what is in service, and
  * lets what is pending arrive at the host, where every vector from 32 on must be acknowledged.

@@ -171,6 +171,14 @@ static inline void cpu_xsetbv(uint32_t index, uint64_t v)
                          : "memory");
 }
 
+static inline uint64_t cpu_xgetbv(uint32_t index)
+{
+        uint32_t lo, hi;
+
+        __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(index));
+        return (uint64_t)hi << 32 | lo;
+}
+
 static inline void cpu_pause(void)
 {
         __asm__ volatile("pause");

@@ -1,55 +1,109 @@
-/* Clearing what the last guest left in the CPU; contract in lent_state.h. SDM vol. 1 13, vol.
- * 3 9.1. */
+/* The registers that only a change of vCPUs switches; contract in lent_state.h. SDM vol. 1 13. */
 #include "hv/lent_state.h"
 
 #include "hv/cpu.h"
+#include "hv/lib/string.h"
 
 #define CPUID_1_ECX_XSAVE   (1u << 26)
 #define CPUID_X1_EDX_RDTSCP (1u << 27)
-#define XCR0_X87            1ull
 #define CPUID_XSAVE_LEAF    0xdu
+#define XCR0_X87            1ull
+#define XCR0_LENT           0xe7ull /* x87, SSE, AVX, AVX-512: what cpuid.c offers */
 #define DR6_RESET           0xffff0ff0ull
 #define FXSAVE_CONTROL_WORD 0
-#define FXSAVE_MXCSR        12
-#define FPU_CONTROL_RESET   0x37f
-#define MXCSR_RESET         0x1f80
+#define FXSAVE_MXCSR        24
+#define FPU_CONTROL_RESET   0x37fu
+#define MXCSR_RESET         0x1f80u
+#define XSTATE_BV           512
 
-/* An XSAVE area whose header says that every component is in its initial state. */
-static uint16_t area[4096 / 2] __attribute__((aligned(64)));
+/* Of this machine; the same on every CPU. */
+static uint64_t xcr0_all; /* 0: no XSAVE */
+static bool has_tsc_aux;
 
-static void reset_vectors(void)
+static const uint32_t own_msrs[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK, MSR_KERNEL_GS_BASE};
+
+void lent_state_enable(void)
 {
-        area[FXSAVE_CONTROL_WORD] = FPU_CONTROL_RESET;
-        area[FXSAVE_MXCSR] = MXCSR_RESET;
         cpu_write_cr4(cpu_read_cr4() | CR4_OSFXSR);
         __asm__ volatile("clts");
-        __asm__ volatile("fxrstor %0" : : "m"(area));
-        if (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE) {
-                struct cpuid_regs all = cpu_cpuid(CPUID_XSAVE_LEAF, 0);
-
-                cpu_write_cr4(cpu_read_cr4() | CR4_OSXSAVE);
-                cpu_xsetbv(0, (uint64_t)all.edx << 32 | all.eax);
-                __asm__ volatile("xrstor64 %0" : : "m"(area), "a"(~0u), "d"(~0u));
-                cpu_xsetbv(0, XCR0_X87);
-        }
+        has_tsc_aux = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_RDTSCP;
+        if (!(cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE))
+                return;
+        cpu_write_cr4(cpu_read_cr4() | CR4_OSXSAVE);
+        xcr0_all = cpu_cpuid(CPUID_XSAVE_LEAF, 0).eax & XCR0_LENT;
 }
 
-void lent_state_reset(void)
+void lent_state_reset(struct lent_state *s)
 {
-        static const uint32_t msrs[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK,
-                                        MSR_KERNEL_GS_BASE};
+        uint16_t control = FPU_CONTROL_RESET;
+        uint32_t mxcsr = MXCSR_RESET;
+        uint64_t parts = 3; /* of x87 and SSE the area holds values, the rest is initial */
 
-        reset_vectors();
-        for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
-                cpu_wrmsr(msrs[i], 0);
-        if (cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_RDTSCP)
-                cpu_wrmsr(MSR_TSC_AUX, 0);
-        cpu_write_cr2(0);
-        __asm__ volatile("mov %0, %%dr0\n\t"
-                         "mov %0, %%dr1\n\t"
-                         "mov %0, %%dr2\n\t"
-                         "mov %0, %%dr3\n\t"
-                         "mov %1, %%dr6"
-                         :
-                         : "r"(0ull), "r"(DR6_RESET));
+        memset(s, 0, sizeof *s);
+        memcpy(s->vectors + FXSAVE_CONTROL_WORD, &control, sizeof control);
+        memcpy(s->vectors + FXSAVE_MXCSR, &mxcsr, sizeof mxcsr);
+        memcpy(s->vectors + XSTATE_BV, &parts, sizeof parts);
+        s->xcr0 = XCR0_X87;
+        s->dr6 = DR6_RESET;
+}
+
+/* With all of XCR0, so that what the guest left in a part it switched off is its own as well. */
+static void save_vectors(struct lent_state *s)
+{
+        if (!xcr0_all) {
+                __asm__ volatile("fxsave64 %0" : "=m"(s->vectors));
+                return;
+        }
+        s->xcr0 = cpu_xgetbv(0);
+        cpu_xsetbv(0, xcr0_all);
+        __asm__ volatile("xsave64 %0" : "+m"(s->vectors) : "a"(~0u), "d"(~0u));
+}
+
+static void load_vectors(const struct lent_state *s)
+{
+        if (!xcr0_all) {
+                __asm__ volatile("fxrstor64 %0" : : "m"(s->vectors));
+                return;
+        }
+        cpu_xsetbv(0, xcr0_all);
+        __asm__ volatile("xrstor64 %0" : : "m"(s->vectors), "a"(~0u), "d"(~0u));
+        cpu_xsetbv(0, s->xcr0);
+}
+
+void lent_state_save(struct lent_state *s)
+{
+        save_vectors(s);
+        __asm__ volatile("mov %%dr0, %0" : "=r"(s->dr[0]));
+        __asm__ volatile("mov %%dr1, %0" : "=r"(s->dr[1]));
+        __asm__ volatile("mov %%dr2, %0" : "=r"(s->dr[2]));
+        __asm__ volatile("mov %%dr3, %0" : "=r"(s->dr[3]));
+        if (has_tsc_aux)
+                s->tsc_aux = cpu_rdmsr(MSR_TSC_AUX);
+}
+
+void lent_state_load(const struct lent_state *s)
+{
+        load_vectors(s);
+        __asm__ volatile("mov %0, %%dr0" : : "r"(s->dr[0]));
+        __asm__ volatile("mov %0, %%dr1" : : "r"(s->dr[1]));
+        __asm__ volatile("mov %0, %%dr2" : : "r"(s->dr[2]));
+        __asm__ volatile("mov %0, %%dr3" : : "r"(s->dr[3]));
+        if (has_tsc_aux)
+                cpu_wrmsr(MSR_TSC_AUX, s->tsc_aux);
+}
+
+void lent_msrs_save(struct lent_state *s)
+{
+        s->cr2 = cpu_read_cr2();
+        __asm__ volatile("mov %%dr6, %0" : "=r"(s->dr6));
+        for (size_t i = 0; i < ARRAY_LEN(own_msrs); i++)
+                s->msr[i] = cpu_rdmsr(own_msrs[i]);
+}
+
+void lent_msrs_load(const struct lent_state *s)
+{
+        cpu_write_cr2(s->cr2);
+        __asm__ volatile("mov %0, %%dr6" : : "r"(s->dr6));
+        for (size_t i = 0; i < ARRAY_LEN(own_msrs); i++)
+                cpu_wrmsr(own_msrs[i], s->msr[i]);
 }

@@ -1,8 +1,33 @@
 /*
- * Registers that a guest has for itself while it runs and that no VMCS or VMCB switches: FPU and
- * vector state, XCR0, debug registers, and the system-call MSRs. The hypervisor uses none of them.
+ * Registers that a guest has for itself while its vCPU is loaded and that no VMCS or VMCB switches:
+ * FPU and vector state, XCR0, debug registers, TSC_AUX; for VT-x also CR2, DR6 and the MSRs of
+ * system calls. The hypervisor uses none of them.
  */
 #pragma once
 
-/* Put all of them into their reset state, so that a vCPU finds nothing of the one before it. */
-void lent_state_reset(void);
+#include "hv/lib/types.h"
+
+#define LENT_VECTORS_SIZE 3072u /* XSAVE area of every state that cpuid.c offers, standard format */
+
+struct lent_state {
+        uint8_t vectors[LENT_VECTORS_SIZE] __attribute__((aligned(64)));
+        uint64_t xcr0;
+        uint64_t dr[4];
+        uint64_t tsc_aux;
+        uint64_t cr2, dr6;
+        uint64_t msr[5];
+};
+
+/* Switch on what saving and loading need; once a CPU. */
+void lent_state_enable(void);
+
+/* The state after a CPU's reset. */
+void lent_state_reset(struct lent_state *s);
+
+/* From this CPU, to this CPU. */
+void lent_state_save(struct lent_state *s);
+void lent_state_load(const struct lent_state *s);
+
+/* The part that SVM switches itself: CR2, DR6 and the MSRs of system calls. */
+void lent_msrs_save(struct lent_state *s);
+void lent_msrs_load(const struct lent_state *s);

@@ -4,6 +4,7 @@
 #include "hv/cpu.h"
 #include "hv/lib/format.h"
 #include "hv/lib/printk.h"
+#include "hv/trap.h"
 
 void panic(const char *fmt, ...)
 {
@@ -13,6 +14,7 @@ void panic(const char *fmt, ...)
         va_start(ap, fmt);
         format_text_v(text, sizeof text, fmt, ap);
         va_end(ap);
+        trap_stop_others();
         printk(LOG_ERROR, "panic: %s", text);
         cpu_stop();
 }

@@ -5,8 +5,9 @@
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/percpu.h"
+#include "hv/virt.h"
 
-#define IST_STACK_SIZE 8192u
 #define IST_CRITICAL   1u /* NMI, double fault, machine check: may come on any stack */
 
 struct gate {
@@ -32,13 +33,16 @@ struct table_pointer {
 
 extern const uint8_t trap_stubs[];
 
-static uint64_t gdt[5];
+/* A CPU's own. */
+static struct {
+        uint64_t gdt[5];
+        struct tss tss;
+} tables[CPUS_MAX];
+
 static struct gate idt[256];
-static struct tss tss;
-static uint8_t ist_stack[IST_STACK_SIZE] __attribute__((aligned(16)));
-static struct trap_tables tables;
 static trap_irq_fn irq_handlers[256];
 static trap_irq_fn nmi_handler;
+static volatile bool stopping;
 
 static const char *const exception_names[32] = {
     "divide error",
@@ -65,14 +69,14 @@ static const char *const exception_names[32] = {
     "control protection",
 };
 
-static void build_gdt(void)
+static void build_gdt(uint64_t *gdt, const struct tss *tss)
 {
-        uint64_t base = (uint64_t)&tss;
+        uint64_t base = (uint64_t)tss;
 
         gdt[TRAP_SELECTOR_CODE / 8] = 0x00af9b000000ffffull;
         gdt[TRAP_SELECTOR_DATA / 8] = 0x00cf93000000ffffull;
         gdt[TRAP_SELECTOR_TSS / 8] =
-            (sizeof tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+            (sizeof *tss - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
         gdt[TRAP_SELECTOR_TSS / 8 + 1] = base >> 32;
 }
 
@@ -95,13 +99,17 @@ static void build_idt(void)
 
 void trap_init(void)
 {
-        struct table_pointer gdtr = {sizeof gdt - 1, (uint64_t)gdt};
+        struct cpu *cpu = this_cpu();
+        uint64_t *gdt = tables[cpu->index].gdt;
+        struct tss *tss = &tables[cpu->index].tss;
+        struct table_pointer gdtr = {sizeof tables[0].gdt - 1, (uint64_t)gdt};
         struct table_pointer idtr = {sizeof idt - 1, (uint64_t)idt};
 
-        tss.ist[IST_CRITICAL - 1] = (uint64_t)(ist_stack + sizeof ist_stack);
-        tss.io_map_base = sizeof tss;
-        build_gdt();
-        build_idt();
+        tss->ist[IST_CRITICAL - 1] = (uint64_t)(cpu_stacks[cpu->index].ist + CPU_IST_SIZE);
+        tss->io_map_base = sizeof *tss;
+        build_gdt(gdt, tss);
+        if (cpu->index == 0)
+                build_idt();
         __asm__ volatile("lgdt %0\n\t"
                          "lidt %1\n\t"
                          "pushq %2\n\t"
@@ -118,12 +126,14 @@ void trap_init(void)
                          : "m"(gdtr), "m"(idtr), "i"(TRAP_SELECTOR_CODE), "i"(TRAP_SELECTOR_DATA),
                            "r"(TRAP_SELECTOR_TSS)
                          : "rax", "memory");
-        tables = (struct trap_tables){(uint64_t)gdt, (uint64_t)idt, (uint64_t)&tss};
 }
 
-const struct trap_tables *trap_tables(void)
+struct trap_tables trap_tables(void)
 {
-        return &tables;
+        unsigned i = this_cpu()->index;
+
+        return (struct trap_tables){(uint64_t)tables[i].gdt, (uint64_t)idt,
+                                    (uint64_t)&tables[i].tss};
 }
 
 void trap_set_irq(uint8_t vector, trap_irq_fn fn)
@@ -134,6 +144,25 @@ void trap_set_irq(uint8_t vector, trap_irq_fn fn)
 void trap_set_nmi(trap_irq_fn fn)
 {
         nmi_handler = fn;
+}
+
+void trap_stop_others(void)
+{
+        stopping = true;
+        for (unsigned i = 0; i < cpu_count; i++)
+                if (&cpus[i] != this_cpu())
+                        host_lapic_send_nmi(cpus[i].apic_id);
+}
+
+static void take_nmi(void)
+{
+        if (stopping)
+                cpu_stop();
+        this_cpu()->kicked = true;
+        if (virt)
+                virt->kick();
+        if (nmi_handler)
+                nmi_handler();
 }
 
 void trap_dispatch_irq(uint8_t vector)
@@ -164,8 +193,7 @@ void trap_handle(struct trap_frame *frame)
                 return;
         }
         if (frame->vector == VECTOR_NMI) {
-                if (nmi_handler)
-                        nmi_handler();
+                take_nmi();
                 return;
         }
         print_frame(frame);

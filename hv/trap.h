@@ -12,6 +12,7 @@
 #define TRAP_SELECTOR_TSS  0x18
 
 #define TRAP_VECTOR_TIMER    0x42 /* of the local APIC: taken, and no more */
+#define TRAP_VECTOR_KICK     0x43 /* from another CPU: the same */
 #define TRAP_VECTOR_SPURIOUS 0xff
 
 struct trap_frame {
@@ -21,17 +22,18 @@ struct trap_frame {
         uint64_t rip, cs, rflags, rsp, ss;
 };
 
-/* Where this CPU's tables stand, for the VMCS host state. */
+/* Where a CPU's tables stand, for the VMCS host state. */
 struct trap_tables {
         uint64_t gdt_base, idt_base, tss_base;
 };
 
 typedef void (*trap_irq_fn)(void);
 
-/* Load GDT, IDT and TSS on this CPU. Faults are reported from here on. */
+/* Load GDT, IDT and TSS of this CPU, behind percpu_init. Faults are reported from here on. */
 void trap_init(void);
 
-const struct trap_tables *trap_tables(void);
+/* Of the CPU this runs on. */
+struct trap_tables trap_tables(void);
 
 /*
  * Call fn with interrupts off whenever vector (32 to 254) arrives; fn acknowledges its source and
@@ -39,8 +41,14 @@ const struct trap_tables *trap_tables(void);
  */
 void trap_set_irq(uint8_t vector, trap_irq_fn fn);
 
-/* Call fn at every NMI, whatever it interrupts: it may only set flags and call virt->kick. */
+/*
+ * Call fn at every NMI, on whichever CPU and whatever it interrupts: it may only set flags. A guest
+ * that runs there leaves virt->run.
+ */
 void trap_set_nmi(trap_irq_fn fn);
+
+/* Have every other CPU stop for good, if it still takes NMIs. */
+void trap_stop_others(void);
 
 /* Run the handler of an interrupt that was taken from a VM exit (acknowledged by the CPU). */
 void trap_dispatch_irq(uint8_t vector);

@@ -3,6 +3,7 @@
 
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "hv/lib/string.h"
 #include "hv/svm/svm.h"
 #include "hv/vmx/vmx.h"
 
@@ -23,6 +24,16 @@ static int use(const struct virt_ops *ops, struct dram *dram)
         printk(LOG_INFO, "virt: %s, second-level pages up to %s", ops->name,
                virt_caps.page_max == PAGE_1G ? "1 GiB" : "2 MiB");
         return 0;
+}
+
+int virt_start_cpu(struct dram *dram)
+{
+        struct virt_caps caps;
+        int err = virt->present() ? virt->probe(&caps) : -ENODEV;
+
+        if (!err && memcmp(&caps, &virt_caps, sizeof caps))
+                err = -ENODEV;
+        return err ? err : virt->cpu_enable(dram);
 }
 
 int virt_init(struct dram *dram)

@@ -3,12 +3,14 @@
  * hv/svm/) fills in a struct virt_ops; hv/virt.c binds one at boot by feature probe. Callers in
  * guest/ see normalised exits and never a field of a VMCS or a VMCB.
  *
- * A vCPU is used by one CPU at a time. Functions returning int give 0 or a negative errno value.
+ * A vCPU is used by one CPU at a time, and every call that takes one wants it loaded on the CPU that
+ * makes the call. Functions returning int give 0 or a negative errno value.
  */
 #pragma once
 
 #include "hv/lib/types.h"
 
+struct cpu;
 struct dram;
 
 /* General registers in the order of their x86 encoding; RSP stands in struct vcpu_state instead. */
@@ -128,6 +130,7 @@ struct vcpu {
         uint64_t regs[REG_COUNT]; /* first: the backend's exit code pushes the registers here */
         uint64_t host_rsp;        /* second: the backend's, while the guest runs */
         void *arch;               /* the backend's own */
+        struct cpu *cpu;          /* that holds its state; NULL: it is in memory */
         struct vcpu_fast fast;    /* set before the first run, as the registers are */
 };
 
@@ -153,14 +156,22 @@ struct virt_ops {
          */
         must_check int (*probe)(struct virt_caps *caps);
 
-        /* Switch the extension on or off on this CPU; vCPUs run only while it is on. */
+        /* Switch the extension on or off on this CPU; vCPUs run only while it is on. The memory
+         * it takes from dram stays. */
         must_check int (*cpu_enable)(struct dram *dram);
         void (*cpu_disable)(void);
 
-        /* Allocate (from DRAM) and free the backend's part of a vCPU that translates through root.
-         */
+        /* Allocate (from DRAM) the backend's part of a vCPU that translates through root, and load
+         * it; free it, of a vCPU that may be loaded on this CPU or on none. */
         must_check int (*vcpu_create)(struct vcpu *vcpu, hpa_t root, struct dram *dram);
         void (*vcpu_destroy)(struct vcpu *vcpu);
+
+        /*
+         * Bring a vCPU that is in memory into this CPU, in the place of the one there if any; back
+         * into memory, so that any CPU may load it.
+         */
+        void (*load)(struct vcpu *vcpu);
+        void (*unload)(struct vcpu *vcpu);
 
         uint64_t (*get_cr4)(struct vcpu *vcpu);
         void (*get_state)(struct vcpu *vcpu, struct vcpu_state *state);
@@ -172,7 +183,8 @@ struct virt_ops {
         /* Run the guest until something needs the caller; exit is filled in on every return. */
         void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
 
-        /* Rest in HLT at the next run until an event; ends with any exit or injection. */
+        /* Rest in HLT at the next run until an event; ends with any exit or injection. Only after
+         * pass_interrupts. */
         void (*halt)(struct vcpu *vcpu);
 
         /*
@@ -186,6 +198,8 @@ struct virt_ops {
          */
         void (*inject_exception)(struct vcpu *vcpu, uint8_t vector, uint32_t error);
         void (*inject_irq)(struct vcpu *vcpu, uint8_t vector);
+        /* Inject an NMI at the next run if the guest can take one now; whether it does. */
+        must_check bool (*inject_nmi)(struct vcpu *vcpu);
         /* Whether inject_irq may be called now: IF set, no shadow, nothing else to be injected. */
         bool (*can_take_irq)(struct vcpu *vcpu);
         void (*want_irq_window)(struct vcpu *vcpu, bool on);
@@ -197,14 +211,14 @@ struct virt_ops {
          */
         void (*pass_interrupts)(struct vcpu *vcpu);
 
-        /* Make the run that is under way, or the next one, return soon. The one entry that may be
-         * called from an NMI handler. */
+        /* An NMI has come, and this CPU is marked as kicked: have the run that begins return at
+         * once. The one entry that is called from the NMI handler. */
         void (*kick)(void);
 
         /* Exit with VM_EXIT_TIMER once the TSC has reached this value; UINT64_MAX: never. */
         void (*set_deadline)(struct vcpu *vcpu, uint64_t tsc);
 
-        /* Forget cached translations after the second-level tables of this vCPU were changed. */
+        /* Forget cached translations of this vCPU, its own and those of the second level. */
         void (*flush_tlb)(struct vcpu *vcpu);
 };
 
@@ -217,3 +231,8 @@ extern struct virt_caps virt_caps;
  * been printed, for every backend when the CPU has none of the extensions.
  */
 must_check int virt_init(struct dram *dram);
+
+/*
+ * The same on another CPU: -ENODEV when it has not what the first one has (printed).
+ */
+must_check int virt_start_cpu(struct dram *dram);

@@ -4,24 +4,23 @@
  */
 #include "hv/svm/svm.h"
 
-#include "drivers/lapic.h"
-#include "hv/lent_state.h"
 #include "hv/lib/printk.h"
+#include "hv/percpu.h"
 #include "mm/dram.h"
 #include "mm/paging.h"
 
 #define CPUID_SVM           0x8000000au
-#define CPUID_1_ECX_XSAVE   (1u << 26)
 #define CPUID_X1_EDX_RDTSCP (1u << 27)
 #define CPUID_7_EBX_INVPCID (1u << 10)
-#define ASID_FIRST          1u
 
 struct svm_caps svm_caps;
-struct vmcb svm_host_state __attribute__((aligned(4096)));
 
-/* Where VMRUN keeps the rest of the host's state; its layout is the CPU's own. */
-static uint8_t host_save[4096] __attribute__((aligned(4096)));
-static uint32_t next_asid = ASID_FIRST;
+static struct svm_cpu of_cpu[CPUS_MAX];
+
+struct svm_cpu *svm_this_cpu(void)
+{
+        return &of_cpu[this_cpu()->index];
+}
 
 static void report_missing(void *ctx, const char *line)
 {
@@ -72,14 +71,23 @@ static int svm_probe(struct virt_caps *caps)
 
 static int svm_cpu_enable(struct dram *dram)
 {
-        (void)dram;
-        if (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE)
-                cpu_write_cr4(cpu_read_cr4() | CR4_OSXSAVE);
+        struct svm_cpu *cpu = svm_this_cpu();
+        hpa_t host_state, host_save; /* where VMRUN keeps the rest, in a layout of its own */
+        int err = dram_alloc_zeroed(dram, 0, &host_state);
+
+        if (!err)
+                err = dram_alloc_zeroed(dram, 0, &host_save);
+        if (err)
+                return err;
+        if (this_cpu()->index == 0)
+                svm_setup_bitmaps();
+        lent_state_enable();
         if (svm_caps.enable)
                 cpu_wrmsr(MSR_VM_CR, cpu_rdmsr(MSR_VM_CR) & ~VM_CR_SVMDIS);
         cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) | EFER_SVME);
-        cpu_wrmsr(MSR_VM_HSAVE_PA, (uint64_t)host_save);
-        svm_vmsave(&svm_host_state);
+        cpu_wrmsr(MSR_VM_HSAVE_PA, host_save.v);
+        cpu->host_state = (struct vmcb *)host_state.v;
+        svm_vmsave(cpu->host_state);
         return 0;
 }
 
@@ -93,6 +101,32 @@ static void svm_cpu_disable(void)
 static void svm_flush_tlb(struct vcpu *vcpu)
 {
         svm_vmcb(vcpu)->tlb_control = svm_caps.flush_by_asid ? TLB_FLUSH_ASID : TLB_FLUSH_ALL;
+}
+
+static void svm_unload(struct vcpu *vcpu)
+{
+        struct svm_vcpu *v = vcpu->arch;
+
+        lent_state_save(&v->lent);
+        vcpu->cpu->loaded = NULL;
+        vcpu->cpu = NULL;
+}
+
+/* No clean bit survives a change of CPUs (APM 15.15.2); a new tag has no translations. */
+static void svm_load(struct vcpu *vcpu)
+{
+        struct svm_vcpu *v = vcpu->arch;
+        struct cpu *cpu = this_cpu();
+
+        if (cpu->loaded)
+                svm_unload(cpu->loaded);
+        cpu->loaded = vcpu;
+        vcpu->cpu = cpu;
+        if (tag_take(&v->asid, &of_cpu[cpu->index].asids, svm_caps.asids - 1))
+                v->vmcb->tlb_control = TLB_FLUSH_ALL;
+        v->vmcb->asid = v->asid.tag;
+        v->vmcb->clean = 0;
+        lent_state_load(&v->lent);
 }
 
 static int svm_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
@@ -112,11 +146,9 @@ static int svm_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
         v = (struct svm_vcpu *)frame.v;
         *v = (struct svm_vcpu){.vmcb = (struct vmcb *)vmcb.v, .dram = dram, .deadline = UINT64_MAX};
         vcpu->arch = v;
-        lent_state_reset();
-        svm_start_timer();
-        svm_setup_vmcb(v->vmcb, root, next_asid);
-        next_asid = next_asid + 1 < svm_caps.asids ? next_asid + 1 : ASID_FIRST;
-        svm_flush_tlb(vcpu);
+        lent_state_reset(&v->lent);
+        svm_setup_vmcb(v->vmcb, root);
+        svm_load(vcpu);
         return 0;
 }
 
@@ -125,7 +157,8 @@ static void svm_vcpu_destroy(struct vcpu *vcpu)
         struct svm_vcpu *v = vcpu->arch;
         struct dram *dram = v->dram;
 
-        host_lapic_timer_stop();
+        if (vcpu->cpu)
+                svm_unload(vcpu);
         if (dram_free(dram, HPA((uint64_t)v->vmcb), 0) || dram_free(dram, HPA((uint64_t)v), 0))
                 panic("SVM: the frames of a vCPU cannot be freed");
         vcpu->arch = NULL;
@@ -147,16 +180,18 @@ const struct virt_ops svm_ops = {
     .cpu_disable = svm_cpu_disable,
     .vcpu_create = svm_vcpu_create,
     .vcpu_destroy = svm_vcpu_destroy,
+    .load = svm_load,
+    .unload = svm_unload,
     .get_cr4 = svm_get_cr4,
     .get_state = svm_get_state,
     .set_state = svm_set_state,
     .set_xcr0 = svm_set_xcr0,
     .run = svm_run,
-    .halt = svm_halt,
     .skip = svm_skip,
     .advance = svm_advance,
     .inject_exception = svm_inject_exception,
     .inject_irq = svm_inject_irq,
+    .inject_nmi = svm_inject_nmi,
     .can_take_irq = svm_can_take_irq,
     .want_irq_window = svm_want_irq_window,
     .kick = svm_kick,

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "hv/cpu.h"
+#include "hv/lent_state.h"
 #include "hv/svm/svm_caps.h"
 #include "hv/svm/vmcb.h"
+#include "hv/tag.h"
 #include "hv/virt.h"
 
 extern const struct virt_ops svm_ops;
@@ -11,17 +13,23 @@ extern const struct virt_ops svm_ops;
 struct svm_vcpu {
         struct vmcb *vmcb;
         struct dram *dram;
-        uint64_t deadline;    /* TSC, UINT64_MAX: none */
-        uint64_t skipped_rip; /* of the instruction that svm_skip stepped over last */
-        bool halted;
-        bool window; /* exit when the guest can take an interrupt */
+        struct tag asid;
+        uint64_t deadline; /* TSC, UINT64_MAX: none */
+        bool window;       /* exit when the guest can take an interrupt */
+        struct lent_state lent;
+};
+
+/* Of a physical CPU. */
+struct svm_cpu {
+        struct vmcb *host_state; /* what VMRUN leaves to VMSAVE and VMLOAD (APM 15.5.2), saved once */
+        struct tag_pool asids;
 };
 
 /* Of this machine; valid after probe. */
 extern struct svm_caps svm_caps;
 
-/* What of the host's state VMRUN leaves to VMSAVE and VMLOAD (APM 15.5.2), saved once. */
-extern struct vmcb svm_host_state;
+/* Of the CPU this runs on. */
+struct svm_cpu *svm_this_cpu(void);
 
 static inline struct vmcb *svm_vmcb(const struct vcpu *vcpu)
 {
@@ -44,22 +52,22 @@ static inline void svm_vmload(const struct vmcb *vmcb)
         __asm__ volatile("vmload %0" : : "a"(vmcb) : "memory");
 }
 
-/* Have the local APIC's timer end a guest's run at its deadline. */
-void svm_start_timer(void);
+/* Make what all VMCBs share; once. */
+void svm_setup_bitmaps(void);
 
-/* Fill in a new VMCB except for the guest's registers. */
-void svm_setup_vmcb(struct vmcb *vmcb, hpa_t root, uint32_t asid);
+/* Fill in a new VMCB except for the guest's registers and its ASID. */
+void svm_setup_vmcb(struct vmcb *vmcb, hpa_t root);
 
 /* The entries of svm_ops that stand in other files. */
 uint64_t svm_get_cr4(struct vcpu *vcpu);
 void svm_get_state(struct vcpu *vcpu, struct vcpu_state *state);
 void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *state);
 void svm_run(struct vcpu *vcpu, struct vm_exit *exit);
-void svm_halt(struct vcpu *vcpu);
 void svm_skip(struct vcpu *vcpu);
 void svm_advance(struct vcpu *vcpu, unsigned bytes);
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
 void svm_inject_irq(struct vcpu *vcpu, uint8_t vector);
+bool svm_inject_nmi(struct vcpu *vcpu);
 bool svm_can_take_irq(struct vcpu *vcpu);
 void svm_want_irq_window(struct vcpu *vcpu, bool on);
 void svm_kick(void);

@@ -5,9 +5,10 @@
  * From CLGI to STGI nothing interrupts the CPU. The machine's interrupts and NMIs end the guest's
  * run and stay pending; they arrive at the host right after STGI, on the host's own tables.
  */
-#include "drivers/lapic.h"
+#include "hv/alarm.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "hv/percpu.h"
 #include "hv/svm/svm.h"
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_decode.h"
@@ -25,35 +26,6 @@
 
 /* In svm_entry.asm. */
 void svm_enter(struct vcpu *vcpu, const struct vmcb *vmcb);
-
-/* Set from NMI context, see svm_kick. */
-static volatile bool kicked;
-
-/* What the local APIC's timer is set to, and whether it has come. */
-static uint64_t armed;
-static volatile bool fired;
-
-static void timer_fires(void)
-{
-        fired = true;
-        host_lapic_eoi();
-}
-
-void svm_start_timer(void)
-{
-        trap_set_irq(TRAP_VECTOR_TIMER, timer_fires);
-        host_lapic_timer_init(TRAP_VECTOR_TIMER);
-        armed = UINT64_MAX;
-}
-
-static void arm_timer(uint64_t deadline)
-{
-        if (deadline == armed && !fired)
-                return;
-        fired = false;
-        armed = deadline;
-        host_lapic_timer_set(deadline);
-}
 
 static bool is_wide(const struct vmcb *vmcb)
 {
@@ -116,10 +88,7 @@ static void step_over(struct vmcb *vmcb, unsigned bytes)
 
 void svm_skip(struct vcpu *vcpu)
 {
-        struct svm_vcpu *v = vcpu->arch;
-
-        v->skipped_rip = v->vmcb->rip;
-        step_over(v->vmcb, instruction_length(vcpu));
+        step_over(svm_vmcb(vcpu), instruction_length(vcpu));
 }
 
 void svm_advance(struct vcpu *vcpu, unsigned bytes)
@@ -338,42 +307,18 @@ struct vmcb *svm_exit_fast(struct vcpu *vcpu)
         return vmcb;
 }
 
-/*
- * A guest rests in its own HLT: it is not intercepted for one entry, and stands in the shadow that
- * STI gives it, so that what is pending already wakes it and is not lost. An event that is to be
- * injected ends the rest before it began: then RIP stays behind the HLT.
- */
-static void rest(struct svm_vcpu *v)
-{
-        struct vmcb *vmcb = v->vmcb;
-
-        v->halted = false;
-        if (vmcb->event & EVENT_VALID)
-                return;
-        vmcb->rip = v->skipped_rip;
-        vmcb->int_shadow |= INTERRUPT_SHADOW;
-        vmcb->intercept &= ~INTERCEPT_HLT;
-        svm_dirty(vmcb, CLEAN_INTERCEPTS);
-}
-
-static void after_rest(struct vmcb *vmcb)
-{
-        if (vmcb->intercept & INTERCEPT_HLT)
-                return;
-        vmcb->intercept |= INTERCEPT_HLT;
-        svm_dirty(vmcb, CLEAN_INTERCEPTS);
-}
-
 /* VMLOAD and VMSAVE frame the run, not each entry: fast exits need nothing of what they switch. */
 static void enter(struct vcpu *vcpu, struct vmcb *vmcb)
 {
+        const struct svm_cpu *cpu = svm_this_cpu(); /* while the GS base is the host's */
+
         vmcb->rax = vcpu->regs[REG_RAX];
         svm_vmload(vmcb);
         cpu_sti(); /* to no effect here: it says that the machine's interrupts end the guest's run
                     */
         svm_enter(vcpu, vmcb);
         svm_vmsave(vmcb);
-        svm_vmload(&svm_host_state);
+        svm_vmload(cpu->host_state);
 }
 
 void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
@@ -387,26 +332,17 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
                 v->deadline = UINT64_MAX;
                 return;
         }
-        arm_timer(v->deadline);
+        alarm_set(v->deadline);
         __asm__ volatile("clgi" : : : "memory");
-        if (!kicked) {
-                if (v->halted)
-                        rest(v);
+        if (!this_cpu()->kicked) {
                 enter(vcpu, v->vmcb);
-                after_rest(v->vmcb);
                 __asm__ volatile("stgi" : : : "memory");
                 cpu_cli();
                 normalise(vcpu, exit);
                 return;
         }
-        kicked = false;
+        this_cpu()->kicked = false;
         __asm__ volatile("stgi" : : : "memory");
-}
-
-/* The next run goes back into the HLT that was stepped over. */
-void svm_halt(struct vcpu *vcpu)
-{
-        ((struct svm_vcpu *)vcpu->arch)->halted = true;
 }
 
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
@@ -453,10 +389,21 @@ void svm_want_irq_window(struct vcpu *vcpu, bool on)
         svm_dirty(vmcb, CLEAN_INTERCEPTS | CLEAN_INT);
 }
 
-/* An NMI after the look at the flag is held by GIF and ends the guest's run at once. */
+/* TCG 7.2 and CPUs before V_NMI keep no mark of a guest's NMI that is being served: its IRET is not
+ * seen, and the next one may come within. */
+bool svm_inject_nmi(struct vcpu *vcpu)
+{
+        struct vmcb *vmcb = svm_vmcb(vcpu);
+
+        if (vmcb->int_shadow & INTERRUPT_SHADOW || vmcb->event & EVENT_VALID)
+                return false;
+        vmcb->event = EVENT_VALID | EVENT_NMI << 8 | VECTOR_NMI;
+        return true;
+}
+
+/* An NMI after the look at the mark is held by GIF and ends the guest's run at once. */
 void svm_kick(void)
 {
-        kicked = true;
 }
 
 void svm_set_deadline(struct vcpu *vcpu, uint64_t tsc)

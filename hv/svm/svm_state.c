@@ -31,7 +31,7 @@ static void pass_msr(uint32_t msr, bool write)
         msr_bitmap[bit / 8] &= (uint8_t) ~((write ? 3u : 1u) << bit % 8);
 }
 
-static void setup_bitmaps(void)
+void svm_setup_bitmaps(void)
 {
         static const uint32_t own[] = {MSR_SYSENTER_CS, MSR_SYSENTER_ESP,  MSR_SYSENTER_EIP,
                                        MSR_PAT,         MSR_STAR,          MSR_LSTAR,
@@ -47,9 +47,8 @@ static void setup_bitmaps(void)
         pass_msr(MSR_TSC, false);
 }
 
-void svm_setup_vmcb(struct vmcb *vmcb, hpa_t root, uint32_t asid)
+void svm_setup_vmcb(struct vmcb *vmcb, hpa_t root)
 {
-        setup_bitmaps();
         vmcb->intercept_cr = CR8_READ | CR8_WRITE;
         /* A guest must not be able to hang the CPU in endless delivery of one of these. */
         vmcb->intercept_exceptions = EXCEPTION_ALIGNMENT | EXCEPTION_DEBUG | 1u << VECTOR_MC;
@@ -64,7 +63,6 @@ void svm_setup_vmcb(struct vmcb *vmcb, hpa_t root, uint32_t asid)
         vmcb->intercept3 = INTERCEPT3_INVLPGB | INTERCEPT3_MCOMMIT | INTERCEPT3_TLBSYNC;
         vmcb->io_bitmap = (uint64_t)io_bitmap;
         vmcb->msr_bitmap = (uint64_t)msr_bitmap;
-        vmcb->asid = asid;
         vmcb->int_control = INT_V_MASKING;
         vmcb->nested_control = NESTED_PAGING;
         vmcb->nested_cr3 = root.v;
@@ -152,7 +150,6 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
         vmcb->cpl = DPL(s->seg[SEG_SS].access);
         vmcb->int_shadow = 0;
         vmcb->event = 0;
-        v->halted = false;
         svm_dirty(vmcb, CLEAN_ALL);
 }
 

@@ -9,18 +9,19 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/percpu.h"
 #include "mm/dram.h"
 #include "mm/paging.h"
 
 #define CPUID_1_ECX_VMX      (1u << 5)
 #define CPUID_1_ECX_X2APIC   (1u << 21)
 #define CPUID_1_ECX_DEADLINE (1u << 24)
-#define CPUID_1_ECX_XSAVE    (1u << 26)
 #define CPUID_1_ECX_DIRECT   (CPUID_1_ECX_X2APIC | CPUID_1_ECX_DEADLINE)
-#define VPID_FIRST           1u
 
-static hpa_t vmxon_region;
-static uint16_t next_vpid = VPID_FIRST;
+static struct {
+        hpa_t vmxon_region;
+        struct tag_pool vpids;
+} of_cpu[CPUS_MAX];
 
 /* An invalidation descriptor, SDM vol. 3 30.3 (INVEPT, INVVPID). */
 struct invalidation {
@@ -62,13 +63,9 @@ static int vmx_probe(struct virt_caps *caps)
 
 static void set_fixed_bits(void)
 {
-        uint64_t cr4 = cpu_read_cr4();
-
-        if (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE)
-                cr4 |= CR4_OSXSAVE;
         cpu_write_cr0((cpu_read_cr0() | vmx_msrs.vmx[VMX_CR0_FIXED0]) &
                       vmx_msrs.vmx[VMX_CR0_FIXED1]);
-        cpu_write_cr4((cr4 | vmx_msrs.vmx[VMX_CR4_FIXED0]) & vmx_msrs.vmx[VMX_CR4_FIXED1]);
+        cpu_write_cr4((cpu_read_cr4() | vmx_msrs.vmx[VMX_CR4_FIXED0]) & vmx_msrs.vmx[VMX_CR4_FIXED1]);
 }
 
 static int new_region(struct dram *dram, hpa_t *out)
@@ -82,17 +79,21 @@ static int new_region(struct dram *dram, hpa_t *out)
 
 static int vmx_cpu_enable(struct dram *dram)
 {
+        hpa_t *region = &of_cpu[this_cpu()->index].vmxon_region;
         uint8_t failed;
-        int err = new_region(dram, &vmxon_region);
+        int err = new_region(dram, region);
 
         if (err)
                 return err;
-        if (vmx_caps.set_feature_control)
+        if (this_cpu()->index == 0)
+                vmx_setup_bitmaps();
+        lent_state_enable();
+        if (vmx_caps.set_feature_control && !(cpu_rdmsr(MSR_FEATURE_CONTROL) & 1))
                 cpu_wrmsr(MSR_FEATURE_CONTROL, vmx_caps.feature_control);
         set_fixed_bits();
         __asm__ volatile("vmxon %1; setna %0"
                          : "=qm"(failed)
-                         : "m"(vmxon_region.v)
+                         : "m"(region->v)
                          : "cc", "memory");
         if (failed) {
                 printk(LOG_ERROR,
@@ -140,9 +141,58 @@ static void invalidate_vpid(void)
 
 static void vmx_flush_tlb(struct vcpu *vcpu)
 {
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         invalidate_ept();
         invalidate_vpid();
+}
+
+static void vmx_unload(struct vcpu *vcpu)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+
+        lent_state_save(&v->lent);
+        lent_msrs_save(&v->lent);
+        clear_vmcs(v->vmcs);
+        v->launched = false;
+        vcpu->cpu->loaded = NULL;
+        vcpu->cpu = NULL;
+}
+
+/* EPT translations carry no VPID: a vCPU that was elsewhere may have had its tables changed. */
+static void take_cpu(struct vmx_vcpu *v, struct cpu *cpu)
+{
+        bool new_round = tag_take(&v->vpid, &of_cpu[cpu->index].vpids, UINT16_MAX);
+
+        vmx_write(VMCS_VPID, v->vpid.tag);
+        if (v->host != cpu || new_round) {
+                vmx_setup_host();
+                invalidate_ept();
+                invalidate_vpid();
+        }
+        v->host = cpu;
+        v->timer_stale = true;
+}
+
+static void make_current(struct vcpu *vcpu)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+        struct cpu *cpu = this_cpu();
+
+        if (cpu->loaded)
+                vmx_unload(cpu->loaded);
+        __asm__ volatile("vmptrld %0" : : "m"(v->vmcs.v) : "cc", "memory");
+        cpu->loaded = vcpu;
+        vcpu->cpu = cpu;
+}
+
+static void vmx_load(struct vcpu *vcpu)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+
+        make_current(vcpu);
+        take_cpu(v, vcpu->cpu);
+        lent_state_load(&v->lent);
+        lent_msrs_load(&v->lent);
 }
 
 static int vmx_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
@@ -164,12 +214,13 @@ static int vmx_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
         v->timer_stale = true;
         v->cpu_base = vmx_caps.cpu;
         vcpu->arch = v;
-        lent_state_reset();
+        lent_state_reset(&v->lent);
         clear_vmcs(vmcs);
-        vmx_make_current(v);
-        vmx_setup_vmcs(vcpu, root, next_vpid);
-        next_vpid = next_vpid == UINT16_MAX ? VPID_FIRST : (uint16_t)(next_vpid + 1);
-        vmx_flush_tlb(vcpu);
+        make_current(vcpu);
+        vmx_setup_vmcs(vcpu, root);
+        take_cpu(v, vcpu->cpu);
+        lent_state_load(&v->lent);
+        lent_msrs_load(&v->lent);
         return 0;
 }
 
@@ -178,9 +229,8 @@ static void vmx_vcpu_destroy(struct vcpu *vcpu)
         struct vmx_vcpu *v = vcpu->arch;
         struct dram *dram = v->dram;
 
-        clear_vmcs(v->vmcs);
-        if (vmx_current == v)
-                vmx_current = NULL;
+        if (vcpu->cpu)
+                vmx_unload(vcpu);
         if (dram_free(dram, v->vmcs, 0) || dram_free(dram, HPA((uint64_t)v), 0))
                 panic("VT-x: the frames of a vCPU cannot be freed");
         vcpu->arch = NULL;
@@ -202,6 +252,8 @@ const struct virt_ops vmx_ops = {
     .cpu_disable = vmx_cpu_disable,
     .vcpu_create = vmx_vcpu_create,
     .vcpu_destroy = vmx_vcpu_destroy,
+    .load = vmx_load,
+    .unload = vmx_unload,
     .get_cr4 = vmx_get_cr4,
     .get_state = vmx_get_state,
     .set_state = vmx_set_state,
@@ -212,6 +264,7 @@ const struct virt_ops vmx_ops = {
     .advance = vmx_advance,
     .inject_exception = vmx_inject_exception,
     .inject_irq = vmx_inject_irq,
+    .inject_nmi = vmx_inject_nmi,
     .can_take_irq = vmx_can_take_irq,
     .want_irq_window = vmx_want_irq_window,
     .pass_interrupts = vmx_pass_interrupts,

@@ -1,6 +1,8 @@
 /* The VT-x backend: its vCPU and what its files share. Callers outside use only vmx_ops. */
 #pragma once
 
+#include "hv/lent_state.h"
+#include "hv/tag.h"
 #include "hv/virt.h"
 #include "hv/vmx/vmcs.h"
 #include "hv/vmx/vmx_caps.h"
@@ -16,11 +18,14 @@ extern const struct virt_ops vmx_ops;
 struct vmx_vcpu {
         hpa_t vmcs;
         struct dram *dram;
+        struct tag vpid;
+        const struct cpu *host; /* whose tables the VMCS names */
         bool launched;
         bool timer_stale;  /* the timer field does not tell the time left to deadline any more */
         uint32_t cpu_base; /* processor controls without the interrupt window */
         bool window;       /* exit when the guest can take an interrupt */
         uint64_t deadline; /* TSC, UINT64_MAX: none */
+        struct lent_state lent;
 };
 
 /* Of this machine; valid after probe. */
@@ -45,20 +50,14 @@ static inline void vmx_write(enum vmcs_field field, uint64_t v)
         __asm__ volatile("vmwrite %1, %0" : : "r"((uint64_t)field), "rm"(v) : "cc");
 }
 
-/* The vCPU whose VMCS is the current one of this CPU. */
-extern struct vmx_vcpu *vmx_current;
+/* Make what all VMCSs share; once. */
+void vmx_setup_bitmaps(void);
 
-/* Make the vCPU's VMCS the current one of this CPU. */
-static inline void vmx_make_current(struct vmx_vcpu *v)
-{
-        if (vmx_current == v)
-                return;
-        __asm__ volatile("vmptrld %0" : : "m"(v->vmcs.v) : "cc", "memory");
-        vmx_current = v;
-}
+/* Fill in a new VMCS, the current one, except for the guest's registers and vmx_setup_host. */
+void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root);
 
-/* Fill in a new VMCS except for the guest's registers. */
-void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root, uint16_t vpid);
+/* What of the host's state depends on the CPU. */
+void vmx_setup_host(void);
 
 /* The entries of vmx_ops that stand in other files. */
 uint64_t vmx_get_cr4(struct vcpu *vcpu);
@@ -70,6 +69,7 @@ void vmx_skip(struct vcpu *vcpu);
 void vmx_advance(struct vcpu *vcpu, unsigned bytes);
 void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
 void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector);
+bool vmx_inject_nmi(struct vcpu *vcpu);
 bool vmx_can_take_irq(struct vcpu *vcpu);
 void vmx_want_irq_window(struct vcpu *vcpu, bool on);
 void vmx_pass_interrupts(struct vcpu *vcpu);

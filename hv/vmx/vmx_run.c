@@ -5,6 +5,7 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "hv/percpu.h"
 #include "hv/trap.h"
 #include "hv/vmx/vmx.h"
 #include "hv/vmx/vmx_check.h"
@@ -34,9 +35,6 @@
 
 /* In vmx_entry.asm: 0 after an exit, 1 when the instruction itself failed. */
 unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
-
-/* Set from NMI context, see vmx_kick. */
-static volatile bool kicked;
 
 /* Of the current VMCS: the privilege level is that of SS (SDM 24.4.1). */
 static inline uint8_t guest_cpl(void)
@@ -223,7 +221,7 @@ static void exit_interrupt(struct vm_exit *exit)
 static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
 {
         exit->kind = VM_EXIT_HOST;
-        kicked = false;
+        this_cpu()->kicked = false;
         if (v->deadline == UINT64_MAX || cpu_rdtsc() < v->deadline)
                 return;
         exit->kind = VM_EXIT_TIMER;
@@ -314,10 +312,9 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
 {
         struct vmx_vcpu *v = vcpu->arch;
 
-        vmx_make_current(v);
         if (v->timer_stale)
                 arm_timer(v);
-        if (kicked)
+        if (this_cpu()->kicked)
                 vmx_write(VMCS_PREEMPTION_TIMER, 0);
         if (vmx_enter(vcpu, v->launched)) {
                 enter_refused(exit);
@@ -330,19 +327,19 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
 
 void vmx_halt(struct vcpu *vcpu)
 {
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         vmx_write(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
 }
 
 void vmx_advance(struct vcpu *vcpu, unsigned bytes)
 {
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         step_over(bytes);
 }
 
 void vmx_skip(struct vcpu *vcpu)
 {
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
 }
 
@@ -355,7 +352,7 @@ void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
 {
         uint32_t info = INTR_VALID | INTR_EXCEPTION << 8 | vector;
 
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         /* Real mode knows no error codes (26.2.1.3). */
         if (has_error_code(vector) && vmx_read(VMCS_GUEST_CR0) & CR0_PE) {
                 info |= INTR_ERROR_CODE;
@@ -366,13 +363,13 @@ void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
 
 void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector)
 {
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         vmx_write(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_EXTERNAL << 8 | vector);
 }
 
 bool vmx_can_take_irq(struct vcpu *vcpu)
 {
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         return vmx_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF &&
                !(vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) &&
                !(vmx_read(VMCS_ENTRY_INTERRUPTION) & INTR_VALID);
@@ -384,18 +381,25 @@ void vmx_want_irq_window(struct vcpu *vcpu, bool on)
 
         if (v->window == on)
                 return;
-        vmx_make_current(v);
         vmx_write(VMCS_CPU_CONTROLS, v->cpu_base | (on ? CPU_INTERRUPT_WINDOW : 0));
         v->window = on;
 }
 
+bool vmx_inject_nmi(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        if (vmx_read(VMCS_GUEST_INTERRUPTIBILITY) || vmx_read(VMCS_ENTRY_INTERRUPTION) & INTR_VALID)
+                return false;
+        vmx_write(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_NMI << 8 | VECTOR_NMI);
+        return true;
+}
+
 /*
- * An NMI that comes before vmx_run looks at the flag is seen there; one that comes later has the
+ * An NMI that comes before vmx_run looks at the mark is seen there; one that comes later has the
  * last word on the timer field. Either way the next entry exits at once.
  */
 void vmx_kick(void)
 {
-        kicked = true;
         vmx_write(VMCS_PREEMPTION_TIMER, 0);
 }
 

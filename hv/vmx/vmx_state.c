@@ -5,6 +5,7 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
+#include "hv/percpu.h"
 #include "hv/trap.h"
 #include "hv/vmx/vmx.h"
 
@@ -20,7 +21,6 @@ extern const uint8_t vmx_exit_entry[];
 
 struct vmx_caps vmx_caps;
 struct vmx_msrs vmx_msrs;
-struct vmx_vcpu *vmx_current;
 
 /* Every access exits but those to MSRs that belong to the guest alone while it runs. */
 static uint8_t msr_bitmap[4096] __attribute__((aligned(4096)));
@@ -76,12 +76,16 @@ static void setup_direct_bitmap(void)
                         pass_msr(msr_bitmap_direct, msr, own[i].read, own[i].write);
 }
 
+void vmx_setup_bitmaps(void)
+{
+        setup_msr_bitmap();
+        setup_direct_bitmap();
+}
+
 void vmx_pass_interrupts(struct vcpu *vcpu)
 {
         struct vmx_vcpu *v = vcpu->arch;
 
-        vmx_make_current(v);
-        setup_direct_bitmap();
         v->cpu_base &= ~(CPU_CR8_LOAD | CPU_CR8_STORE);
         vmx_write(VMCS_CPU_CONTROLS, v->cpu_base);
         vmx_write(VMCS_PIN_CONTROLS,
@@ -91,8 +95,6 @@ void vmx_pass_interrupts(struct vcpu *vcpu)
 
 static void setup_host_state(const struct vcpu *vcpu)
 {
-        const struct trap_tables *t = trap_tables();
-
         vmx_write(VMCS_HOST_CR0, cpu_read_cr0());
         vmx_write(VMCS_HOST_CR3, cpu_read_cr3());
         vmx_write(VMCS_HOST_CR4, cpu_read_cr4());
@@ -104,10 +106,6 @@ static void setup_host_state(const struct vcpu *vcpu)
         vmx_write(VMCS_HOST_GS_SEL, 0);
         vmx_write(VMCS_HOST_TR_SEL, TRAP_SELECTOR_TSS);
         vmx_write(VMCS_HOST_FS_BASE, 0);
-        vmx_write(VMCS_HOST_GS_BASE, 0);
-        vmx_write(VMCS_HOST_TR_BASE, t->tss_base);
-        vmx_write(VMCS_HOST_GDTR_BASE, t->gdt_base);
-        vmx_write(VMCS_HOST_IDTR_BASE, t->idt_base);
         vmx_write(VMCS_HOST_SYSENTER_CS, 0);
         vmx_write(VMCS_HOST_SYSENTER_ESP, 0);
         vmx_write(VMCS_HOST_SYSENTER_EIP, 0);
@@ -117,7 +115,17 @@ static void setup_host_state(const struct vcpu *vcpu)
         vmx_write(VMCS_HOST_RIP, (uint64_t)vmx_exit_entry);
 }
 
-static void setup_controls(hpa_t root, uint16_t vpid)
+void vmx_setup_host(void)
+{
+        struct trap_tables t = trap_tables();
+
+        vmx_write(VMCS_HOST_GS_BASE, (uint64_t)this_cpu());
+        vmx_write(VMCS_HOST_TR_BASE, t.tss_base);
+        vmx_write(VMCS_HOST_GDTR_BASE, t.gdt_base);
+        vmx_write(VMCS_HOST_IDTR_BASE, t.idt_base);
+}
+
+static void setup_controls(hpa_t root)
 {
         uint64_t eptp = root.v | EPTP_WRITE_BACK | EPTP_WALK_4;
 
@@ -139,15 +147,13 @@ static void setup_controls(hpa_t root, uint16_t vpid)
         vmx_write(VMCS_ENTRY_INTERRUPTION, 0);
         vmx_write(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap);
         vmx_write(VMCS_EPT_POINTER, eptp);
-        vmx_write(VMCS_VPID, vpid);
         vmx_write(VMCS_CR0_MASK, VMX_GUEST_CR0_OWNED);
         vmx_write(VMCS_CR4_MASK, ~VMX_GUEST_CR4_ALLOWED);
 }
 
-void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root, uint16_t vpid)
+void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root)
 {
-        setup_msr_bitmap();
-        setup_controls(root, vpid);
+        setup_controls(root);
         setup_host_state(vcpu);
         vmx_write(VMCS_LINK_POINTER, UINT64_MAX);
         vmx_write(VMCS_GUEST_DEBUGCTL, 0);
@@ -169,7 +175,7 @@ static enum vmcs_field segment_field(enum vmcs_field first, unsigned segment)
 
 uint64_t vmx_get_cr4(struct vcpu *vcpu)
 {
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         return vmx_read(VMCS_GUEST_CR4) & VMX_GUEST_CR4_ALLOWED;
 }
 
@@ -177,7 +183,7 @@ void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *s)
 {
         uint64_t cr0, cr4;
 
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         cr0 = vmx_read(VMCS_GUEST_CR0) & ~VMX_GUEST_CR0_OWNED;
         cr4 = vmx_read(VMCS_GUEST_CR4) & VMX_GUEST_CR4_ALLOWED;
         *s = (struct vcpu_state){
@@ -223,7 +229,7 @@ static void set_entry_mode(uint64_t efer)
 
 void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
 {
-        vmx_make_current(vcpu->arch);
+        (void)vcpu;
         vmx_write(VMCS_GUEST_RIP, s->rip);
         vmx_write(VMCS_GUEST_RSP, s->rsp);
         vmx_write(VMCS_GUEST_RFLAGS, s->rflags | RFLAGS_FIXED);
