@@ -6,6 +6,8 @@
 #include "boot/smp.h"
 #include "boot/version.h"
 #include "guest/console.h"
+#include "guest/cpus.h"
+#include "guest/idle.h"
 #include "guest/monitor.h"
 #include "guest/nv_commands.h"
 #include "guest/vms.h"
@@ -25,6 +27,9 @@ static struct vms vms;
 static struct monitor_host monitor_host;
 static struct nv_host nv_host;
 static struct monitor monitor;
+static bool machine_runs;
+static bool attention;  /* a VM has ended */
+static bool in_monitor; /* the prompt is there */
 
 /* Called by entry.asm with what the loader left in EAX and EBX, or for our own loader the like. */
 _Noreturn void boot_main(uint32_t magic, uint32_t address);
@@ -93,11 +98,34 @@ static uint64_t quota(void *ctx, const char *owner)
         return 0;
 }
 
-/* What the CPU does while nobody types: a granule of released NVRAM. */
-static bool scrub(void *ctx)
+/* While guests run on CPU 0: whether something else is to be done there. */
+static bool service(void)
 {
-        (void)ctx;
-        return pool_scrub(&machine.pool, 1) != 0;
+        console_poll();
+        vms_take_input(&vms);
+        return attention || console_in_monitor() != in_monitor || console_has_monitor_input() ||
+               console_has_choice();
+}
+
+/* CPU 0 has nothing to run: a granule of released NVRAM. */
+static bool work_at_rest(uint64_t until)
+{
+        return service() || idle_scrub(vm_host.pool, machine.tsc_khz, until);
+}
+
+/* In the monitor, while nothing is typed. */
+static void wait(void)
+{
+        size_t before = log_lines();
+
+        vms_service(&vms);
+        if (log_lines() == before) /* else the prompt is to be shown again first */
+                cpus_turn();
+}
+
+static void settle(void)
+{
+        vms_service(&vms);
 }
 
 static void describe_host(uint64_t entry_tsc)
@@ -114,6 +142,11 @@ static void describe_host(uint64_t entry_tsc)
             .direct_interrupts = machine.direct_interrupts, /* each VM has the CPU to itself */
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
             .domain = machine.nfit.domain,
+            .sched = cpus_sched(),
+            .kick = cpus_kick,
+            .lend = cpus_lend,
+            .service = service,
+            .attention = &attention,
         };
         monitor_host = (struct monitor_host){&machine.map, &machine.dram, pool, &vms, end};
         nv_host = (struct nv_host){&machine.pool, cpu_rdtsc, quota, &config};
@@ -127,10 +160,19 @@ static void run_vms(void)
         if (stay && !console_can_input())
                 printk(LOG_WARN, "monitor: nothing can be typed here: exit=monitor is exit=halt");
         for (;;) {
-                if (console_in_monitor())
+                vms_service(&vms);
+                if (console_in_monitor()) {
+                        in_monitor = true;
+                        vm_console_set_monitor(true);
                         monitor_run(&monitor);
-                if (vms_run(&vms))
+                        vm_console_set_monitor(false);
+                        in_monitor = false;
                         continue;
+                }
+                if (vms_alive(&vms)) {
+                        cpus_turn();
+                        continue;
+                }
                 if (!vms.any)
                         printk(LOG_WARN, "permafrost: no VM was started");
                 if (!stay || !console_can_input())
@@ -139,9 +181,12 @@ static void run_vms(void)
         }
 }
 
-static void park(void)
+/* The other CPUs begin before there is anything to do. */
+static void work(void)
 {
-        cpu_stop();
+        while (!__atomic_load_n(&machine_runs, __ATOMIC_ACQUIRE))
+                cpu_pause();
+        cpus_work();
 }
 
 void boot_main(uint32_t magic, uint32_t address)
@@ -172,12 +217,15 @@ void boot_main(uint32_t magic, uint32_t address)
             machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||
             machine_read_clocks(&machine))
                 finish(config.options.exit);
-        smp_start(&machine, CPUS_MAX, park);
+        smp_start(&machine, CPUS_MAX, work);
+        cpus_init(machine.tsc_khz, work_at_rest);
         config_report(&config);
         describe_host(entry_tsc);
-        vms_init(&vms, &config, &vm_host);
+        vms_init(&vms, &config, &vm_host, cpus_turn);
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_host);
-        monitor.idle = scrub;
+        monitor.wait = wait;
+        monitor.settle = settle;
+        __atomic_store_n(&machine_runs, true, __ATOMIC_RELEASE);
         for (size_t i = 0; i < config.options.run_count; i++)
                 monitor_run_line(&monitor, config.options.run[i]);
         run_vms();

@@ -2,6 +2,7 @@
 #include "guest/config.h"
 
 #include "guest/config_line.h"
+#include "guest/sched.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -38,9 +39,63 @@ static void vm_vcpus(struct config_line *line, struct config_word value)
         if (config_read_digits(value, &count, &rest) || rest.len > 0 || count == 0)
                 config_complain(line, "a number from 1 is expected");
         else if (count > CONFIG_VCPUS_MAX)
-                config_complain(line, "at most %u virtual CPU is supported", CONFIG_VCPUS_MAX);
+                config_complain(line, "at most %u virtual CPUs are supported", CONFIG_VCPUS_MAX);
         else
                 line_vm(line)->vcpus = (unsigned)count;
+}
+
+/* N[,N...] or N-M, of CPUs by their number. */
+static void vm_cpus(struct config_line *line, struct config_word value)
+{
+        struct config_word item, rest = value;
+        uint64_t from, to;
+        bool more;
+
+        do {
+                more = config_word_split(rest, ',', &item, &rest);
+                if (config_read_digits(item, &from, &item)) {
+                        config_complain(line, "numbers of CPUs are expected: N, N-M, N,M");
+                        return;
+                }
+                to = from;
+                if (item.len &&
+                    (item.text[0] != '-' ||
+                     config_read_digits((struct config_word){item.text + 1, item.len - 1}, &to,
+                                        &item) ||
+                     item.len)) {
+                        config_complain(line, "numbers of CPUs are expected: N, N-M, N,M");
+                        return;
+                }
+                if (from > to || to >= SCHED_CPUS_MAX) {
+                        config_complain(line, "CPUs are numbered from 0 to %u", SCHED_CPUS_MAX - 1);
+                        return;
+                }
+                for (; from <= to; from++)
+                        line_vm(line)->cpus |= 1u << from;
+        } while (more);
+}
+
+static void vm_weight(struct config_line *line, struct config_word value)
+{
+        struct config_word rest;
+        uint64_t weight;
+
+        if (config_read_digits(value, &weight, &rest) || rest.len || !weight ||
+            weight > SCHED_WEIGHT_MAX)
+                config_complain(line, "a number from 1 to %u is expected", SCHED_WEIGHT_MAX);
+        else
+                line_vm(line)->weight = (uint32_t)weight;
+}
+
+/* Of a VM before it, so that none waits for itself. */
+static void vm_after(struct config_line *line, struct config_word value)
+{
+        for (int i = 0; i < line->vm; i++)
+                if (config_word_is(value, line->config->vm[i].name)) {
+                        memcpy(line_vm(line)->after, line->config->vm[i].name, CONFIG_NAME_SIZE);
+                        return;
+                }
+        config_complain(line, "no VM of that name in a module before it");
 }
 
 /*
@@ -112,6 +167,9 @@ static const struct config_key vm_keys[] = {
     {"vcpus", false, vm_vcpus},
     {"nvram", false, vm_nvram},
     {"nvram-max", false, vm_nvram_max},
+    {"cpus", false, vm_cpus},
+    {"weight", false, vm_weight},
+    {"after", false, vm_after},
 };
 
 static void copy_cmdline(struct config_line *line)

@@ -27,7 +27,7 @@
 #define CONFIG_BAD_MAX     64 /* addresses of nvram-bad= */
 #define CONFIG_ERRORS_MAX  32
 
-#define CONFIG_VCPUS_MAX 1u
+#define CONFIG_VCPUS_MAX 16u
 #define CONFIG_MEM_MIN   (16 * MiB)
 #define CONFIG_SIZE_MAX  (1 * TiB) /* of a VM's memory, and of a region */
 
@@ -81,6 +81,9 @@ struct vm_config {
         struct config_file initrd;
         uint64_t mem; /* bytes, multiple of 2 MiB */
         unsigned vcpus;
+        uint32_t cpus;                /* cpus=: bit n: its vCPUs may run on CPU n; 0: on all */
+        uint32_t weight;              /* weight=: of each vCPU; 0: nothing said */
+        char after[CONFIG_NAME_SIZE]; /* after=: starts when that VM has ended; "": at once */
         struct config_region region[CONFIG_REGIONS_MAX];
         size_t region_count;
         uint64_t nvram_max;                /* bytes its regions may hold together; 0: no limit */

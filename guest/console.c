@@ -4,11 +4,9 @@
 #include "drivers/ioapic.h"
 #include "drivers/lapic.h"
 #include "guest/escape.h"
-#include "hv/cpu.h"
 #include "hv/lib/errno.h"
-#include "hv/lib/printk.h"
+#include "hv/lib/spinlock.h"
 #include "hv/trap.h"
-#include "hv/virt.h"
 
 #define INPUT_SIZE   256u
 #define INPUT_VECTOR 0x40u
@@ -20,10 +18,12 @@ struct input {
 };
 
 static struct uart *input_uart;
-static bool by_nmi;
 static struct escape escape;
 static bool in_monitor;
 static struct input guest_input, monitor_input;
+static struct spinlock lock; /* of the two */
+static const void *focus;
+static unsigned chosen; /* number that was typed behind the escape; 0: none since */
 
 static volatile bool announced; /* by an NMI */
 
@@ -33,20 +33,37 @@ static void input_add(struct input *input, uint8_t byte)
                 input->byte[input->head++ % INPUT_SIZE] = byte;
 }
 
-static int input_get(struct input *input)
+static int input_take(struct input *input)
 {
         return input->head != input->tail ? input->byte[input->tail++ % INPUT_SIZE] : -1;
+}
+
+static int input_get(struct input *input)
+{
+        int c;
+
+        spin_lock(&lock);
+        c = input_take(input);
+        spin_unlock(&lock);
+        return c;
 }
 
 void console_type(uint8_t byte)
 {
         uint8_t pass[2];
-        int count = escape_byte(&escape, byte, pass);
+        int count;
 
+        spin_lock(&lock);
+        count = escape_byte(&escape, byte, pass);
         if (count == ESCAPE_SWITCHES)
                 in_monitor = !in_monitor;
+        if (count == ESCAPE_CHOOSES) {
+                in_monitor = false;
+                chosen = pass[0];
+        }
         for (int i = 0; i < count; i++)
                 input_add(in_monitor ? &monitor_input : &guest_input, pass[i]);
+        spin_unlock(&lock);
 }
 
 static void receive(void)
@@ -66,8 +83,6 @@ static void receive_irq(void)
 static void receive_nmi(void)
 {
         announced = true;
-        if (virt)
-                virt->kick();
 }
 
 void console_poll(void)
@@ -78,6 +93,11 @@ void console_poll(void)
         receive();
 }
 
+bool console_has_monitor_input(void)
+{
+        return monitor_input.head != monitor_input.tail;
+}
+
 int console_init(struct uart *uart, bool nmi)
 {
         int irq = uart_irq(uart);
@@ -85,7 +105,6 @@ int console_init(struct uart *uart, bool nmi)
         if (irq < 0)
                 return -ENODEV;
         input_uart = uart;
-        by_nmi = nmi;
         trap_set_irq(INPUT_VECTOR, receive_irq);
         trap_set_nmi(receive_nmi);
         if (host_ioapic_route_isa((uint8_t)irq, nmi ? HOST_IOAPIC_NMI : HOST_IOAPIC_FIXED,
@@ -102,9 +121,14 @@ bool console_can_input(void)
         return input_uart != NULL;
 }
 
-void console_put(char c)
+unsigned console_take_choice(void)
 {
-        log_raw(&c, 1);
+        return __atomic_exchange_n(&chosen, 0, __ATOMIC_SEQ_CST);
+}
+
+bool console_has_choice(void)
+{
+        return chosen != 0;
 }
 
 bool console_has_input(void)
@@ -131,23 +155,19 @@ void console_set_monitor(bool on)
 {
         int c;
 
+        spin_lock(&lock);
         in_monitor = on;
-        while (!on && (c = input_get(&monitor_input)) >= 0)
+        while (!on && (c = input_take(&monitor_input)) >= 0)
                 input_add(&guest_input, (uint8_t)c);
+        spin_unlock(&lock);
 }
 
-/*
- * With fixed interrupts a paused guest has none of its own in the local APIC, so they can be let
- * in. NMIs come at any time: MONITOR sees the handler's store even if it falls between the look at
- * the flag and MWAIT, where HLT would sleep over it. Interrupts stay off then: those of a guest
- * that owns the local APIC wait there for it.
- */
-void console_wait(void)
+const void *console_focus(void)
 {
-        if (!by_nmi)
-                cpu_wait_interrupt();
-        else if (cpu_has_mwait())
-                cpu_wait_store(&announced);
-        else
-                cpu_pause();
+        return focus;
+}
+
+void console_set_focus(const void *guest)
+{
+        focus = guest;
 }

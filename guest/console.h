@@ -1,8 +1,8 @@
 /*
- * The console that guests share with the hypervisor's log and its monitor: output goes to every log
- * sink; what is typed on the serial port goes to one of two readers, the running guest or the
- * monitor. The escape (guest/escape.h) switches between them at the moment it is typed, whether or
- * not the guest reads; what was typed before it stays with the reader it was meant for.
+ * What is typed on the serial port that guests share with the hypervisor's log and its monitor: it
+ * goes to one of two readers, the guest in focus or the monitor. The escape (guest/escape.h)
+ * switches between them at the moment it is typed, whether or not the guest reads; what was typed
+ * before it stays with the reader it was meant for.
  */
 #pragma once
 
@@ -26,15 +26,17 @@ void console_poll(void);
 /* A byte was typed. What a full buffer cannot take is lost. */
 void console_type(uint8_t byte);
 
-/* A byte of guest output. */
-void console_put(char c);
+/* The number typed behind the escape, once; 0: none. Whether there is one. */
+unsigned console_take_choice(void);
+bool console_has_choice(void);
 
 /* The next byte typed for the guest, or -1; whether there is one. */
 int console_get(void);
 bool console_has_input(void);
 
-/* The next byte typed for the monitor, or -1. */
+/* The next byte typed for the monitor, or -1; whether there is one. */
 int console_get_monitor(void);
+bool console_has_monitor_input(void);
 
 /* Whether what is typed now goes to the monitor. */
 bool console_in_monitor(void);
@@ -42,8 +44,6 @@ bool console_in_monitor(void);
 /* Choose the reader. When the monitor is left, what it has not read goes to the guest. */
 void console_set_monitor(bool on);
 
-/*
- * Rest until something may have been typed, at most. The caller has found nothing to read, with
- * interrupts off; guests that own the CPU's interrupts lose none of theirs.
- */
-void console_wait(void);
+/* The guest that gets what is typed, by any pointer; NULL: nobody. */
+const void *console_focus(void);
+void console_set_focus(const void *guest);

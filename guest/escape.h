@@ -2,6 +2,7 @@
  * The console's escape: what is typed goes to the guest, but for these.
  *
  *     Ctrl-] c        switches between guest and monitor
+ *     Ctrl-] 1 to 9   gives the line to the guest of that number
  *     Ctrl-] Ctrl-]   is one Ctrl-]
  *
  * Any other key behind Ctrl-] is passed on together with it.
@@ -18,8 +19,12 @@ struct escape {
 };
 
 #define ESCAPE_SWITCHES (-1)
+#define ESCAPE_CHOOSES  (-2)
 
-/* Take a typed byte. Returns how many bytes, in pass, go to the reader; or ESCAPE_SWITCHES. */
+/*
+ * Take a typed byte. Returns how many bytes, in pass, go to the reader; ESCAPE_SWITCHES, or
+ * ESCAPE_CHOOSES with the number in pass[0].
+ */
 static inline int escape_byte(struct escape *escape, uint8_t byte, uint8_t pass[2])
 {
         if (!escape->open && byte == ESCAPE_KEY) {
@@ -33,6 +38,10 @@ static inline int escape_byte(struct escape *escape, uint8_t byte, uint8_t pass[
         escape->open = false;
         if (byte == ESCAPE_SWITCH)
                 return ESCAPE_SWITCHES;
+        if (byte >= '1' && byte <= '9') {
+                pass[0] = (uint8_t)(byte - '0');
+                return ESCAPE_CHOOSES;
+        }
         pass[0] = ESCAPE_KEY;
         pass[1] = byte;
         return byte == ESCAPE_KEY ? 1 : 2;

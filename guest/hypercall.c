@@ -46,9 +46,10 @@ __attribute__((noinline)) static int64_t serve_rare(const struct vm *vm, const u
         }
 }
 
-void hypercall_serve(struct vm *vm, unsigned cpl)
+void hypercall_serve(struct vm_vcpu *v, unsigned cpl)
 {
-        uint64_t *regs = vm->vcpu.regs;
+        const struct vm *vm = v->vm;
+        uint64_t *regs = v->vcpu.regs;
         int64_t result;
 
         if (cpl != 0)

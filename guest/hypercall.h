@@ -4,4 +4,4 @@
 #include "guest/vm.h"
 
 /* Serve the hypercall in the vCPU's registers; the answer goes to RAX. Cannot fail. */
-void hypercall_serve(struct vm *vm, unsigned cpl);
+void hypercall_serve(struct vm_vcpu *v, unsigned cpl);

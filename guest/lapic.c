@@ -166,7 +166,7 @@ static uint32_t logical_id(const struct lapic *l)
         return ((l->id >> 4) << 16) | (1u << (l->id & 15));
 }
 
-static bool addressed(const struct lapic *l, const struct apic_message *m)
+bool lapic_is_addressed(const struct lapic *l, const struct apic_message *m)
 {
         uint32_t ldr = logical_id(l);
 
@@ -197,7 +197,7 @@ static void take(struct lapic *l, const struct apic_message *m)
 
 bool lapic_deliver(struct lapic *l, const struct apic_message *message)
 {
-        if (!hard_enabled(l) || !addressed(l, message))
+        if (!hard_enabled(l) || !lapic_is_addressed(l, message))
                 return false;
         take(l, message);
         return true;
@@ -230,7 +230,7 @@ static void send_ipi(struct lapic *l, uint64_t icr)
                 m.dest = APIC_DEST_ALL;
                 m.logical = false;
         }
-        if (shorthand != TO_OTHERS && addressed(l, &m)) {
+        if (shorthand != TO_OTHERS && lapic_is_addressed(l, &m)) {
                 take(l, &m);
                 if (!others_meant(shorthand, &m))
                         return;

@@ -116,6 +116,9 @@ void lapic_eoi(struct lapic *l);
  */
 void lapic_raise(struct lapic *l, uint8_t vector, bool level);
 
+/* Whether the message's destination names this APIC; reads nothing that changes. */
+bool lapic_is_addressed(const struct lapic *l, const struct apic_message *message);
+
 /* Take the message if it is addressed here. Returns whether it was. */
 bool lapic_deliver(struct lapic *l, const struct apic_message *message);
 

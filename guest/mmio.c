@@ -25,15 +25,16 @@ static size_t fetch(struct vm *vm, const struct vcpu_state *s, uint8_t code[DECO
         return paging_guest_read(&regs, gva, read_word, &vm->mem, code, DECODE_BYTES_MAX);
 }
 
-int mmio_access(struct vm *vm, const struct vm_exit_memory *access)
+int mmio_access(struct vm_vcpu *v, const struct vm_exit_memory *access)
 {
+        struct vm *vm = v->vm;
         uint8_t code[DECODE_BYTES_MAX];
         struct vcpu_state s;
         struct mmio_op op;
         size_t len;
         int err;
 
-        virt->get_state(&vm->vcpu, &s);
+        virt->get_state(&v->vcpu, &s);
         len = fetch(vm, &s, code);
         err = mmio_decode(code, len, s.efer & EFER_LMA && s.seg[SEG_CS].access & ACCESS_L,
                           s.seg[SEG_CS].access & ACCESS_D, &op);
@@ -41,10 +42,12 @@ int mmio_access(struct vm *vm, const struct vm_exit_memory *access)
                 return err;
         if (op.write != access->write)
                 return -EINVAL;
+        spin_lock(&vm->devices);
         if (op.write)
-                bus_mmio_write(&vm->bus, access->gpa, op.size, mmio_op_value(&op, vm->vcpu.regs));
+                bus_mmio_write(&vm->bus, access->gpa, op.size, mmio_op_value(&op, v->vcpu.regs));
         else
-                mmio_op_store(&op, vm->vcpu.regs, bus_mmio_read(&vm->bus, access->gpa, op.size));
-        virt->advance(&vm->vcpu, op.len);
+                mmio_op_store(&op, v->vcpu.regs, bus_mmio_read(&vm->bus, access->gpa, op.size));
+        spin_unlock(&vm->devices);
+        virt->advance(&v->vcpu, op.len);
         return 0;
 }

@@ -8,4 +8,4 @@
  * reads give all ones and writes are dropped, as on an empty bus. Negative: the instruction could
  * not be fetched or is not a move that is known (mmio_decode); nothing has changed.
  */
-must_check int mmio_access(struct vm *vm, const struct vm_exit_memory *access);
+must_check int mmio_access(struct vm_vcpu *v, const struct vm_exit_memory *access);

@@ -19,7 +19,7 @@ static void say(const char *text)
 }
 
 /* The next typed byte; -1: the monitor was left. What was typed before that comes first. */
-static int wait_byte(const struct monitor *m)
+static int wait_byte(struct monitor *m)
 {
         for (;;) {
                 int c;
@@ -28,14 +28,17 @@ static int wait_byte(const struct monitor *m)
                 c = console_get_monitor();
                 if (c >= 0 || !console_in_monitor())
                         return c;
-                if (!m->idle || !m->idle(m->idle_ctx))
-                        console_wait();
+                m->wait();
+                if (m->seen != log_lines()) {
+                        m->seen = log_lines();
+                        line_edit_redraw(&m->edit);
+                }
         }
 }
 
 static bool confirm(void *ctx, const char *line)
 {
-        const struct monitor *m = ctx;
+        struct monitor *m = ctx;
         size_t len = strlen(line);
         int c;
 
@@ -83,13 +86,19 @@ void monitor_init(struct monitor *m, const struct command_table *tables, size_t 
         line_edit_init(&m->edit, &m->edit_ops);
 }
 
+static void begin(struct monitor *m)
+{
+        m->seen = log_lines();
+        line_edit_begin(&m->edit, PROMPT);
+}
+
 void monitor_run(struct monitor *m)
 {
         struct out out = {.put = put};
         int c;
 
         say("\npermafrost monitor: help shows all verbs, Ctrl-] c leaves\n");
-        line_edit_begin(&m->edit, PROMPT);
+        begin(m);
         while ((c = wait_byte(m)) >= 0) {
                 enum line_edit_event event = line_edit_byte(&m->edit, (uint8_t)c);
 
@@ -98,8 +107,10 @@ void monitor_run(struct monitor *m)
                 if (event == LINE_EDIT_DONE) {
                         line_edit_remember(&m->edit, m->edit.text);
                         (void)command_run(&m->set, m->edit.text, &out);
+                        if (m->settle)
+                                m->settle();
                 }
-                line_edit_begin(&m->edit, PROMPT);
+                begin(m);
         }
         say("\npermafrost monitor: left\n");
 }

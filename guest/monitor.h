@@ -1,6 +1,6 @@
 /*
  * The monitor: a prompt on the console and on every other log sink, for as long as the console's
- * reader is the monitor. The running VM is paused meanwhile. It also runs the lines of run=.
+ * reader is the monitor. The VMs go on meanwhile. It also runs the lines of run=.
  */
 #pragma once
 
@@ -10,11 +10,10 @@
 struct monitor {
         const struct monitor_host *host;
         struct command_set set;
-        /* Called again and again while nothing is typed: does a piece of background work and
-         * returns whether there is more; if not, the CPU rests. NULL: no such work. */
-        bool (*idle)(void *ctx);
-        void *idle_ctx;
+        void (*wait)(void);   /* called again and again while nothing is typed: may rest */
+        void (*settle)(void); /* called behind each line: has what it began be done; may be NULL */
         /* private */
+        size_t seen; /* lines of the log before the prompt */
         struct line_edit edit;
         struct line_edit_ops edit_ops;
 };

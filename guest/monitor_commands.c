@@ -5,6 +5,7 @@
 #include "guest/run.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
+#include "hv/lib/format.h"
 #include "hv/lib/printk.h"
 #include "mm/pm.h"
 
@@ -107,20 +108,44 @@ static uint64_t milliseconds_since(uint64_t tsc, const struct vm_host *machine)
         return machine->tsc_khz ? (cpu_rdtsc() - tsc) / machine->tsc_khz : 0;
 }
 
+static uint64_t microseconds(uint64_t ticks, const struct vm_host *machine)
+{
+        return machine->tsc_khz ? ticks * 1000 / machine->tsc_khz : 0;
+}
+
+/* What the scheduler measured. */
+static void show_vcpu(struct out *out, const struct vm *vm, unsigned i)
+{
+        const struct sched_entity *e = &vm->vcpu[i]->sched;
+        char prefix[24];
+
+        format_text(prefix, sizeof prefix, "vcpu%u ", i);
+        counter(out, vm->config->name, prefix, "ran us", microseconds(e->ran, vm->host));
+        counter(out, vm->config->name, prefix, "waited us", microseconds(e->waited, vm->host));
+        counter(out, vm->config->name, prefix, "wakes", e->wakes);
+        if (e->wakes)
+                counter(out, vm->config->name, prefix, "latency us",
+                        microseconds(e->latency_sum / e->wakes, vm->host));
+        counter(out, vm->config->name, prefix, "latency max us",
+                microseconds(e->latency_max, vm->host));
+}
+
 static void show_vm_counters(struct out *out, const struct vm *vm)
 {
         const char *name = vm->config->name;
-        uint64_t total = 0;
+        uint64_t total = 0, n;
 
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
-                total += vm->exits[k];
+                total += vm_exits(vm, k);
         if (vm->start_tsc)
                 counter(out, name, "uptime ms", "", milliseconds_since(vm->start_tsc, vm->host));
-        counter(out, name, "interrupts injected", "", vm->interrupts);
+        counter(out, name, "interrupts injected", "", vm_interrupts(vm));
         counter(out, name, "exits", "", total);
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
-                if (vm->exits[k])
-                        counter(out, name, "exits ", vm_exit_name(k), vm->exits[k]);
+                if ((n = vm_exits(vm, k)))
+                        counter(out, name, "exits ", vm_exit_name(k), n);
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                show_vcpu(out, vm, i);
 }
 
 static int stats(const struct command_call *call)
@@ -133,8 +158,9 @@ static int stats(const struct command_call *call)
         counter(call->out, "machine", "uptime ms", "",
                 milliseconds_since(vms->host->entry_tsc, vms->host));
         counter(call->out, "machine", "TSC kHz", "", vms->host->tsc_khz);
-        if (vms->current)
-                show_vm_counters(call->out, &vms->vm);
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms->entry[i].state == VMS_RUNNING)
+                        show_vm_counters(call->out, vms->entry[i].vm);
         out_table_end(call->out);
         return 0;
 }
@@ -152,17 +178,16 @@ static int show_log(const struct command_call *call)
         return 0;
 }
 
-/* The running VM first, as its end is logged with its statistics. */
+/* The VMs first, as their ends are logged with their statistics. */
 static int end_machine(const struct command_call *call, enum config_exit how)
 {
         struct vms *vms = host_of(call)->vms;
-        int err = vms->current ? vms_stop(vms, vms->current) : 0;
 
-        if (err)
-                out_error(call->out, "the running VM cannot be stopped (error %d)", -err);
-        else
-                host_of(call)->end(how);
-        return err;
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms_stop(vms, &vms->entry[i]))
+                        continue; /* it did not run */
+        host_of(call)->end(how);
+        return 0;
 }
 
 static int power_off_machine(const struct command_call *call)
@@ -178,10 +203,9 @@ static int reboot_machine(const struct command_call *call)
 const struct command monitor_commands[] = {
     {"map", "", "the memory map; -v also draws DRAM and NVRAM", 0, 0, false, 0, map},
     {"mem", "", "DRAM and NVRAM: total, used, free, blocks by order", 0, 0, false, 0, mem},
-    {"stats", "", "the current VM's exits by kind, uptime", 0, 0, false, 0, stats},
+    {"stats", "", "the VMs' exits by kind, their vCPUs' times", 0, 0, false, 0, stats},
     {"log", "", "the last lines of the log", 0, 0, false, 0, show_log},
-    {"poweroff", "", "stop the running VM and switch the machine off", 0, 0, true, 0,
-     power_off_machine},
-    {"reboot", "", "stop the running VM and reset the machine", 0, 0, true, 0, reboot_machine},
+    {"poweroff", "", "stop all VMs and switch the machine off", 0, 0, true, 0, power_off_machine},
+    {"reboot", "", "stop all VMs and reset the machine", 0, 0, true, 0, reboot_machine},
 };
 const size_t monitor_command_count = ARRAY_LEN(monitor_commands);

@@ -29,14 +29,14 @@ static const struct constant_msr *find_constant(uint32_t msr)
         return NULL;
 }
 
-int msr_read(struct vm *vm, uint32_t msr, uint64_t *value, uint64_t now)
+int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now)
 {
         const struct constant_msr *c;
 
         if (lapic_owns_msr(msr))
-                return lapic_msr_read(&vm->lapic, msr, value, now);
+                return lapic_msr_read(&v->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
-                return kvmclock_msr_read(&vm->clock, msr, value);
+                return kvmclock_msr_read(&v->vm->clock, msr, value);
         c = find_constant(msr);
         if (!c)
                 return -EINVAL;
@@ -44,14 +44,14 @@ int msr_read(struct vm *vm, uint32_t msr, uint64_t *value, uint64_t now)
         return 0;
 }
 
-int msr_write(struct vm *vm, uint32_t msr, uint64_t value, uint64_t now)
+int msr_write(struct vm_vcpu *v, uint32_t msr, uint64_t value, uint64_t now)
 {
         const struct constant_msr *c;
 
         if (lapic_owns_msr(msr))
-                return lapic_msr_write(&vm->lapic, msr, value, now);
+                return lapic_msr_write(&v->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
-                return kvmclock_msr_write(&vm->clock, &vm->mem, msr, value);
+                return kvmclock_msr_write(&v->vm->clock, &v->vm->mem, msr, value);
         c = find_constant(msr);
         return c && c->value == value ? 0 : -EINVAL;
 }

@@ -5,28 +5,31 @@
 #include "guest/run.h"
 
 #include "drivers/lapic.h"
-#include "guest/console.h"
 #include "guest/hypercall.h"
+#include "guest/idle.h"
 #include "guest/mmio.h"
 #include "guest/msr.h"
 #include "guest/vm_nvram.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
+#include "hv/lib/string.h"
 
 #define MSR_X2APIC_TPR 0x808u
 #define TPR_SHIFT      4
 #define LVT_MASKED     (1u << 16)
 
 #define FIRST_USABLE_VECTOR 32 /* below stand the exceptions */
-#define SCRUB_GUESS_MS      5  /* a granule, before the first was timed */
 
-static void crash(struct vm *vm, const char *why)
+static void crash(struct vm_vcpu *v, const char *why)
 {
         struct vcpu_state s;
-        const uint64_t *r = vm->vcpu.regs;
+        const uint64_t *r = v->vcpu.regs;
 
-        virt->get_state(&vm->vcpu, &s);
-        printk(LOG_ERROR, "vm %s: %s", vm->config->name, why);
+        virt->get_state(&v->vcpu, &s);
+        if (v->vm->vcpus == 1)
+                printk(LOG_ERROR, "vm %s: %s", v->vm->config->name, why);
+        else
+                printk(LOG_ERROR, "vm %s: vCPU %u: %s", v->vm->config->name, v->id, why);
         printk(LOG_ERROR, "  rip %04x:%016lx rsp %04x:%016lx rflags %08lx", s.seg[SEG_CS].selector,
                s.rip, s.seg[SEG_SS].selector, s.rsp, s.rflags);
         printk(LOG_ERROR, "  cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %08lx", s.cr0, s.cr2,
@@ -35,67 +38,77 @@ static void crash(struct vm *vm, const char *why)
                r[REG_RCX], r[REG_RDX]);
         printk(LOG_ERROR, "  rsi %016lx rdi %016lx rbp %016lx r8  %016lx", r[REG_RSI], r[REG_RDI],
                r[REG_RBP], r[REG_R8]);
-        vm->end = VM_CRASHED;
+        vm_finish(v->vm, VM_CRASHED);
 }
 
 /*
- * A VM that has the real local APIC gets the models' interrupts through it. Vectors of exceptions
+ * A vCPU that has the real local APIC gets the models' interrupts through it. Vectors of exceptions
  * are not sent: pending at the VM's end they would be the host's.
  */
-static void forward_interrupts(struct vm *vm)
+static void forward_interrupts(struct vm_vcpu *v)
 {
         int vector;
 
-        while ((vector = lapic_next_irq(&vm->lapic)) >= 0) {
-                lapic_hand_over(&vm->lapic, (uint8_t)vector);
+        while ((vector = lapic_next_irq(&v->lapic)) >= 0) {
+                lapic_hand_over(&v->lapic, (uint8_t)vector);
                 if (vector >= FIRST_USABLE_VECTOR)
                         host_lapic_send_self((uint8_t)vector);
-                vm->interrupts++;
+                v->interrupts++;
         }
 }
 
 /* The timer's entry is the only one of the local vector table that is lent. */
-static void lend_timer(struct vm *vm)
+static void lend_timer(struct vm_vcpu *v)
 {
-        uint32_t lvt = vm->lapic.lvt[LAPIC_LVT_TIMER];
+        uint32_t lvt = v->lapic.lvt[LAPIC_LVT_TIMER];
 
         host_lapic_lend_timer((lvt & 0xff) < FIRST_USABLE_VECTOR ? lvt | LVT_MASKED : lvt);
 }
 
-/* Interrupts and the timer: what the local APIC has for the vCPU goes in as soon as it can. */
-static void offer_interrupt(struct vm *vm)
+/* The next exit by time: the local APIC's timer, or the scheduler. */
+static void arm(struct vm_vcpu *v)
 {
-        int vector = lapic_next_irq(&vm->lapic);
+        uint64_t deadline = v->vm->direct ? UINT64_MAX : lapic_deadline(&v->lapic);
 
+        virt->set_deadline(&v->vcpu, deadline < v->look_at ? deadline : v->look_at);
+}
+
+/* An NMI that the guest cannot take yet has it exit again at once. */
+static void offer_nmi(struct vm_vcpu *v)
+{
+        if (virt->inject_nmi(&v->vcpu))
+                v->nmi = false;
+        else
+                virt->set_deadline(&v->vcpu, 0);
+}
+
+/* Interrupts and the timer: what the local APIC has for the vCPU goes in as soon as it can. */
+static void offer_interrupt(struct vm_vcpu *v)
+{
+        int vector;
+
+        if (v->nmi)
+                offer_nmi(v);
+        vector = lapic_next_irq(&v->lapic);
         if (vector < 0)
                 return;
-        if (vm->direct) {
-                forward_interrupts(vm);
+        if (v->vm->direct) {
+                forward_interrupts(v);
                 return;
         }
-        if (!virt->can_take_irq(&vm->vcpu)) {
-                virt->want_irq_window(&vm->vcpu, true);
+        if (!virt->can_take_irq(&v->vcpu)) {
+                virt->want_irq_window(&v->vcpu, true);
                 return;
         }
-        virt->inject_irq(&vm->vcpu, (uint8_t)vector);
-        lapic_accept(&vm->lapic, (uint8_t)vector);
-        vm->interrupts++;
-        virt->want_irq_window(&vm->vcpu, lapic_next_irq(&vm->lapic) >= 0);
+        virt->inject_irq(&v->vcpu, (uint8_t)vector);
+        lapic_accept(&v->lapic, (uint8_t)vector);
+        v->interrupts++;
+        virt->want_irq_window(&v->vcpu, lapic_next_irq(&v->lapic) >= 0);
 }
 
-static void take_input(struct vm *vm)
+static void answer_cpuid(struct vm_vcpu *v, const struct cpuid_regs *answer)
 {
-        console_poll();
-        while (console_has_input() && uart16550_room(&vm->uart))
-                if (uart16550_receive(&vm->uart, (uint8_t)console_get()))
-                        break;
-        if (console_in_monitor() && vm->end == VM_RUNNING)
-                vm->end = VM_PAUSED;
-}
-
-static void answer_cpuid(struct vm *vm, const struct cpuid_regs *answer)
-{
-        uint64_t *r = vm->vcpu.regs;
+        uint64_t *r = v->vcpu.regs;
 
         r[REG_RAX] = answer->eax;
         r[REG_RBX] = answer->ebx;
@@ -104,277 +117,344 @@ static void answer_cpuid(struct vm *vm, const struct cpuid_regs *answer)
 }
 
 /* Apart, so that the common leaves save no registers for it. */
-__attribute__((noinline)) static void answer_dynamic_cpuid(struct vm *vm, uint32_t leaf)
+__attribute__((noinline)) static void answer_dynamic_cpuid(struct vm_vcpu *v, uint32_t leaf)
 {
-        uint64_t *r = vm->vcpu.regs;
+        uint64_t *r = v->vcpu.regs;
         struct cpuid_regs answer;
 
         if (leaf == 1) {
-                answer_cpuid(vm, &vm->cpuid.basic[1]);
-                if (virt->get_cr4(&vm->vcpu) & CR4_OSXSAVE)
+                answer_cpuid(v, &v->vm->cpuid.basic[1]);
+                if (virt->get_cr4(&v->vcpu) & CR4_OSXSAVE)
                         r[REG_RCX] |= CPUID_1_ECX_OSXSAVE;
                 return;
         }
-        answer = cpuid_policy_slow(&vm->cpuid, cpu_cpuid, leaf, (uint32_t)r[REG_RCX]);
-        answer_cpuid(vm, &answer);
+        answer = cpuid_policy_slow(&v->vm->cpuid, cpu_cpuid, leaf, (uint32_t)r[REG_RCX]);
+        answer_cpuid(v, &answer);
 }
 
-/* struct vm begins with its vCPU. */
+/* struct vm_vcpu begins with its struct vcpu. */
 static void fast_cpuid(struct vcpu *vcpu)
 {
-        struct vm *vm = (struct vm *)vcpu;
+        struct vm_vcpu *v = (struct vm_vcpu *)vcpu;
         uint32_t leaf = (uint32_t)vcpu->regs[REG_RAX];
-        const struct cpuid_regs *answer = cpuid_policy_fast(&vm->cpuid, leaf);
+        const struct cpuid_regs *answer = cpuid_policy_fast(&v->vm->cpuid, leaf);
 
-        vm->exits[VM_EXIT_CPUID]++;
+        v->exits[VM_EXIT_CPUID]++;
         if (answer)
-                answer_cpuid(vm, answer);
+                answer_cpuid(v, answer);
         else
-                answer_dynamic_cpuid(vm, leaf);
+                answer_dynamic_cpuid(v, leaf);
 }
 
 static void fast_hypercall(struct vcpu *vcpu, unsigned cpl)
 {
-        struct vm *vm = (struct vm *)vcpu;
+        struct vm_vcpu *v = (struct vm_vcpu *)vcpu;
 
-        vm->exits[VM_EXIT_HYPERCALL]++;
-        hypercall_serve(vm, cpl);
+        v->exits[VM_EXIT_HYPERCALL]++;
+        hypercall_serve(v, cpl);
 }
 
-static void answer_msr_read(struct vm *vm, uint64_t value)
+static void answer_msr_read(struct vm_vcpu *v, uint64_t value)
 {
-        vm->vcpu.regs[REG_RAX] = (uint32_t)value;
-        vm->vcpu.regs[REG_RDX] = value >> 32;
+        v->vcpu.regs[REG_RAX] = (uint32_t)value;
+        v->vcpu.regs[REG_RDX] = value >> 32;
 }
 
 /* What is refused goes the long way, to get its exception; and the timer may raise its interrupt.
  */
 static bool fast_msr_read(struct vcpu *vcpu)
 {
-        struct vm *vm = (struct vm *)vcpu;
+        struct vm_vcpu *v = (struct vm_vcpu *)vcpu;
         uint32_t msr = (uint32_t)vcpu->regs[REG_RCX];
         uint64_t value;
 
-        if (msr == MSR_IA32_TSC_DEADLINE || msr_read(vm, msr, &value, cpu_rdtsc()))
+        if (msr == MSR_IA32_TSC_DEADLINE || msr_read(v, msr, &value, cpu_rdtsc()))
                 return false;
-        vm->exits[VM_EXIT_MSR_READ]++;
-        answer_msr_read(vm, value);
+        v->exits[VM_EXIT_MSR_READ]++;
+        answer_msr_read(v, value);
         return true;
 }
 
 static int read_word(struct vcpu *vcpu, gpa_t gpa, uint64_t *out)
 {
-        const struct vm *vm = (const struct vm *)vcpu;
+        const struct vm_vcpu *v = (const struct vm_vcpu *)vcpu;
 
-        return gmem_read_word(&vm->mem, gpa, out);
+        return gmem_read_word(&v->vm->mem, gpa, out);
 }
 
 static const struct vcpu_fast fast_exits = {fast_cpuid, fast_hypercall, fast_msr_read, read_word};
 
-static void exit_io(struct vm *vm, const struct vm_exit_io *io)
+static void exit_io(struct vm_vcpu *v, const struct vm_exit_io *io)
 {
-        uint64_t *rax = &vm->vcpu.regs[REG_RAX];
+        uint64_t *rax = &v->vcpu.regs[REG_RAX];
 
         if (io->string) {
-                crash(vm, "string I/O instructions are not supported");
+                crash(v, "string I/O instructions are not supported");
                 return;
         }
+        spin_lock(&v->vm->devices);
         if (!io->in) {
-                bus_port_write(&vm->bus, io->port, io->size, *rax);
+                bus_port_write(&v->vm->bus, io->port, io->size, *rax);
         } else {
                 uint64_t keep = io->size == 4 ? 0 : ~0ull << io->size * 8;
 
-                *rax = (*rax & keep) | bus_port_read(&vm->bus, io->port, io->size);
+                *rax = (*rax & keep) | bus_port_read(&v->vm->bus, io->port, io->size);
         }
-        virt->skip(&vm->vcpu);
+        vm_feed_input(v->vm); /* it may have made room */
+        spin_unlock(&v->vm->devices);
+        virt->skip(&v->vcpu);
 }
 
-static void exit_msr(struct vm *vm, bool write)
+static void exit_msr(struct vm_vcpu *v, bool write)
 {
-        const uint64_t *r = vm->vcpu.regs;
+        const uint64_t *r = v->vcpu.regs;
         uint32_t msr = (uint32_t)r[REG_RCX];
         uint64_t value = r[REG_RDX] << 32 | (uint32_t)r[REG_RAX];
         int err =
-            write ? msr_write(vm, msr, value, cpu_rdtsc()) : msr_read(vm, msr, &value, cpu_rdtsc());
+            write ? msr_write(v, msr, value, cpu_rdtsc()) : msr_read(v, msr, &value, cpu_rdtsc());
 
         if (err) {
-                printk(LOG_DEBUG, "vm %s: %s of MSR 0x%x refused", vm->config->name,
+                printk(LOG_DEBUG, "vm %s: %s of MSR 0x%x refused", v->vm->config->name,
                        write ? "write" : "read", msr);
-                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+                virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
                 return;
         }
         if (!write)
-                answer_msr_read(vm, value);
-        else if (vm->direct)
-                lend_timer(vm);
-        if (!vm->direct)
-                virt->set_deadline(&vm->vcpu, lapic_deadline(&vm->lapic));
-        virt->skip(&vm->vcpu);
+                answer_msr_read(v, value);
+        else if (v->vm->direct)
+                lend_timer(v);
+        arm(v);
+        virt->skip(&v->vcpu);
 }
 
-static void exit_cr8(struct vm *vm, const struct vm_exit_cr8 *access)
+static void exit_cr8(struct vm_vcpu *v, const struct vm_exit_cr8 *access)
 {
-        uint64_t *reg = &vm->vcpu.regs[access->reg];
+        uint64_t *reg = &v->vcpu.regs[access->reg];
         uint64_t value = *reg << TPR_SHIFT;
         int err;
 
         if (access->reg == REG_RSP) {
-                crash(vm, "MOV between CR8 and RSP is not supported");
+                crash(v, "MOV between CR8 and RSP is not supported");
                 return;
         }
         if (access->write)
-                err = *reg > 15 ? -1 : lapic_msr_write(&vm->lapic, MSR_X2APIC_TPR, value, 0);
+                err = *reg > 15 ? -1 : lapic_msr_write(&v->lapic, MSR_X2APIC_TPR, value, 0);
         else
-                err = lapic_msr_read(&vm->lapic, MSR_X2APIC_TPR, &value, 0);
+                err = lapic_msr_read(&v->lapic, MSR_X2APIC_TPR, &value, 0);
         if (err) {
-                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+                virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
                 return;
         }
         if (!access->write)
                 *reg = value >> TPR_SHIFT;
-        virt->skip(&vm->vcpu);
+        virt->skip(&v->vcpu);
 }
 
-static void exit_memory(struct vm *vm, const struct vm_exit_memory *access)
+static void exit_memory(struct vm_vcpu *v, const struct vm_exit_memory *access)
 {
-        if (access->write && vm_nvram_is_read_only(vm, access->gpa))
-                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+        if (access->write && vm_nvram_is_read_only(v->vm, access->gpa))
+                virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
         else if (access->fetch)
-                crash(vm, "executes outside of its memory");
-        else if (mmio_access(vm, access))
-                crash(vm, "accesses an address outside of its memory with an instruction that is "
-                          "not known here");
+                crash(v, "executes outside of its memory");
+        else if (mmio_access(v, access))
+                crash(v, "accesses an address outside of its memory with an instruction that is "
+                         "not known here");
 }
 
-static void exit_xsetbv(struct vm *vm)
+static void exit_xsetbv(struct vm_vcpu *v)
 {
-        const uint64_t *r = vm->vcpu.regs;
+        const uint64_t *r = v->vcpu.regs;
         uint64_t value = r[REG_RDX] << 32 | (uint32_t)r[REG_RAX];
 
         /* SDM vol. 1 13.3: x87 always, AVX needs SSE, the parts of AVX-512 go together. */
-        if ((uint32_t)r[REG_RCX] != 0 || value & ~vm->cpuid.xcr0 || !(value & 1) ||
+        if ((uint32_t)r[REG_RCX] != 0 || value & ~v->vm->cpuid.xcr0 || !(value & 1) ||
             (value & 6) == 4 || ((value & 0xe0) && (value & 0xe6) != 0xe6)) {
-                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+                virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
                 return;
         }
-        virt->set_xcr0(&vm->vcpu, value);
-        virt->skip(&vm->vcpu);
+        virt->set_xcr0(&v->vcpu, value);
+        virt->skip(&v->vcpu);
 }
 
-/*
- * The CPU is free: a granule of released NVRAM, some hundreds of microseconds, where the guest's
- * next timer interrupt is twice as far away as the last granule took. So nothing is ever late.
- */
-static void work_while_idle(struct vm *vm)
+static bool all_deaf(const struct vm *vm)
 {
-        static uint64_t cost; /* TSC ticks of a granule, as the last one was */
-        struct pool *pool = vm->host->pool;
-        uint64_t quiet = vm->direct ? host_lapic_quiet_until() : lapic_deadline(&vm->lapic);
-        uint64_t now = cpu_rdtsc();
-
-        if (!pool || !pool->dying || lapic_next_irq(&vm->lapic) >= 0)
-                return;
-        if (!cost)
-                cost = (uint64_t)vm->host->tsc_khz * SCRUB_GUESS_MS;
-        if (quiet < now || quiet - now < 2 * cost)
-                return;
-        pool_scrub(pool, 1);
-        cost = cpu_rdtsc() - now;
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                if (!__atomic_load_n(&vm->vcpu[i]->deaf, __ATOMIC_SEQ_CST))
+                        return false;
+        return true;
 }
 
-static void exit_halt(struct vm *vm)
+static void exit_halt(struct vm_vcpu *v)
 {
         struct vcpu_state s;
 
-        virt->skip(&vm->vcpu);
-        virt->get_state(&vm->vcpu, &s);
+        virt->skip(&v->vcpu);
+        virt->get_state(&v->vcpu, &s);
         if (!(s.rflags & RFLAGS_IF)) {
-                vm->end = VM_HALTED;
+                __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
+                if (all_deaf(v->vm))
+                        vm_finish(v->vm, VM_HALTED);
+        } else if (v->vm->direct) {
+                if (v->sched.cpu == 0 && lapic_next_irq(&v->lapic) < 0)
+                        (void)idle_scrub(v->vm->host->pool, v->vm->host->tsc_khz,
+                                         host_lapic_quiet_until());
+                virt->halt(&v->vcpu);
                 return;
         }
-        work_while_idle(vm);
-        virt->halt(&vm->vcpu);
+        v->activity = VCPU_HALTED;
 }
 
-static void exit_unexpected(struct vm *vm, const struct vm_exit *exit)
+static void exit_unexpected(struct vm_vcpu *v, const struct vm_exit *exit)
 {
-        printk(LOG_ERROR, "vm %s: exit reason %u is not handled", vm->config->name, exit->reason);
-        crash(vm, "stopped at an exit that is not handled");
+        printk(LOG_ERROR, "vm %s: exit reason %u is not handled", v->vm->config->name,
+               exit->reason);
+        crash(v, "stopped at an exit that is not handled");
 }
 
 /* CPUID and hypercalls never come here: the fast handlers answer them all. */
-static void handle(struct vm *vm, const struct vm_exit *exit)
+static void handle(struct vm_vcpu *v, const struct vm_exit *exit)
 {
         switch (exit->kind) {
         case VM_EXIT_IO:
-                exit_io(vm, &exit->io);
+                exit_io(v, &exit->io);
                 break;
         case VM_EXIT_MSR_READ:
         case VM_EXIT_MSR_WRITE:
-                exit_msr(vm, exit->kind == VM_EXIT_MSR_WRITE);
+                exit_msr(v, exit->kind == VM_EXIT_MSR_WRITE);
                 break;
         case VM_EXIT_MEMORY:
-                exit_memory(vm, &exit->memory);
+                exit_memory(v, &exit->memory);
                 break;
         case VM_EXIT_HALT:
-                exit_halt(vm);
+                exit_halt(v);
                 break;
         case VM_EXIT_TIMER:
-                lapic_timer_expired(&vm->lapic, cpu_rdtsc());
-                virt->set_deadline(&vm->vcpu, lapic_deadline(&vm->lapic));
+                lapic_timer_expired(&v->lapic, cpu_rdtsc());
+                v->look = true;
                 break;
         case VM_EXIT_IRQ_WINDOW:
-                virt->want_irq_window(&vm->vcpu, false);
+                virt->want_irq_window(&v->vcpu, false);
                 break;
         case VM_EXIT_XSETBV:
-                exit_xsetbv(vm);
+                exit_xsetbv(v);
                 break;
         case VM_EXIT_CR8:
-                exit_cr8(vm, &exit->cr8);
+                exit_cr8(v, &exit->cr8);
                 break;
         case VM_EXIT_REFUSED:
-                virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
+                virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
                 break;
         case VM_EXIT_UNDEFINED:
-                virt->inject_exception(&vm->vcpu, VECTOR_UD, 0);
+                virt->inject_exception(&v->vcpu, VECTOR_UD, 0);
                 break;
         case VM_EXIT_CACHE:
                 /* All memory of a guest is coherent write-back memory: nothing to do but go on. */
-                virt->skip(&vm->vcpu);
+                virt->skip(&v->vcpu);
                 break;
         case VM_EXIT_SHUTDOWN:
-                crash(vm, "triple fault");
+                crash(v, "triple fault");
                 break;
         case VM_EXIT_ENTRY_FAILED:
-                crash(vm, "the CPU refused to run it");
+                crash(v, "the CPU refused to run it");
                 break;
         case VM_EXIT_HOST:
+                v->look = true;
                 break;
         default:
-                exit_unexpected(vm, exit);
+                exit_unexpected(v, exit);
                 break;
         }
-        take_input(vm);
 }
 
-enum vm_end vm_run(struct vm *vm)
+/* As INIT leaves a CPU, and where the start-up IPI sends it (SDM vol. 3 table 9-1, 8.4.3). */
+static void start_vcpu(struct vm_vcpu *v, uint8_t page)
 {
+        const struct vcpu_segment data = {0, 0xffff, 0, 0x93};
+        struct vcpu_state s = {.rflags = RFLAGS_FIXED, .cr0 = CR0_ET, .gdt_limit = 0xffff};
+
+        for (unsigned i = 0; i < SEG_COUNT; i++)
+                s.seg[i] = data;
+        s.seg[SEG_CS] =
+            (struct vcpu_segment){(uint64_t)page << 12, 0xffff, (uint16_t)(page << 8), 0x9b};
+        s.seg[SEG_LDTR].access = 0x82;
+        s.seg[SEG_TR].access = 0x8b;
+        s.idt_limit = 0xffff;
+        memset(v->vcpu.regs, 0, sizeof v->vcpu.regs);
+        virt->set_state(&v->vcpu, &s);
+        virt->flush_tlb(&v->vcpu);
+        v->activity = VCPU_RUNS;
+        v->deaf = false;
+}
+
+/* INIT of the vCPU that boots is the VM's reset, as there is no firmware to start it again. */
+static void take_events(struct vm_vcpu *v, uint32_t events)
+{
+        if (events & POSTED_INIT && v->id == 0) {
+                vm_finish(v->vm, VM_REBOOTED);
+                return;
+        }
+        if (events & POSTED_INIT) {
+                lapic_reset(&v->lapic);
+                v->activity = VCPU_WAITS;
+                v->nmi = false;
+                __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
+        }
+        if (events & POSTED_STARTUP && v->activity == VCPU_WAITS)
+                start_vcpu(v, (uint8_t)events);
+        if (events & POSTED_NMI && v->activity != VCPU_WAITS)
+                v->nmi = true;
+}
+
+/* Whether the vCPU goes on, with what has come for it. */
+static bool is_awake(struct vm_vcpu *v)
+{
+        uint32_t events = posted_drain(&v->posted, &v->lapic);
+
+        if (events)
+                take_events(v, events);
+        if (v->activity == VCPU_HALTED &&
+            (v->nmi || (!v->deaf && lapic_next_irq(&v->lapic) >= 0))) {
+                v->activity = VCPU_RUNS;
+                v->deaf = false;
+        }
+        return v->activity == VCPU_RUNS;
+}
+
+/* Whether another is to have the CPU. */
+static bool must_leave(struct vm_vcpu *v, unsigned cpu)
+{
+        const struct vm_host *host = v->vm->host;
+        uint64_t now = cpu_rdtsc();
+        int spare;
+
+        v->look = false;
+        v->look_at = sched_look(host->sched, cpu, now);
+        spare = sched_spare(host->sched);
+        if (spare >= 0)
+                host->kick((unsigned)spare);
+        lapic_timer_expired(&v->lapic, now);
+        arm(v);
+        return (cpu == 0 && host->service()) || sched_yields(host->sched, cpu, now);
+}
+
+enum vcpu_leave vcpu_run(struct vm_vcpu *v, unsigned cpu)
+{
+        struct vm *vm = v->vm;
         struct vm_exit exit;
 
-        vm->end = VM_RUNNING;
-        vm->vcpu.fast = fast_exits;
-        if (!vm->start_tsc) {
-                printk(LOG_INFO, "vm %s: starts", vm->config->name);
-                vm->start_tsc = cpu_rdtsc();
+        v->vcpu.fast = fast_exits;
+        v->look = true;
+        while (!vm_stands(vm)) {
+                if (v->look && must_leave(v, cpu))
+                        return VCPU_READY;
+                if (!is_awake(v))
+                        return vm_stands(vm) ? VCPU_STOPPED : VCPU_BLOCKED;
+                offer_interrupt(v);
+                virt->run(&v->vcpu, &exit);
+                v->exits[exit.kind]++;
+                handle(v, &exit);
         }
-        take_input(vm); /* what came while it did not run announces itself no more */
-        while (vm->end == VM_RUNNING) {
-                offer_interrupt(vm);
-                virt->run(&vm->vcpu, &exit);
-                vm->exits[exit.kind]++;
-                handle(vm, &exit);
-        }
-        return vm->end;
+        return VCPU_STOPPED;
 }
 
 const char *vm_exit_name(enum vm_exit_kind kind)
@@ -387,24 +467,42 @@ const char *vm_exit_name(enum vm_exit_kind kind)
         return names[kind];
 }
 
+uint64_t vm_exits(const struct vm *vm, enum vm_exit_kind kind)
+{
+        uint64_t n = 0;
+
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                n += vm->vcpu[i]->exits[kind];
+        return n;
+}
+
+uint64_t vm_interrupts(const struct vm *vm)
+{
+        uint64_t n = 0;
+
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                n += vm->vcpu[i]->interrupts;
+        return n;
+}
+
 void vm_print_stats(const struct vm *vm)
 {
+        const char *name = vm->config->name;
         uint64_t bytes[PAGING_SIZES];
-        uint64_t total = 0;
+        uint64_t total = 0, n;
 
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
-                total += vm->exits[k];
-        printk(LOG_INFO, "vm %s: started at TSC %lu, %lu after the loader's jump", vm->config->name,
+                total += vm_exits(vm, k);
+        printk(LOG_INFO, "vm %s: started at TSC %lu, %lu after the loader's jump", name,
                vm->start_tsc, vm->start_tsc - vm->host->entry_tsc);
-        printk(LOG_INFO, "vm %s: %lu exits, %lu interrupts injected", vm->config->name, total,
-               vm->interrupts);
+        printk(LOG_INFO, "vm %s: %lu exits, %lu interrupts injected", name, total,
+               vm_interrupts(vm));
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
-                if (vm->exits[k])
-                        printk(LOG_INFO, "vm %s: exits %-10s %lu", vm->config->name,
-                               vm_exit_name(k), vm->exits[k]);
+                if ((n = vm_exits(vm, k)))
+                        printk(LOG_INFO, "vm %s: exits %-10s %lu", name, vm_exit_name(k), n);
         paging_count_leaves(&vm->second_level, bytes);
         printk(LOG_INFO, "vm %s: mapped in pages of 4 KiB: %lu KiB, 2 MiB: %lu KiB, 1 GiB: %lu KiB",
-               vm->config->name, bytes[0] / KiB, bytes[1] / KiB, bytes[2] / KiB);
+               name, bytes[0] / KiB, bytes[1] / KiB, bytes[2] / KiB);
 }
 
 const char *vm_end_text(enum vm_end end)

@@ -1,7 +1,6 @@
 /* Building a VM and taking it apart; contract in vm.h. */
 #include "guest/vm.h"
 
-#include "drivers/lapic.h"
 #include "guest/acpi_tables.h"
 #include "guest/console.h"
 #include "guest/linux_boot.h"
@@ -70,8 +69,7 @@ static int add_ram(struct vm *vm)
 
 static void uart_put(void *ctx, uint8_t byte)
 {
-        (void)ctx;
-        console_put((char)byte);
+        vm_console_put(&((struct vm *)ctx)->console, (char)byte);
 }
 
 static void uart_irq_line(void *ctx, bool level)
@@ -83,35 +81,47 @@ static void uart_irq_line(void *ctx, bool level)
 
 static void ioapic_deliver(void *ctx, const struct apic_message *message)
 {
-        struct vm *vm = ctx;
+        vm_post(ctx, NULL, message);
+}
 
-        lapic_deliver(&vm->lapic, message);
+static void lapic_send(void *ctx, const struct apic_message *message)
+{
+        const struct vm_vcpu *v = ctx;
+
+        vm_post(v->vm, v, message);
+}
+
+/* To the vCPU itself: as from another one. */
+static void lapic_signal(void *ctx, enum apic_mode mode, uint8_t vector)
+{
+        struct vm_vcpu *v = ctx;
+        const struct apic_message message = {.mode = (uint8_t)mode, .vector = vector};
+
+        posted_post(&v->posted, &message);
 }
 
 static void lapic_level_eoi(void *ctx, uint8_t vector)
 {
-        struct vm *vm = ctx;
+        struct vm *vm = ((struct vm_vcpu *)ctx)->vm;
 
+        spin_lock(&vm->devices);
         ioapic_eoi(&vm->ioapic, vector);
+        spin_unlock(&vm->devices);
 }
 
 static void power_event(void *ctx, enum acpi_pm_event event)
 {
-        struct vm *vm = ctx;
-
-        vm->end = event == ACPI_PM_POWER_OFF ? VM_POWERED_OFF : VM_REBOOTED;
+        vm_finish(ctx, event == ACPI_PM_POWER_OFF ? VM_POWERED_OFF : VM_REBOOTED);
 }
 
 static int add_devices(struct vm *vm)
 {
-        const struct lapic_ops lapic_ops = {.ctx = vm, .eoi = lapic_level_eoi};
         const struct ioapic_ops ioapic_ops = {vm, ioapic_deliver};
         const struct uart16550_ops uart_ops = {vm, uart_put, uart_irq_line};
         struct bus_handler h;
         int err;
 
         bus_init(&vm->bus);
-        lapic_init(&vm->lapic, 0, true, LAPIC_TSC_PER_TICK, &lapic_ops);
         ioapic_init(&vm->ioapic, PLATFORM_IOAPIC_ID, &ioapic_ops);
         uart16550_init(&vm->uart, &uart_ops);
         pci_host_init(&vm->pci, BRIDGE_VENDOR, BRIDGE_DEVICE);
@@ -127,6 +137,54 @@ static int add_devices(struct vm *vm)
         h = ioapic_handler(&vm->ioapic);
         if (!err)
                 err = bus_add_mmio(&vm->bus, GPA(PLATFORM_IOAPIC_BASE), IOAPIC_SIZE, &h);
+        return err;
+}
+
+static int add_vcpu(struct vm *vm, unsigned id)
+{
+        const struct vm_config *c = vm->config;
+        struct lapic_ops ops = {NULL, lapic_send, lapic_signal, lapic_level_eoi};
+        struct vm_vcpu *v;
+        hpa_t frame;
+        int err = dram_alloc_zeroed(vm->host->dram, 0, &frame);
+
+        if (err)
+                return err;
+        v = ops.ctx = (void *)frame.v;
+        v->vm = vm;
+        v->id = id;
+        v->activity = id == 0 ? VCPU_RUNS : VCPU_WAITS;
+        v->deaf = id != 0;
+        v->sched.weight = c->weight ? c->weight : SCHED_WEIGHT;
+        v->sched.cpus = c->cpus ? c->cpus : SCHED_ALL_CPUS;
+        lapic_init(&v->lapic, id, id == 0, LAPIC_TSC_PER_TICK, &ops);
+        err = virt->vcpu_create(&v->vcpu, vm->second_level.root, vm->host->dram);
+        if (err) {
+                if (dram_free(vm->host->dram, frame, 0))
+                        panic("vm %s: a frame just allocated cannot be freed", c->name);
+                return err;
+        }
+        vm->vcpu[vm->vcpus++] = v;
+        if (vm->direct)
+                virt->pass_interrupts(&v->vcpu);
+        return 0;
+}
+
+static int add_vcpus(struct vm *vm, const struct linux_entry *entry)
+{
+        int err = 0;
+
+        for (unsigned i = 0; !err && i < vm->config->vcpus; i++) {
+                err = add_vcpu(vm, i);
+                if (!err && i == 0) {
+                        memcpy(vm->vcpu[0]->vcpu.regs, entry->regs, sizeof entry->regs);
+                        virt->set_state(&vm->vcpu[0]->vcpu, &entry->state);
+                }
+                if (!err)
+                        virt->unload(&vm->vcpu[i]->vcpu);
+        }
+        if (err)
+                vm_refuse(vm->config, "no memory for the vCPUs (error %d)", -err);
         return err;
 }
 
@@ -154,18 +212,7 @@ static int load(struct vm *vm)
                 vm_refuse(vm->config, "the ACPI tables do not fit (error %d)", -err);
                 return err;
         }
-        err = virt->vcpu_create(&vm->vcpu, vm->second_level.root, vm->host->dram);
-        if (err) {
-                vm_refuse(vm->config, "no memory for the vCPU (error %d)", -err);
-                return err;
-        }
-        vm->has_vcpu = true;
-        vm->direct = virt_caps.direct_interrupts && vm->host->direct_interrupts;
-        if (vm->direct)
-                virt->pass_interrupts(&vm->vcpu);
-        memcpy(vm->vcpu.regs, entry.regs, sizeof vm->vcpu.regs);
-        virt->set_state(&vm->vcpu, &entry.state);
-        return 0;
+        return add_vcpus(vm, &entry);
 }
 
 static int build(struct vm *vm)
@@ -211,13 +258,16 @@ static int build(struct vm *vm)
         return err ? err : vm_nvram_attach(vm);
 }
 
-int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host)
+int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host,
+              bool direct)
 {
         int err;
 
         memset(vm, 0, sizeof *vm);
         vm->config = config;
         vm->host = host;
+        vm_console_open(&vm->console, config->name);
+        vm->direct = direct && virt_caps.direct_interrupts && host->direct_interrupts;
         err = build(vm);
         if (err)
                 vm_destroy(vm);
@@ -226,18 +276,71 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
 
 void vm_destroy(struct vm *vm)
 {
+        vm_console_close(&vm->console);
         vm_nvram_detach(vm);
-        if (vm->direct)
-                host_lapic_take_back();
-        if (vm->has_vcpu)
-                virt->vcpu_destroy(&vm->vcpu);
+        while (vm->vcpus) {
+                struct vm_vcpu *v = vm->vcpu[--vm->vcpus];
+
+                virt->vcpu_destroy(&v->vcpu);
+                if (dram_free(vm->host->dram, HPA((uint64_t)v), 0))
+                        panic("vm %s: a vCPU cannot be freed", vm->config->name);
+        }
         if (vm->has_tables)
                 paging_destroy(&vm->second_level);
         for (size_t i = 0; i < vm->blocks; i++)
                 if (dram_free(vm->host->dram, vm->block[i].hpa, vm->block[i].order))
                         panic("vm %s: its memory cannot be freed", vm->config->name);
         vm->blocks = 0;
-        vm->has_vcpu = false;
-        vm->direct = false;
         vm->has_tables = false;
+}
+
+void vm_finish(struct vm *vm, enum vm_end end)
+{
+        enum vm_end running = VM_RUNNING;
+
+        if (!__atomic_compare_exchange_n(&vm->end, &running, end, false, __ATOMIC_SEQ_CST,
+                                         __ATOMIC_SEQ_CST))
+                return;
+        __atomic_store_n(vm->host->attention, true, __ATOMIC_SEQ_CST);
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                vm_notify(vm->vcpu[i]);
+        vm->host->kick(0);
+}
+
+void vm_feed_input(struct vm *vm)
+{
+        int c;
+
+        while (console_focus() == vm && uart16550_room(&vm->uart) && (c = console_get()) >= 0)
+                if (uart16550_receive(&vm->uart, (uint8_t)c))
+                        break;
+}
+
+void vm_notify(struct vm_vcpu *v)
+{
+        const struct vm_host *host = v->vm->host;
+        enum sched_state state = __atomic_load_n(&v->sched.state, __ATOMIC_SEQ_CST);
+        int cpu = -1;
+
+        if (state == SCHED_RUNNING)
+                cpu = (int)v->sched.cpu;
+        else if (state == SCHED_BLOCKED)
+                cpu = sched_wake(host->sched, &v->sched, cpu_rdtsc());
+        if (cpu >= 0)
+                host->kick((unsigned)cpu);
+}
+
+void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message)
+{
+        for (unsigned i = 0; i < vm->vcpus; i++) {
+                struct vm_vcpu *v = vm->vcpu[i];
+
+                if ((message->not_self && v == sender) || !lapic_is_addressed(&v->lapic, message))
+                        continue;
+                posted_post(&v->posted, message);
+                if (v != sender)
+                        vm_notify(v);
+                if (message->mode == APIC_LOWEST)
+                        return;
+        }
 }

@@ -1,6 +1,9 @@
 /*
- * A virtual machine: its memory, its one vCPU, its devices, and its life from module files to the
- * end. Built anew for every start, so that a guest's reboot begins from the files as well.
+ * A virtual machine: its memory, its vCPUs, its devices, and its life from module files to the end.
+ * Built anew for every start, so that a guest's reboot begins from the files as well.
+ *
+ * Each vCPU is the scheduler's; the CPU that runs it is the only one to touch its struct vm_vcpu,
+ * but for posted and sched. Devices are shared: whoever calls one holds the lock devices.
  */
 #pragma once
 
@@ -15,7 +18,10 @@
 #include "guest/lapic.h"
 #include "guest/layout.h"
 #include "guest/pci_host.h"
+#include "guest/posted.h"
+#include "guest/sched.h"
 #include "guest/uart16550.h"
+#include "guest/vm_console.h"
 #include "hv/virt.h"
 #include "mm/dram.h"
 #include "mm/paging.h"
@@ -44,7 +50,20 @@ struct vm_host {
         uint64_t entry_tsc;          /* when the loader entered the hypervisor */
         unsigned address_bits;       /* physical address width of the CPU */
         enum nfit_domain domain;     /* what the platform promises for NVRAM */
-        bool direct_interrupts;      /* every VM has a CPU of its own: lend it the local APIC */
+        bool direct_interrupts;      /* a vCPU with a CPU of its own can have its local APIC */
+        struct sched *sched;
+        void (*kick)(unsigned cpu);  /* have a CPU leave the guest or the rest it is in */
+        void (*lend)(uint32_t cpus); /* these CPUs are for vCPUs with direct interrupts alone */
+        /* CPU 0, out of a guest: look after the machine; whether the guest must wait for more */
+        bool (*service)(void);
+        bool *attention; /* set when a VM has ended */
+};
+
+/* What a vCPU does while no interrupt comes. */
+enum vcpu_activity {
+        VCPU_RUNS,
+        VCPU_HALTED, /* HLT */
+        VCPU_WAITS   /* for a start-up IPI */
 };
 
 struct vm_block {
@@ -58,12 +77,31 @@ struct vm_region {
         enum pool_access access;
 };
 
-struct vm {
-        struct vcpu vcpu; /* first: the run loop's hottest */
+struct vm;
+
+struct vm_vcpu {
+        struct vcpu vcpu; /* first: the backend's handlers get it */
+        struct vm *vm;
         struct lapic lapic;
-        enum vm_end end;
+        unsigned id; /* and its APIC ID */
+        enum vcpu_activity activity;
+        bool nmi;         /* to be injected */
+        bool deaf;        /* rests with interrupts off: only another vCPU can wake it */
+        bool look;        /* ask the scheduler before the next entry */
+        uint64_t look_at; /* TSC at which the scheduler wants to be asked */
         uint64_t exits[VM_EXIT_KINDS];
         uint64_t interrupts; /* injected */
+        struct posted posted;
+        struct sched_entity sched;
+};
+
+struct vm {
+        enum vm_end end; /* set once, by vm_finish */
+        bool paused;
+        bool direct; /* its vCPUs have their CPUs' local APICs: interrupts without exits */
+        struct spinlock devices;
+        struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
+        unsigned vcpus; /* that exist */
         struct cpuid_policy cpuid;
         const struct vm_host *host;
         const struct vm_config *config;
@@ -72,6 +110,7 @@ struct vm {
         struct paging second_level;
         struct bus bus;
         struct uart16550 uart;
+        struct vm_console console;
         struct ioapic ioapic;
         struct pci_host pci;
         struct acpi_pm acpi_pm;
@@ -81,16 +120,38 @@ struct vm {
         size_t blocks;
         struct vm_region region[CONFIG_REGIONS_MAX];
         size_t regions; /* attached */
-        bool has_vcpu, has_tables;
-        bool direct; /* has the CPU's local APIC: interrupts without exits */
+        bool has_tables;
 };
 
 /*
- * Build the VM that config describes and load its kernel. Regions that do not exist yet are
- * created. On failure the reason has been logged with the VM's name and everything was given back;
- * the pool is as before.
+ * Build the VM that config describes and load its kernel; direct: its vCPUs have CPUs of their own.
+ * Regions that do not exist yet are created. On failure the reason has been logged with the VM's
+ * name and everything was given back; the pool is as before.
  */
-must_check int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host);
+must_check int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host,
+                         bool direct);
 
-/* Give back all memory (guests' pages are cleared before their next use) and detach the regions. */
+/*
+ * Give back all memory (guests' pages are cleared before their next use) and detach the regions. No
+ * CPU holds one of its vCPUs any more.
+ */
 void vm_destroy(struct vm *vm);
+
+/* The VM ends; its vCPUs leave their CPUs soon. Only the first call counts. From any CPU. */
+void vm_finish(struct vm *vm, enum vm_end end);
+
+/* Its vCPUs must not run: it has ended or is paused. */
+static inline bool vm_stands(const struct vm *vm)
+{
+        return __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) != VM_RUNNING ||
+               __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
+}
+
+/* Something has been posted to the vCPU or its VM has changed: have it look. From any CPU. */
+void vm_notify(struct vm_vcpu *v);
+
+/* Bytes typed for this VM go to its serial port, as many as fit. */
+void vm_feed_input(struct vm *vm);
+
+/* An interrupt for those of its vCPUs that the message names; sender may be NULL. */
+void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message);

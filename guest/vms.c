@@ -1,83 +1,271 @@
-/* The queue of VMs; contract in vms.h. */
+/* The life of the VMs; contract in vms.h. */
 #include "guest/vms.h"
 
+#include "guest/console.h"
 #include "guest/run.h"
+#include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
-static void enqueue(struct vms *vms, struct vms_entry *entry, size_t at)
+static void enqueue(struct vms *vms, struct vms_entry *entry)
 {
-        for (size_t i = vms->queued++; i > at; i--)
-                vms->queue[i] = vms->queue[i - 1];
-        vms->queue[at] = entry;
         entry->state = VMS_QUEUED;
+        entry->turn = vms->turns++;
 }
 
-static void dequeue(struct vms *vms, size_t at)
-{
-        vms->queued--;
-        for (size_t i = at; i < vms->queued; i++)
-                vms->queue[i] = vms->queue[i + 1];
-}
-
-void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host)
+void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host,
+              void (*turn)(void))
 {
         memset(vms, 0, sizeof *vms);
         vms->host = host;
+        vms->turn = turn;
         vms->count = config->vm_count;
         for (size_t i = 0; i < vms->count; i++) {
                 vms->entry[i].config = &config->vm[i];
                 if (config->vm[i].startable)
-                        enqueue(vms, &vms->entry[i], vms->queued);
+                        enqueue(vms, &vms->entry[i]);
         }
 }
 
-/* Build queued VMs until one can be run. */
-static bool start_next(struct vms *vms)
+static uint32_t online(const struct vms *vms)
 {
-        while (vms->queued) {
-                struct vms_entry *next = vms->queue[0];
+        return (uint32_t)((1ull << vms->host->sched->cpus) - 1);
+}
 
-                dequeue(vms, 0);
-                if (vm_create(&vms->vm, next->config, vms->host)) {
-                        next->state = VMS_ENDED;
-                        next->end = VM_REFUSED;
-                        continue;
+/* The CPUs that a VM may use: those told that this machine has, else all. */
+static uint32_t cpus_of(const struct vms *vms, const struct vm_config *config)
+{
+        uint32_t told = config->cpus & online(vms);
+
+        return told ? told : online(vms);
+}
+
+static unsigned count_cpus(uint32_t mask)
+{
+        unsigned n = 0;
+
+        for (; mask; mask &= mask - 1)
+                n++;
+        return n;
+}
+
+/* Whether each of its vCPUs has a CPU that no other VM may use. */
+static bool is_alone(const struct vms *vms, const struct vms_entry *entry)
+{
+        uint32_t own = cpus_of(vms, entry->config);
+
+        for (size_t i = 0; i < vms->count; i++)
+                if (&vms->entry[i] != entry && vms->entry[i].config->startable &&
+                    cpus_of(vms, vms->entry[i].config) & own &&
+                    strcmp(vms->entry[i].config->after, entry->config->name) != 0 &&
+                    strcmp(entry->config->after, vms->entry[i].config->name) != 0)
+                        return false;
+        return entry->config->vcpus <= count_cpus(own);
+}
+
+static unsigned vm_order(void)
+{
+        unsigned order = 0;
+
+        while ((PAGE_4K << order) < sizeof(struct vm))
+                order++;
+        return order;
+}
+
+static void free_vm(const struct vms *vms, struct vms_entry *entry)
+{
+        if (dram_free(vms->host->dram, HPA((uint64_t)entry->vm), vm_order()))
+                panic("vm %s: its frame cannot be freed", entry->config->name);
+        entry->vm = NULL;
+}
+
+/* One of its own each, when there are as many. */
+static void place(const struct vms *vms, struct vm *vm)
+{
+        uint32_t left = cpus_of(vms, vm->config);
+
+        for (unsigned i = 0; i < vm->vcpus; i++) {
+                vm->vcpu[i]->sched.cpus = cpus_of(vms, vm->config);
+                if (vm->direct) {
+                        vm->vcpu[i]->sched.cpus = left & -left;
+                        left &= left - 1;
                 }
-                next->state = VMS_RUNNING;
-                next->starts++;
-                vms->current = next;
-                vms->any = true;
-                return true;
+                vm->vcpu[i]->sched.cpu = (unsigned)__builtin_ctz(vm->vcpu[i]->sched.cpus);
         }
-        return false;
+        if (vm->direct)
+                vms->host->lend(cpus_of(vms, vm->config));
 }
 
-static void end_current(struct vms *vms, enum vm_end end)
+static void let_run(const struct vms *vms, struct vm *vm)
 {
-        struct vms_entry *entry = vms->current;
+        uint64_t now = cpu_rdtsc();
 
-        vm_print_stats(&vms->vm);
+        for (unsigned i = 0; i < vm->vcpus; i++) {
+                struct vm_vcpu *v = vm->vcpu[i];
+
+                sched_add(vms->host->sched, &v->sched, now);
+                if (v->activity == VCPU_RUNS || posted_pending(&v->posted) ||
+                    lapic_deadline(&v->lapic) != UINT64_MAX)
+                        vm_notify(v);
+        }
+}
+
+static void refuse(struct vms_entry *entry)
+{
+        entry->state = VMS_ENDED;
+        entry->end = VM_REFUSED;
+}
+
+static void start(struct vms *vms, struct vms_entry *entry)
+{
+        const char *name = entry->config->name;
+        hpa_t frame;
+
+        if (entry->config->cpus && !(entry->config->cpus & online(vms)))
+                printk(LOG_WARN, "vm %s: cpus=: this machine has none of them: it may use all",
+                       name);
+        if (dram_alloc(vms->host->dram, vm_order(), &frame)) {
+                printk(LOG_ERROR, "vm %s: not started: no memory", name);
+                refuse(entry);
+                return;
+        }
+        entry->vm = (struct vm *)frame.v;
+        if (vm_create(entry->vm, entry->config, vms->host, is_alone(vms, entry))) {
+                free_vm(vms, entry);
+                refuse(entry);
+                return;
+        }
+        entry->state = VMS_RUNNING;
+        entry->starts++;
+        vms->any = true;
+        place(vms, entry->vm);
+        printk(LOG_INFO, "vm %s: starts", name);
+        entry->vm->start_tsc = cpu_rdtsc();
+        if (!console_focus())
+                vms_set_focus(entry->vm);
+        let_run(vms, entry->vm);
+}
+
+static bool all_off(const struct vm *vm)
+{
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                if (__atomic_load_n(&vm->vcpu[i]->sched.state, __ATOMIC_SEQ_CST) != SCHED_OFF)
+                        return false;
+        return true;
+}
+
+/* Until no CPU runs one of its vCPUs. CPU 0 itself may have to let one go. */
+static void wait_off(const struct vms *vms, struct vm *vm)
+{
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                vm_notify(vm->vcpu[i]);
+        while (!all_off(vm)) {
+                __atomic_store_n(vms->host->attention, true, __ATOMIC_SEQ_CST);
+                vms->turn();
+        }
+}
+
+/* A paused vCPU with direct interrupts is still on its CPU. */
+static void bring_down(const struct vms *vms, struct vm *vm)
+{
+        if (vm->paused && vm->direct) {
+                __atomic_store_n(&vm->paused, false, __ATOMIC_SEQ_CST);
+                let_run(vms, vm);
+        }
+        wait_off(vms, vm);
+}
+
+void vms_set_focus(struct vm *vm)
+{
+        console_set_focus(vm);
+        vm_console_set_focus(vm ? &vm->console : NULL);
+}
+
+static void take_apart(struct vms *vms, struct vms_entry *entry)
+{
+        struct vm *vm = entry->vm;
+        enum vm_end end = vm->end;
+
+        bring_down(vms, vm);
+        vm_console_flush(&vm->console);
+        vm_print_stats(vm);
         printk(LOG_INFO, "vm %s: %s", entry->config->name, vm_end_text(end));
-        vm_destroy(&vms->vm);
-        vms->current = NULL;
+        if (console_focus() == vm)
+                vms_set_focus(NULL);
+        vm_destroy(vm);
+        free_vm(vms, entry);
         entry->state = VMS_ENDED;
         entry->end = end;
         if (end == VM_REBOOTED)
-                enqueue(vms, entry, 0);
+                enqueue(vms, entry);
 }
 
-bool vms_run(struct vms *vms)
+/* The VM whose number was typed; the first that runs, when nobody has the line. */
+static void choose_focus(const struct vms *vms)
 {
-        enum vm_end end;
+        unsigned number = console_take_choice();
 
-        if (!vms->current && !start_next(vms))
-                return false;
-        end = vm_run(&vms->vm);
-        if (end != VM_PAUSED)
-                end_current(vms, end);
-        return true;
+        if (number && number <= vms->count && vms->entry[number - 1].state == VMS_RUNNING)
+                vms_set_focus(vms->entry[number - 1].vm);
+        for (size_t i = 0; i < vms->count && !console_focus(); i++)
+                if (vms->entry[i].state == VMS_RUNNING)
+                        vms_set_focus(vms->entry[i].vm);
+}
+
+static bool must_wait(struct vms *vms, const struct vms_entry *entry)
+{
+        const struct vms_entry *other = vms_find(vms, entry->config->after);
+
+        return other && (other->state == VMS_QUEUED || other->state == VMS_RUNNING);
+}
+
+static struct vms_entry *next_queued(struct vms *vms)
+{
+        struct vms_entry *next = NULL;
+
+        for (size_t i = 0; i < vms->count; i++) {
+                struct vms_entry *e = &vms->entry[i];
+
+                if (e->state == VMS_QUEUED && !must_wait(vms, e) && (!next || e->turn < next->turn))
+                        next = e;
+        }
+        return next;
+}
+
+void vms_service(struct vms *vms)
+{
+        struct vms_entry *next;
+
+        __atomic_store_n(vms->host->attention, false, __ATOMIC_SEQ_CST);
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm->end != VM_RUNNING)
+                        take_apart(vms, &vms->entry[i]);
+        while ((next = next_queued(vms)))
+                start(vms, next);
+        choose_focus(vms);
+}
+
+void vms_take_input(struct vms *vms)
+{
+        struct vm *vm = NULL;
+
+        for (size_t i = 0; i < vms->count && !vm && console_has_input(); i++)
+                if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm == console_focus())
+                        vm = vms->entry[i].vm;
+        if (!vm)
+                return;
+        spin_lock(&vm->devices);
+        vm_feed_input(vm);
+        spin_unlock(&vm->devices);
+}
+
+bool vms_alive(const struct vms *vms)
+{
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms->entry[i].state == VMS_RUNNING || vms->entry[i].state == VMS_QUEUED)
+                        return true;
+        return false;
 }
 
 struct vms_entry *vms_find(struct vms *vms, const char *name)
@@ -94,31 +282,47 @@ int vms_start(struct vms *vms, struct vms_entry *entry)
                 return -EINVAL;
         if (entry->state == VMS_RUNNING || entry->state == VMS_QUEUED)
                 return -EBUSY;
-        enqueue(vms, entry, vms->queued);
+        enqueue(vms, entry);
         return 0;
 }
 
 int vms_stop(struct vms *vms, struct vms_entry *entry)
 {
-        if (entry == vms->current) {
-                end_current(vms, VM_STOPPED);
+        if (entry->state == VMS_RUNNING) {
+                vm_finish(entry->vm, VM_STOPPED);
+                take_apart(vms, entry);
                 return 0;
         }
-        for (size_t i = 0; i < vms->queued; i++) {
-                if (vms->queue[i] != entry)
-                        continue;
-                dequeue(vms, i);
-                entry->state = VMS_CONFIGURED;
-                return 0;
-        }
-        return -EINVAL;
+        if (entry->state != VMS_QUEUED)
+                return -EINVAL;
+        entry->state = VMS_CONFIGURED;
+        return 0;
 }
 
 int vms_reset(struct vms *vms, struct vms_entry *entry)
 {
-        if (entry != vms->current)
+        if (entry->state != VMS_RUNNING)
                 return -EINVAL;
-        end_current(vms, VM_REBOOTED);
+        vm_finish(entry->vm, VM_REBOOTED);
+        take_apart(vms, entry);
+        return 0;
+}
+
+int vms_pause(struct vms *vms, struct vms_entry *entry)
+{
+        if (entry->state != VMS_RUNNING || entry->vm->paused)
+                return -EINVAL;
+        __atomic_store_n(&entry->vm->paused, true, __ATOMIC_SEQ_CST);
+        wait_off(vms, entry->vm);
+        return 0;
+}
+
+int vms_resume(struct vms *vms, struct vms_entry *entry)
+{
+        if (entry->state != VMS_RUNNING || !entry->vm->paused)
+                return -EINVAL;
+        __atomic_store_n(&entry->vm->paused, false, __ATOMIC_SEQ_CST);
+        let_run(vms, entry->vm);
         return 0;
 }
 
@@ -126,7 +330,9 @@ const char *vms_state_text(const struct vms_entry *entry)
 {
         static const char *const text[] = {"configured", "queued", "running"};
 
-        if (entry->state != VMS_ENDED)
-                return text[entry->state];
-        return vm_end_text(entry->end);
+        if (entry->state == VMS_ENDED)
+                return vm_end_text(entry->end);
+        if (entry->state == VMS_RUNNING && entry->vm->paused)
+                return vm_end_text(VM_PAUSED);
+        return text[entry->state];
 }

@@ -1,6 +1,8 @@
 /*
- * The machine's VMs: which are waiting, which one runs, how the others ended. One runs at a time,
- * in the order in which they were queued; a guest's reboot or vms_reset builds it again at once.
+ * The machine's VMs: which are waiting, which run, how the others ended. All run side by side; one
+ * with after= waits for another's end. A guest's reboot or vms_reset builds it again at once.
+ *
+ * Everything here is CPU 0's, out of any guest.
  */
 #pragma once
 
@@ -9,8 +11,8 @@
 
 enum vms_state {
         VMS_CONFIGURED, /* not asked for, or not startable: its module lines have mistakes */
-        VMS_QUEUED,
-        VMS_RUNNING, /* the current one, possibly paused */
+        VMS_QUEUED,     /* to be started: with the next vms_service, or behind after= */
+        VMS_RUNNING,    /* possibly paused */
         VMS_ENDED
 };
 
@@ -19,28 +21,35 @@ struct vms_entry {
         enum vms_state state;
         enum vm_end end; /* VMS_ENDED: how */
         unsigned starts; /* how often it was built */
+        struct vm *vm;   /* VMS_RUNNING */
+        uint64_t turn;   /* VMS_QUEUED: the smallest starts first */
 };
 
 /* Fields are read by anyone and changed by the calls below. */
 struct vms {
         const struct vm_host *host;
+        void (*turn)(void); /* have CPU 0 run guests, or rest, once */
         struct vms_entry entry[CONFIG_VMS_MAX];
         size_t count;
-        struct vms_entry *current; /* NULL: none */
-        struct vm vm;              /* the current one */
-        struct vms_entry *queue[CONFIG_VMS_MAX];
-        size_t queued;
+        uint64_t turns;
         bool any; /* one was built at least once */
 };
 
 /* All VMs of config (kept by reference, as host is); those that can be started are queued. */
-void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host);
+void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host,
+              void (*turn)(void));
 
-/*
- * Run the current VM, or the next queued one, until it is paused or has ended, which is logged.
- * Returns false when there is nothing to run.
- */
-bool vms_run(struct vms *vms);
+/* Take apart what has ended, which is logged, and start what is queued. */
+void vms_service(struct vms *vms);
+
+/* What was typed for the VM in focus goes to it. */
+void vms_take_input(struct vms *vms);
+
+/* What is typed goes to this VM, and what it writes shows as it comes; NULL: to nobody. */
+void vms_set_focus(struct vm *vm);
+
+/* Whether one runs or will. */
+bool vms_alive(const struct vms *vms);
 
 /* The VM of that name, or NULL. */
 struct vms_entry *vms_find(struct vms *vms, const char *name);
@@ -48,11 +57,15 @@ struct vms_entry *vms_find(struct vms *vms, const char *name);
 /* Queue a VM. -EBUSY: it is running or queued; -EINVAL: its configuration has mistakes. */
 must_check int vms_start(struct vms *vms, struct vms_entry *entry);
 
-/* End the current VM, or take a queued one from the queue. -EINVAL: it is neither. */
+/* End a running VM, or take one from the queue. -EINVAL: it is neither. */
 must_check int vms_stop(struct vms *vms, struct vms_entry *entry);
 
-/* End the current VM and build it again from its modules. -EINVAL: it is not the current one. */
+/* End a running VM and queue it again. -EINVAL: it does not run. */
 must_check int vms_reset(struct vms *vms, struct vms_entry *entry);
+
+/* Stop its vCPUs where they are, or let them go on. -EINVAL: it does not run, or is not paused. */
+must_check int vms_pause(struct vms *vms, struct vms_entry *entry);
+must_check int vms_resume(struct vms *vms, struct vms_entry *entry);
 
 /* The state in words; of one that has ended, how. */
 const char *vms_state_text(const struct vms_entry *entry);

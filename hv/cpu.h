@@ -199,6 +199,17 @@ static inline void cpu_sti(void)
         __asm__ volatile("sti" : : : "memory");
 }
 
+/* Take the interrupts that are pending. */
+static inline void cpu_let_in(void)
+{
+        __asm__ volatile("sti\n\t"
+                         "nop\n\t"
+                         "cli"
+                         :
+                         :
+                         : "memory");
+}
+
 /*
  * Rest with interrupts on until one came, then switch them off again. STI lets none in before HLT
  * (SDM vol. 2, STI): one that is pending already is not missed.
@@ -211,20 +222,6 @@ static inline void cpu_wait_interrupt(void)
                          :
                          :
                          : "memory");
-}
-
-/* MONITOR and MWAIT, SDM vol. 2. */
-static inline bool cpu_has_mwait(void)
-{
-        return cpu_cpuid(1, 0).ecx & 1u << 3;
-}
-
-/* Rest until *flag is stored to or an NMI came, at most; not at all while it is set. */
-static inline void cpu_wait_store(const volatile bool *flag)
-{
-        __asm__ volatile("monitor" : : "a"(flag), "c"(0), "d"(0) : "memory");
-        if (!*flag)
-                __asm__ volatile("mwait" : : "a"(0), "c"(0) : "memory");
 }
 
 /* Stop this CPU for good; only an NMI, INIT or the reset line goes on. */

@@ -7,7 +7,9 @@
 
 #include "hv/lib/types.h"
 
-#define LENT_VECTORS_SIZE 3072u /* XSAVE area of every state that cpuid.c offers, standard format */
+#define LENT_VECTORS_SIZE                                                                          \
+        3072u /* XSAVE area of every state that cpuid.c offers, standard format                    \
+               */
 
 struct lent_state {
         uint8_t vectors[LENT_VECTORS_SIZE] __attribute__((aligned(64)));

@@ -15,6 +15,7 @@ void panic(const char *fmt, ...)
         format_text_v(text, sizeof text, fmt, ap);
         va_end(ap);
         trap_stop_others();
+        log_break_lock();
         printk(LOG_ERROR, "panic: %s", text);
         cpu_stop();
 }

@@ -19,10 +19,11 @@ struct cpu {
         struct cpu *self; /* at GS:0 */
         unsigned index;   /* of cpus[]; the one that booted is 0 */
         uint32_t apic_id;
-        struct vcpu *loaded;  /* whose state the CPU holds, virt->load; NULL: nobody's */
-        volatile bool online; /* takes part in the work */
-        volatile bool kicked; /* by an NMI: the next run returns at once */
-        volatile bool alone;  /* its interrupts are a guest's own: it is reached by NMIs only */
+        struct vcpu *loaded;   /* whose state the CPU holds, virt->load; NULL: nobody's */
+        volatile bool online;  /* takes part in the work */
+        volatile bool kicked;  /* by an NMI: the next run returns at once */
+        volatile bool resting; /* in HLT, or about to be */
+        volatile bool alone;   /* its interrupts are a guest's own: it is reached by NMIs only */
 } __attribute__((aligned(64)));
 
 /* A stack ends at a page that is not mapped. The boot CPU has its ordinary stack elsewhere. */

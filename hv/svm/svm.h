@@ -21,7 +21,8 @@ struct svm_vcpu {
 
 /* Of a physical CPU. */
 struct svm_cpu {
-        struct vmcb *host_state; /* what VMRUN leaves to VMSAVE and VMLOAD (APM 15.5.2), saved once */
+        struct vmcb
+            *host_state; /* what VMRUN leaves to VMSAVE and VMLOAD (APM 15.5.2), saved once */
         struct tag_pool asids;
 };
 

@@ -3,7 +3,8 @@
  * 15.12, appendix C). Exits that concern only the machine or the CPU are settled here.
  *
  * From CLGI to STGI nothing interrupts the CPU. The machine's interrupts and NMIs end the guest's
- * run and stay pending; they arrive at the host right after STGI, on the host's own tables.
+ * run and stay pending; NMIs arrive at the host right after STGI, on the host's own tables, and
+ * interrupts where the exit tells of them, so that the caller learns of each.
  */
 #include "hv/alarm.h"
 #include "hv/lib/errno.h"
@@ -336,8 +337,10 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
         __asm__ volatile("clgi" : : : "memory");
         if (!this_cpu()->kicked) {
                 enter(vcpu, v->vmcb);
-                __asm__ volatile("stgi" : : : "memory");
                 cpu_cli();
+                __asm__ volatile("stgi" : : : "memory");
+                if (v->vmcb->exit_code == SVM_EXIT_INTR)
+                        cpu_let_in();
                 normalise(vcpu, exit);
                 return;
         }

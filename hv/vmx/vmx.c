@@ -65,7 +65,8 @@ static void set_fixed_bits(void)
 {
         cpu_write_cr0((cpu_read_cr0() | vmx_msrs.vmx[VMX_CR0_FIXED0]) &
                       vmx_msrs.vmx[VMX_CR0_FIXED1]);
-        cpu_write_cr4((cpu_read_cr4() | vmx_msrs.vmx[VMX_CR4_FIXED0]) & vmx_msrs.vmx[VMX_CR4_FIXED1]);
+        cpu_write_cr4((cpu_read_cr4() | vmx_msrs.vmx[VMX_CR4_FIXED0]) &
+                      vmx_msrs.vmx[VMX_CR4_FIXED1]);
 }
 
 static int new_region(struct dram *dram, hpa_t *out)
@@ -91,10 +92,7 @@ static int vmx_cpu_enable(struct dram *dram)
         if (vmx_caps.set_feature_control && !(cpu_rdmsr(MSR_FEATURE_CONTROL) & 1))
                 cpu_wrmsr(MSR_FEATURE_CONTROL, vmx_caps.feature_control);
         set_fixed_bits();
-        __asm__ volatile("vmxon %1; setna %0"
-                         : "=qm"(failed)
-                         : "m"(region->v)
-                         : "cc", "memory");
+        __asm__ volatile("vmxon %1; setna %0" : "=qm"(failed) : "m"(region->v) : "cc", "memory");
         if (failed) {
                 printk(LOG_ERROR,
                        "VT-x: VMXON failed: CR0 0x%lx CR4 0x%lx IA32_FEATURE_CONTROL 0x%lx",

@@ -34,7 +34,7 @@ static uint64_t numbers;
 static void end(enum config_exit how)
 {
         DEMAND(how == CONFIG_EXIT_POWEROFF || how == CONFIG_EXIT_REBOOT);
-        DEMAND(!vms.current);
+        DEMAND(!vms.entry[0].vm && !vms.entry[1].vm);
 }
 
 static uint64_t entropy(void)
@@ -93,7 +93,7 @@ static void start(void)
         config.vm[0].region_count = 1;
         vm_host = *fake_vm_host();
         vm_host.pool = &mounted.pool;
-        vms_init(&vms, &config, &vm_host);
+        vms_init(&vms, &config, &vm_host, fake_turn);
         memcpy(world.memory, blank, POOL_GRANULE);
         world_mount(&world, world.memory, false, &mounted);
         DEMAND(!mounted.err);
@@ -102,34 +102,29 @@ static void start(void)
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &host);
 }
 
-static void pause_vm(void)
+static void start_vm(void)
 {
-        static const struct fake_step quiet = {.exit = {.kind = VM_EXIT_CACHE}};
-
-        fake_load(&quiet, 1);
-        console_set_monitor(true);
-        DEMAND(vms_run(&vms) && vms.current);
-        console_set_monitor(false);
+        vms_service(&vms);
+        DEMAND(vms.entry[0].vm);
 }
 
-/* Type the next byte when nothing is left to be read, and the way out at the end. */
-static bool type_next(void *ctx)
-{
-        struct fuzz_input *in = ctx;
+static struct fuzz_input *typed;
 
-        if (in->left) {
-                console_type((uint8_t)fuzz_take(in, 1));
+/* Type the next byte when nothing is left to be read, and the way out at the end. */
+static void type_next(void)
+{
+        if (typed->left) {
+                console_type((uint8_t)fuzz_take(typed, 1));
         } else {
                 console_type(ESCAPE_KEY);
                 console_type(ESCAPE_SWITCH);
         }
-        return true;
 }
 
 static void type_all(struct fuzz_input *in)
 {
-        monitor.idle = type_next;
-        monitor.idle_ctx = in;
+        monitor.wait = type_next;
+        typed = in;
         do {
                 console_set_monitor(true);
                 monitor_run(&monitor);
@@ -172,13 +167,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 make_world();
         start();
         if (flags & WITH_VM)
-                pause_vm();
+                start_vm();
         if (flags & AS_JSON)
                 run_lines(&in);
         else
                 type_all(&in);
-        if (vms.current)
-                DEMAND(!vms_stop(&vms, vms.current));
+        for (size_t i = 0; i < vms.count; i++)
+                if (vms.entry[i].vm)
+                        DEMAND(!vms_stop(&vms, &vms.entry[i]));
         DEMAND(dram_free_bytes(vm_host.dram) == free_dram);
         DEMAND(!pool_check(&mounted.pool, false, false, &health));
         world_unmount(&mounted);

@@ -16,6 +16,7 @@
 #define STEPS     64u
 
 static struct vm vm, made; /* made: as every input finds it */
+static struct vm_vcpu made_vcpu;
 static uint8_t *ram;
 
 static void make_vm(void)
@@ -34,6 +35,7 @@ static void make_vm(void)
         vm.layout.region[0] =
             (struct layout_region){.name = "region", .gpa = GPA(4 * GiB), .size = PAGE_2M};
         made = vm;
+        made_vcpu = *vm.vcpu[0];
 }
 
 /* An address: in the memory, at a device, or any. */
@@ -104,8 +106,8 @@ static void take_state(struct fuzz_input *in)
                 s->efer = fuzz_take(in, 2);
         }
         fake.irqs_blocked = what & 8;
-        vm.vcpu.regs[REG_RDI] = fuzz_take(in, 1);
-        vm.vcpu.regs[REG_RSI] = take_gpa(in);
+        vm.vcpu[0]->vcpu.regs[REG_RDI] = fuzz_take(in, 1);
+        vm.vcpu[0]->vcpu.regs[REG_RSI] = take_gpa(in);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -118,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!ram)
                 make_vm();
         vm = made;
+        *vm.vcpu[0] = made_vcpu;
         memset(ram, 0, RAM);
         take_state(&in);
         for (unsigned i = 0; i < CODE_SIZE; i += 8)

@@ -19,7 +19,8 @@ def command_kernel(args):
 
 
 def command_initramfs(args):
-    initramfs.build(args.path, BUILD / "linux" / "modules", args.programs, not args.minimal)
+    tools = {} if args.minimal else initramfs.STRESS if args.stress else initramfs.TOOLS
+    initramfs.build(args.path, BUILD / "linux" / "modules", args.programs, tools)
 
 
 def command_iso(args):
@@ -71,6 +72,7 @@ def parse():
     part.set_defaults(call=command_kernel)
     part = commands.add_parser("initramfs", help="write the guest's initramfs")
     part.add_argument("--minimal", action="store_true", help="without file system and NVRAM tools")
+    part.add_argument("--stress", action="store_true", help="with stress-ng in their place")
     part.add_argument("path")
     part.add_argument("programs", nargs="*")
     part.set_defaults(call=command_initramfs)

@@ -7,6 +7,7 @@ from pathlib import Path
 GUEST = Path(__file__).parent.parent.parent / "guest" / "linux"
 FOLDERS = "bin dev etc lib lib64 lib/modules mnt obj pmem proc run sbin sys tmp"
 PMEM_MODULES = ("libnvdimm", "nd_btt", "nd_pmem", "nd_e820")  # in the order of loading
+STRESS = {"/usr/bin/stress-ng": "bin/stress-ng"}
 PROGRAMS = {
     "/bin/busybox": "bin/busybox",
 }
@@ -57,12 +58,11 @@ def libraries(program):
 
 
 def build(path, modules, programs, tools):
-    """Writes the archive at `path`. `modules` is the folder of .ko files, `programs` are our own for /bin; with
-    `tools` the file system's and NVRAM's tools go along (the benchmark's image does without)."""
+    """Writes the archive at `path`. `modules` is the folder of .ko files, `programs` are our own for /bin, `tools` is
+    what goes along: TOOLS, STRESS or nothing."""
     files = dict(PROGRAMS)
     files.update({str(program): f"bin/{Path(program).name}" for program in programs})
-    if tools:
-        files.update(TOOLS)
+    files.update(tools)
     content = {inside: outside for outside, inside in files.items()}
     for outside in files:
         if Path(outside).suffix != ".conf":

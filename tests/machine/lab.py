@@ -48,7 +48,8 @@ class Setup:
 
 @dataclass(frozen=True)
 class Vm:
-    """One VM's module lines. `args` are the guest kernel's own; `keys` replaces the words of Permafrost."""
+    """One VM's module lines. `args` are the guest kernel's own; `keys` replaces the words of Permafrost,
+    `more` adds to them."""
 
     name: str = "db"
     mem: str = "256M"
@@ -57,9 +58,12 @@ class Vm:
     kernel: str = "vmlinuz"
     initrd: str = "initrd"
     keys: str = ""
+    more: str = ""
+    vcpus: int = 1
 
     def lines(self):
-        keys = self.keys or f"vm={self.name} mem={self.mem} vcpus=1" + (f" nvram={self.nvram}" if self.nvram else "")
+        keys = self.keys or f"vm={self.name} mem={self.mem} vcpus={self.vcpus}" + (f" nvram={self.nvram}" if self.nvram else "")
+        keys += f" {self.more}" if self.more else ""
         yield f"module2 /boot/{self.kernel} {keys} -- console=ttyS0 {self.args}".rstrip()
         if self.initrd:
             yield f"module2 /boot/{self.initrd} initrd"

@@ -110,6 +110,24 @@ static void run(struct vcpu *vcpu, struct vm_exit *exit)
         power_off(vcpu, exit);
 }
 
+static void load(struct vcpu *vcpu)
+{
+        (void)vcpu;
+}
+
+static bool inject_nmi(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        fake.nmis++;
+        return true;
+}
+
+static void flush_tlb(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        fake.flushes++;
+}
+
 static void halt(struct vcpu *vcpu)
 {
         (void)vcpu;
@@ -165,7 +183,7 @@ static void pass_interrupts(struct vcpu *vcpu)
         (void)vcpu;
 }
 
-static void kick(void)
+static void kicked(void)
 {
 }
 
@@ -180,6 +198,8 @@ static const struct virt_ops fake_ops = {
     .second_level = &paging_ept,
     .vcpu_create = create,
     .vcpu_destroy = destroy,
+    .load = load,
+    .unload = load,
     .get_cr4 = get_cr4,
     .get_state = get_state,
     .set_state = set_state,
@@ -190,11 +210,13 @@ static const struct virt_ops fake_ops = {
     .advance = advance,
     .inject_exception = inject_exception,
     .inject_irq = inject_irq,
+    .inject_nmi = inject_nmi,
     .can_take_irq = can_take_irq,
     .want_irq_window = want_irq_window,
     .pass_interrupts = pass_interrupts,
-    .kick = kick,
+    .kick = kicked,
     .set_deadline = set_deadline,
+    .flush_tlb = flush_tlb,
 };
 
 uint32_t host_lapic_id(void)
@@ -216,10 +238,6 @@ void host_lapic_lend_timer(uint32_t lvt)
 {
         fake.timer_loans++;
         fake.timer_lvt = lvt;
-}
-
-void host_lapic_take_back(void)
-{
 }
 
 uint64_t host_lapic_quiet_until(void)
@@ -272,6 +290,37 @@ static void *memory;
 static struct dram dram;
 static struct vm_host host;
 static struct vm_config config;
+static struct sched sched;
+static bool attention;
+
+static void lend(uint32_t mask)
+{
+        (void)mask;
+}
+
+static void kick(unsigned cpu)
+{
+        (void)cpu;
+}
+
+static bool service(void)
+{
+        return false;
+}
+
+/* As cpus_turn, on a machine of one CPU. */
+void fake_turn(void)
+{
+        struct sched_entity *e = sched_pick(&sched, 0, 0);
+        static const enum sched_state state[] = {
+            [VCPU_READY] = SCHED_READY, [VCPU_BLOCKED] = SCHED_BLOCKED, [VCPU_STOPPED] = SCHED_OFF};
+        struct vm_vcpu *v;
+
+        if (!e)
+                return;
+        v = (struct vm_vcpu *)((char *)e - offsetof(struct vm_vcpu, sched));
+        sched_put(&sched, 0, state[vcpu_run(v, 0)], SCHED_NEVER, 0);
+}
 
 void fake_vm_create(struct vm *vm)
 {
@@ -282,11 +331,19 @@ void fake_vm_create(struct vm *vm)
         memset(&fake, 0, sizeof fake);
         virt = &fake_ops;
         virt_caps = (struct virt_caps){.page_max = PAGE_2M, .rdtscp = true, .invpcid = true};
-        host = (struct vm_host){.dram = &dram, .tsc_khz = 1000000, .address_bits = 40};
+        sched_init(&sched, 1, UINT64_MAX / 2);
+        host = (struct vm_host){.dram = &dram,
+                                .tsc_khz = 1000000,
+                                .address_bits = 40,
+                                .sched = &sched,
+                                .kick = kick,
+                                .lend = lend,
+                                .service = service,
+                                .attention = &attention};
         config = (struct vm_config){
             .name = "test", .module = 1, .startable = true, .mem = VM_MEMORY, .vcpus = 1};
         config.kernel = (struct config_file){HPA((uint64_t)make_kernel()), FILE_SIZE};
-        if (vm_create(vm, &config, &host))
+        if (vm_create(vm, &config, &host, false))
                 panic("the test's VM is refused");
 }
 
@@ -323,5 +380,10 @@ void fake_load(const struct fake_step *steps, size_t count)
 enum vm_end fake_play(struct vm *vm, const struct fake_step *steps, size_t count)
 {
         fake_load(steps, count);
-        return vm_run(vm);
+        vm->end = VM_RUNNING;
+        while (vcpu_run(vm->vcpu[0], 0) != VCPU_STOPPED) {
+                fake.halts++;
+                vm->vcpu[0]->activity = VCPU_RUNS;
+        }
+        return vm->end;
 }

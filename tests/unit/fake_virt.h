@@ -31,7 +31,7 @@ struct fake_virt {
         uint64_t deadline;
         unsigned xcr0_writes;
         uint64_t xcr0;
-        unsigned self_ipis, timer_loans;
+        unsigned self_ipis, timer_loans, nmis, flushes;
         uint32_t timer_lvt;
         uint64_t regs[REG_COUNT]; /* the guest's after the last step */
         unsigned vcpus;           /* alive */
@@ -48,7 +48,10 @@ void fake_vm_destroy(struct vm *vm);
 const struct vm_host *fake_vm_host(void);
 const struct vm_config *fake_vm_config(void);
 
-/* Let the next vm_run go through count steps; then the guest powers off. */
+/* CPU 0 runs a vCPU of the built VMs until it leaves, if one wants to run. */
+void fake_turn(void);
+
+/* Let the next run go through count steps; then the guest powers off. */
 void fake_load(const struct fake_step *steps, size_t count);
 
 /*

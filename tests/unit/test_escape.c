@@ -5,7 +5,8 @@
 
 #include "tests/unit/unit.h"
 
-/* Feed typed; passed holds what the reader gets, with '!' for each switch. */
+/* Feed typed; passed holds what the reader gets, with '!' for each switch and a capital for
+ * each guest that was chosen. */
 static void expect(const char *typed, const char *passed)
 {
         struct escape e = {.open = false};
@@ -18,6 +19,8 @@ static void expect(const char *typed, const char *passed)
 
                 if (count == ESCAPE_SWITCHES)
                         got[n++] = '!';
+                if (count == ESCAPE_CHOOSES)
+                        got[n++] = (char)('A' + pass[0]);
                 for (int i = 0; i < count; i++)
                         got[n++] = (char)pass[i];
         }
@@ -39,6 +42,16 @@ static void test_switch(void)
                "c\x1d"
                "c",
                "!!");
+}
+
+static void test_choice(void)
+{
+        expect("a\x1d"
+               "1\x1d"
+               "9b\x1d"
+               "0",
+               "aBJb\x1d"
+               "0");
 }
 
 static void test_doubled(void)
@@ -68,6 +81,7 @@ int main(void)
 {
         RUN(test_plain);
         RUN(test_switch);
+        RUN(test_choice);
         RUN(test_doubled);
         RUN(test_others);
         return unit_done();

@@ -83,9 +83,9 @@ static int64_t hypercall(uint64_t number, uint64_t rdi, uint64_t rsi, uint8_t cp
                                  .rcx = JUNK,
                                  .rdx = JUNK};
 
-        vm.vcpu.regs[REG_RDI] = rdi;
-        vm.vcpu.regs[REG_RSI] = rsi;
-        vm.vcpu.regs[REG_RBX] = JUNK;
+        vm.vcpu[0]->vcpu.regs[REG_RDI] = rdi;
+        vm.vcpu[0]->vcpu.regs[REG_RSI] = rsi;
+        vm.vcpu[0]->vcpu.regs[REG_RBX] = JUNK;
         CHECK_EQ(fake_play(&vm, &step, 1), VM_POWERED_OFF);
         CHECK_EQ(fake.skips, 1);
         CHECK_EQ(fake.exceptions, 0);

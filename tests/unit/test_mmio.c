@@ -46,29 +46,29 @@ static void flat(uint64_t rip, const char *code, size_t n)
 
 static int access_at(uint64_t gpa, bool write)
 {
-        return mmio_access(&vm, &(struct vm_exit_memory){.gpa = GPA(gpa), .write = write});
+        return mmio_access(vm.vcpu[0], &(struct vm_exit_memory){.gpa = GPA(gpa), .write = write});
 }
 
 static void write_register(uint32_t index, uint32_t value)
 {
-        vm.vcpu.regs[REG_RAX] = index;
+        vm.vcpu[0]->vcpu.regs[REG_RAX] = index;
         flat(0x1000, "\x89\x03", 2); /* mov [ebx], eax */
         CHECK_EQ(access_at(IOREGSEL, true), 0);
         CHECK_EQ(fake.advanced, 2);
         flat(0x1000, "\x89\x0b", 2); /* mov [ebx], ecx */
-        vm.vcpu.regs[REG_RCX] = value;
+        vm.vcpu[0]->vcpu.regs[REG_RCX] = value;
         CHECK_EQ(access_at(IOWIN, true), 0);
 }
 
 static uint64_t read_register(uint32_t index)
 {
         flat(0x1000, "\x89\x03", 2);
-        vm.vcpu.regs[REG_RAX] = index;
+        vm.vcpu[0]->vcpu.regs[REG_RAX] = index;
         CHECK_EQ(access_at(IOREGSEL, true), 0);
         flat(0x1000, "\x8b\x13", 2); /* mov edx, [ebx] */
-        vm.vcpu.regs[REG_RDX] = JUNK;
+        vm.vcpu[0]->vcpu.regs[REG_RDX] = JUNK;
         CHECK_EQ(access_at(IOWIN, false), 0);
-        return vm.vcpu.regs[REG_RDX];
+        return vm.vcpu[0]->vcpu.regs[REG_RDX];
 }
 
 static void test_device_registers(void)
@@ -82,9 +82,9 @@ static void test_device_registers(void)
 static void test_nobody_there(void)
 {
         flat(0x1000, "\x8b\x13", 2);
-        vm.vcpu.regs[REG_RDX] = 0;
+        vm.vcpu[0]->vcpu.regs[REG_RDX] = 0;
         CHECK_EQ(access_at(RAM, false), 0);
-        CHECK_EQ(vm.vcpu.regs[REG_RDX], 0xffffffff);
+        CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RDX], 0xffffffff);
         flat(0x1000, "\x88\x13", 2); /* mov [ebx], dl */
         CHECK_EQ(access_at(1 * TiB, true), 0);
         CHECK_EQ(fake.advanced, 2);
@@ -92,7 +92,7 @@ static void test_nobody_there(void)
 
 static void test_refusals_change_nothing(void)
 {
-        vm.vcpu.regs[REG_RDX] = JUNK;
+        vm.vcpu[0]->vcpu.regs[REG_RDX] = JUNK;
         flat(0x1000, "\x8b\x13", 2);
         CHECK_EQ(access_at(IOWIN, true), -EINVAL); /* the exit was a write, this is a read */
         flat(0x1000, "\x01\x13", 2);               /* add [ebx], edx */
@@ -100,7 +100,7 @@ static void test_refusals_change_nothing(void)
         flat(0x1000, "\x8b\x13", 2);
         fake.state.seg[SEG_CS].access = ACCESS_16;
         CHECK_EQ(access_at(IOWIN, false), -ENOTSUP);
-        CHECK_EQ(vm.vcpu.regs[REG_RDX], JUNK);
+        CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RDX], JUNK);
         CHECK_EQ(fake.advanced, 0);
 }
 
@@ -123,9 +123,9 @@ static void test_segment_base(void)
         flat(0x1000, "\x90\x90", 2);
         put(0x3000, "\x8b\x13", 2);
         fake.state.seg[SEG_CS].base = 0x2000;
-        vm.vcpu.regs[REG_RDX] = JUNK;
+        vm.vcpu[0]->vcpu.regs[REG_RDX] = JUNK;
         CHECK_EQ(access_at(RAM, false), 0);
-        CHECK_EQ(vm.vcpu.regs[REG_RDX], 0xffffffff);
+        CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RDX], 0xffffffff);
 }
 
 /* 64-bit code over two pages that are not neighbours, by the guest's own tables. */

@@ -36,7 +36,7 @@ static void end(enum config_exit how)
         ended = how;
 }
 
-/* Three VMs: a and b good, c with a mistake. */
+/* Three VMs: a and b good, b behind a, c with a mistake. */
 static void start(void)
 {
         static const char *const names[] = {"a", "b", "c"};
@@ -49,7 +49,8 @@ static void start(void)
                 config.vm[i].module = (unsigned)i + 1;
                 config.vm[i].startable = i != 2;
         }
-        vms_init(&vms, &config, fake_vm_host());
+        strcpy(config.vm[1].after, "a");
+        vms_init(&vms, &config, fake_vm_host(), fake_turn);
         host = (struct monitor_host){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
 }
 
@@ -83,39 +84,45 @@ static enum vms_state state(const char *name)
         return vms_find(&vms, name)->state;
 }
 
-/* One VM after the other, each to its end; b reboots once. */
+/* Start what can be, and let it run to its end. */
+static void run_to_end(void)
+{
+        fake_load(&quiet, 1);
+        vms_service(&vms);
+        fake_turn();
+        vms_service(&vms);
+}
+
+/* One VM after the other, each to its end. */
 static void test_queue_in_order(void)
 {
         start();
-        expect("vm list", "NAME        STATE         MODULE        MEM  REGIONS  STARTS\n"
-                          "a           queued             1     16 MiB        0       0\n"
-                          "b           queued             2     16 MiB        0       0\n"
-                          "c           configured         3     16 MiB        0       0\n");
-        fake_load(&quiet, 1);
-        CHECK(vms_run(&vms));
+        expect("vm list", " NO  NAME        STATE         MODULE        MEM  REGIONS  STARTS\n"
+                          "  1  a           queued             1     16 MiB        0       0\n"
+                          "  2  b           queued             2     16 MiB        0       0\n"
+                          "  3  c           configured         3     16 MiB        0       0\n");
+        run_to_end();
         CHECK_EQ(state("a"), VMS_ENDED);
         CHECK_EQ(vms_find(&vms, "a")->end, VM_POWERED_OFF);
-        CHECK_EQ(state("b"), VMS_QUEUED);
-        fake_load(&quiet, 1);
-        CHECK(vms_run(&vms));
+        CHECK_EQ(state("b"), VMS_RUNNING);
+        run_to_end();
+        CHECK_EQ(state("b"), VMS_ENDED);
         CHECK_EQ(vms.entry[1].starts, 1);
-        CHECK(!vms_run(&vms));
+        CHECK(!vms_alive(&vms));
         CHECK(vms.any);
         CHECK(vms_find(&vms, "d") == NULL);
 }
 
-static void pause_next(void)
+/* What can be started is, and stands there. */
+static void start_next(void)
 {
-        fake_load(&quiet, 1);
-        console_set_monitor(true);
-        CHECK(vms_run(&vms));
-        console_set_monitor(false);
+        vms_service(&vms);
 }
 
 static void test_start_stop_reset(void)
 {
         start();
-        pause_next();
+        start_next();
         CHECK_EQ(state("a"), VMS_RUNNING);
         refused("vm start a", -EBUSY, "error: a: it is running");
         refused("vm start b", -EBUSY, "error: b: it is queued");
@@ -126,20 +133,23 @@ static void test_start_stop_reset(void)
         refused("vm stop c -y", -EINVAL, "c: it is not running (configured)");
         expect("vm reset a -y", "");
         CHECK_EQ(state("a"), VMS_QUEUED);
-        CHECK(vms.queue[0] == &vms.entry[0]);
-        pause_next();
+        start_next();
         CHECK_EQ(vms.entry[0].starts, 2);
         expect("vm stop b -y", "");
         CHECK_EQ(state("b"), VMS_CONFIGURED);
         expect("vm stop a -y", "");
         CHECK_EQ(vms.entry[0].end, VM_STOPPED);
-        CHECK(!vms.current);
-        CHECK(!vms_run(&vms));
+        CHECK(!vms.entry[0].vm);
+        CHECK(!vms_alive(&vms));
         CHECK_EQ(run("vm start b"), 0);
         CHECK_EQ(run("vm start a"), 0);
-        pause_next();
-        CHECK_EQ(state("b"), VMS_RUNNING);
-        CHECK_EQ(state("a"), VMS_QUEUED);
+        start_next();
+        CHECK_EQ(state("b"), VMS_QUEUED);
+        CHECK_EQ(state("a"), VMS_RUNNING);
+        expect("vm pause a", "");
+        refused("vm pause a", -EINVAL, "a: it is not running (paused)");
+        expect("vm resume a", "");
+        refused("vm resume a", -EINVAL, "a: it is not paused (running)");
         expect("vm stop a -y", "");
         expect("vm stop b -y", "");
 }
@@ -149,7 +159,7 @@ static void test_refused_vm(void)
 {
         start();
         config.vm[0].mem = 1 * TiB;
-        pause_next();
+        start_next();
         CHECK_EQ(state("a"), VMS_ENDED);
         CHECK_EQ(vms.entry[0].end, VM_REFUSED);
         CHECK_EQ(vms.entry[0].starts, 0);
@@ -160,7 +170,7 @@ static void test_refused_vm(void)
 static void test_console(void)
 {
         start();
-        pause_next();
+        start_next();
         console_set_monitor(true);
         refused("vm console b", -EINVAL, "b: it is not running (queued)");
         CHECK(console_in_monitor());
@@ -173,7 +183,7 @@ static void test_console(void)
 static void test_poweroff(void)
 {
         start();
-        pause_next();
+        start_next();
         ends = 0;
         refused("poweroff", -EPERM, "give -y");
         CHECK_EQ(ends, 0);
@@ -272,9 +282,9 @@ static void test_stats_and_log(void)
         CHECK_EQ(run("stats"), 0);
         CHECK(strstr(sink.text, "machine     TSC kHz                        1000000\n"));
         CHECK(!strstr(sink.text, "exits"));
-        pause_next();
-        vms.vm.exits[VM_EXIT_IO] = 41;
-        vms.vm.exits[VM_EXIT_HALT] = 1;
+        start_next();
+        vms.entry[0].vm->vcpu[0]->exits[VM_EXIT_IO] = 41;
+        vms.entry[0].vm->vcpu[0]->exits[VM_EXIT_HALT] = 1;
         CHECK_EQ(run("stats"), 0);
         CHECK(strstr(sink.text, "a           exits                               42\n"));
         CHECK(strstr(sink.text, "a           exits io                            41\n"));
@@ -290,22 +300,19 @@ static void type(const char *bytes)
 
 static unsigned idle_calls;
 
-static bool idle(void *ctx)
+static void wait(void)
 {
-        CHECK(ctx == &idle_calls);
         if (++idle_calls == 3)
                 type("n\r" ENTER);
-        return true;
 }
 
-/* A question waits for its answer, and idle work goes on meanwhile. */
+/* A question waits for its answer, and the machine goes on meanwhile. */
 static void test_prompt(void)
 {
         start();
-        pause_next();
+        start_next();
         monitor_init(&monitor, tables, 2, &host);
-        monitor.idle = idle;
-        monitor.idle_ctx = &idle_calls;
+        monitor.wait = wait;
         type(ENTER "vm st\tb\ty" ENTER);
         monitor_run(&monitor);
         CHECK_EQ(state("b"), VMS_QUEUED);

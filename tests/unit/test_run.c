@@ -98,13 +98,13 @@ static void test_exits_are_counted_once(void)
                                           rdmsr(0x12345),
                                           plain(VM_EXIT_CACHE)};
 
-        memset(vm.exits, 0, sizeof vm.exits);
+        memset(vm.vcpu[0]->exits, 0, sizeof vm.vcpu[0]->exits);
         CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
-        CHECK_EQ(vm.exits[VM_EXIT_CACHE], 2);
-        CHECK_EQ(vm.exits[VM_EXIT_CPUID], 2);
-        CHECK_EQ(vm.exits[VM_EXIT_HYPERCALL], 1);
-        CHECK_EQ(vm.exits[VM_EXIT_MSR_READ], 2);
-        CHECK_EQ(vm.exits[VM_EXIT_IO], 1);
+        CHECK_EQ(vm.vcpu[0]->exits[VM_EXIT_CACHE], 2);
+        CHECK_EQ(vm.vcpu[0]->exits[VM_EXIT_CPUID], 2);
+        CHECK_EQ(vm.vcpu[0]->exits[VM_EXIT_HYPERCALL], 1);
+        CHECK_EQ(vm.vcpu[0]->exits[VM_EXIT_MSR_READ], 2);
+        CHECK_EQ(vm.vcpu[0]->exits[VM_EXIT_IO], 1);
         CHECK_EQ(fake.skips, 6);
         CHECK_EQ(fake.exceptions, 1);
 }
@@ -250,13 +250,13 @@ static void test_interrupt_is_injected(void)
         const struct fake_step steps[] = {wrmsr(MSR_SVR, 0x1ff), wrmsr(MSR_SELF_IPI, 0x41),
                                           plain(VM_EXIT_HOST), wrmsr(MSR_X2APIC_EOI, 0)};
 
-        vm.interrupts = 0;
+        vm.vcpu[0]->interrupts = 0;
         CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
         CHECK_EQ(fake.irqs, 1);
         CHECK_EQ(fake.irq, 0x41);
-        CHECK_EQ(vm.interrupts, 1);
+        CHECK_EQ(vm.vcpu[0]->interrupts, 1);
         CHECK(!fake.window);
-        CHECK_EQ(lapic_next_irq(&vm.lapic), -1);
+        CHECK_EQ(lapic_next_irq(&vm.vcpu[0]->lapic), -1);
 }
 
 static void test_interrupt_waits_for_its_window(void)
@@ -316,7 +316,7 @@ static void test_timer(void)
         CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
         CHECK_EQ(fake.irqs, 0);
         CHECK_EQ(fake.deadline, UINT64_MAX / 2);
-        vm.lapic.timer_deadline = cpu_rdtsc();
+        vm.vcpu[0]->lapic.timer_deadline = cpu_rdtsc();
         CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
         CHECK_EQ(fake.irqs, 1);
         CHECK_EQ(fake.irq, 0x33);
@@ -337,7 +337,7 @@ static void test_direct_interrupts(void)
         CHECK_EQ(play_one(wrmsr(MSR_SELF_IPI, 0x1f)), VM_POWERED_OFF);
         CHECK_EQ(fake.self_ipis, 0);
         CHECK_EQ(fake.irqs, 0);
-        CHECK_EQ(lapic_next_irq(&vm.lapic), -1);
+        CHECK_EQ(lapic_next_irq(&vm.vcpu[0]->lapic), -1);
         expect_skip(wrmsr(MSR_LVT_TIMER, 0x40034));
         CHECK_EQ(fake.timer_lvt, 0x40034);
         expect_skip(wrmsr(MSR_LVT_TIMER, 0x40012));
@@ -346,43 +346,51 @@ static void test_direct_interrupts(void)
         vm.direct = false;
 }
 
-static void type(const char *bytes)
+/* What was typed reaches the VM in focus, as far as its FIFO takes it. */
+static void test_typed_bytes(void)
 {
-        for (; *bytes; bytes++)
-                console_type((uint8_t)*bytes);
+        struct fake_step lsr = io(PLATFORM_COM1_PORT + 5, 1, true, 0);
+
+        console_set_focus(&vm);
+        console_type('x');
+        vm_feed_input(&vm);
+        CHECK(!console_has_input());
+        expect_skip(lsr);
+        CHECK_EQ(fake.regs[REG_RAX] & 1, 1);
+        expect_skip(io(PLATFORM_COM1_PORT, 1, true, 0));
+        CHECK_EQ(fake.regs[REG_RAX], 'x');
+        console_set_focus(NULL);
+        console_type('y');
+        vm_feed_input(&vm);
+        CHECK_EQ(console_get(), 'y');
 }
 
-/* The escape leaves the run with the VM alive, whatever the guest does with its other input. */
-static void test_escape_pauses(void)
+static struct apic_message ipi(enum apic_mode mode, uint8_t vector)
 {
-        const struct fake_step steps[] = {plain(VM_EXIT_CACHE), plain(VM_EXIT_CACHE)};
-        uint64_t before = vm.exits[VM_EXIT_CACHE], started = vm.start_tsc;
-
-        type("for the guest, more than its FIFO takes \x1d"
-             "cmonitor");
-        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_PAUSED);
-        CHECK_EQ(vm.exits[VM_EXIT_CACHE], before);
-        CHECK_EQ(console_get_monitor(), 'm');
-        CHECK(console_has_input());
-        console_set_monitor(false);
-        CHECK_EQ(console_get_monitor(), -1);
-        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
-        CHECK_EQ(vm.exits[VM_EXIT_CACHE], before + 2);
-        CHECK_EQ(vm.start_tsc, started);
-        while (console_get() >= 0)
-                ;
+        return (struct apic_message){.dest = 0, .mode = (uint8_t)mode, .vector = vector};
 }
 
-/* An end wins over a pause. */
-static void test_crash_is_not_paused(void)
+static void post(enum apic_mode mode, uint8_t vector)
 {
-        const struct fake_step steps[] = {plain(VM_EXIT_SHUTDOWN)};
+        const struct apic_message m = ipi(mode, vector);
 
-        CHECK_EQ(play(steps, 1), VM_CRASHED);
-        type("\x1d"
-             "c\x1d"
-             "c");
-        CHECK_EQ(play(steps, 1), VM_CRASHED);
+        vm_post(&vm, NULL, &m);
+}
+
+/* What others post is taken in before the next entry. */
+static void test_posted(void)
+{
+        post(APIC_FIXED, 0x81);
+        post(APIC_NMI, 0);
+        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
+        CHECK_EQ(fake.irqs, 1);
+        CHECK_EQ(fake.irq, 0x81);
+        CHECK_EQ(fake.nmis, 1);
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+        post(APIC_STARTUP, 0x10); /* it does not wait for one */
+        expect_skip(plain(VM_EXIT_CACHE));
+        post(APIC_INIT, 0);
+        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_REBOOTED);
 }
 
 static void test_fetch_outside_memory_ends_the_vm(void)
@@ -415,8 +423,8 @@ int main(void)
         RUN(test_window_without_interrupt_is_closed);
         RUN(test_timer);
         RUN(test_direct_interrupts);
-        RUN(test_escape_pauses);
-        RUN(test_crash_is_not_paused);
+        RUN(test_typed_bytes);
+        RUN(test_posted);
         RUN(test_fetch_outside_memory_ends_the_vm);
         fake_vm_destroy(&vm);
         return unit_done();

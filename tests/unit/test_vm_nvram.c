@@ -59,7 +59,7 @@ static void expect_refused(int err)
 {
         size_t regions = pool_usage(&mounted.pool).regions;
 
-        CHECK_EQ(vm_create(&vm, &config, &host), err);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), err);
         CHECK_EQ(pool_usage(&mounted.pool).regions, regions);
         config.region_count = 0;
 }
@@ -72,7 +72,7 @@ static void test_create_and_attach(void)
         for (int i = 0; i < 2; i++) {
                 bool writer;
 
-                CHECK_EQ(vm_create(&vm, &config, &host), 0);
+                CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
                 CHECK_EQ(vm.regions, 2);
                 CHECK_EQ(pool_region_readers(pool_find(&mounted.pool, "two"), &writer), 0);
                 CHECK(writer);
@@ -104,7 +104,7 @@ static void test_refused(void)
         expect_refused(-EINVAL);
         host.pool = NULL;
         want("mine", 2 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), -ENODEV);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), -ENODEV);
         end();
 }
 
@@ -116,11 +116,11 @@ static void test_quota(void)
         want("more", 6 * MiB, false);
         expect_refused(-ENOSPC);
         want("more", 4 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
         vm_destroy(&vm);
         /* What exists already is no further claim. */
         config.nvram_max = 2 * MiB;
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
         vm_destroy(&vm);
         end();
 }
@@ -144,7 +144,7 @@ static void test_read_only(void)
         r = make("shared", "web", 2 * MiB);
         CHECK_EQ(pool_grant(&mounted.pool, r, "test", POOL_READ_ONLY), 0);
         want("shared", 2 * MiB, true);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
         CHECK_EQ(pool_region_readers(r, &writer), 1);
         CHECK(!writer);
         gpa = vm.layout.region[0].gpa;
@@ -179,15 +179,16 @@ static void test_idle_scrubs(void)
 
         begin();
         want("mine", 2 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
         CHECK_EQ(pool_delete(&mounted.pool, make("gone", "web", 8 * MiB)), 0);
         fake.state.rflags = RFLAGS_IF;
         before = pool_usage(&mounted.pool).dying;
         CHECK_EQ(before, 4);
+        vm.direct = true;
+        fake.quiet_until = UINT64_MAX;
         for (int i = 0; i < 2; i++)
                 CHECK_EQ(fake_play(&vm, &halt, 1), VM_POWERED_OFF);
         CHECK_EQ(scrubbed_of(before), 2);
-        vm.direct = true;
         fake.quiet_until = 0;
         CHECK_EQ(fake_play(&vm, &halt, 1), VM_POWERED_OFF);
         fake.quiet_until = cpu_rdtsc() + 100000;
@@ -211,17 +212,17 @@ static void test_volatile_is_told(void)
                 host.domain = NFIT_DOMAIN_EADR;
                 mounted.pool.member[0].unarmed = unarmed;
                 want("one", 2 * MiB, false);
-                CHECK_EQ(vm_create(&vm, &config, &host), 0);
-                vm.vcpu.regs[REG_RAX] = PERMAFROST_HC_REGION;
-                vm.vcpu.regs[REG_RDI] = 0;
-                vm.vcpu.regs[REG_RSI] = at;
-                hypercall_serve(&vm, 0);
-                CHECK_EQ(vm.vcpu.regs[REG_RAX], 0);
+                CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+                vm.vcpu[0]->vcpu.regs[REG_RAX] = PERMAFROST_HC_REGION;
+                vm.vcpu[0]->vcpu.regs[REG_RDI] = 0;
+                vm.vcpu[0]->vcpu.regs[REG_RSI] = at;
+                hypercall_serve(vm.vcpu[0], 0);
+                CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RAX], 0);
                 CHECK_EQ(gmem_read(&vm.mem, GPA(at), &told, sizeof told), 0);
                 CHECK_EQ(told.flags, unarmed ? PERMAFROST_REGION_VOLATILE : 0);
-                vm.vcpu.regs[REG_RAX] = PERMAFROST_HC_DOMAIN;
-                hypercall_serve(&vm, 0);
-                CHECK_EQ(vm.vcpu.regs[REG_RAX], PERMAFROST_DOMAIN_EADR);
+                vm.vcpu[0]->vcpu.regs[REG_RAX] = PERMAFROST_HC_DOMAIN;
+                hypercall_serve(vm.vcpu[0], 0);
+                CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RAX], PERMAFROST_DOMAIN_EADR);
                 CHECK(!strcmp(vm_nvram_domain(&vm), unarmed ? "volatile" : "eadr"));
                 CHECK(strstr(gmem_ptr(&vm.mem, GPA(PLATFORM_CMDLINE), 512),
                              unarmed ? " permafrost.domain=volatile" : " permafrost.domain=eadr"));

@@ -73,6 +73,11 @@ void log_raw(const char *text, size_t n)
                 fwrite(text, 1, n, stdout);
 }
 
+size_t log_lines(void)
+{
+        return 0;
+}
+
 bool log_next_line(size_t *at, char *line, size_t size)
 {
         static const char *const lines[] = {"first line", "second \"line\""};

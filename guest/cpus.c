@@ -1,0 +1,147 @@
+/* The loop of every CPU; contract in cpus.h. */
+#include "guest/cpus.h"
+
+#include "drivers/lapic.h"
+#include "guest/run.h"
+#include "hv/alarm.h"
+#include "hv/cpu.h"
+#include "hv/percpu.h"
+#include "hv/trap.h"
+
+#define SLICE_MS 5u
+
+static struct sched sched;
+static bool (*rest_hook)(uint64_t until);
+
+void cpus_init(uint32_t tsc_khz, bool (*hook)(uint64_t until))
+{
+        sched_init(&sched, cpu_count, (uint64_t)tsc_khz * SLICE_MS);
+        rest_hook = hook;
+        trap_set_irq(TRAP_VECTOR_KICK, host_lapic_eoi);
+}
+
+struct sched *cpus_sched(void)
+{
+        return &sched;
+}
+
+void cpus_kick(unsigned cpu)
+{
+        if (&cpus[cpu] == this_cpu())
+                return;
+        if (cpus[cpu].alone)
+                host_lapic_send_nmi(cpus[cpu].apic_id);
+        else
+                host_lapic_send(cpus[cpu].apic_id, TRAP_VECTOR_KICK);
+}
+
+void cpus_lend(uint32_t mask)
+{
+        for (unsigned i = 0; i < cpu_count; i++)
+                if (mask >> i & 1)
+                        cpus[i].alone = true;
+}
+
+/*
+ * With interrupts off nothing gets lost between the last look and HLT: an interrupt that came waits
+ * and ends it. For an NMI its handler sends one. A CPU whose interrupts are a guest's may let none
+ * in: it looks again and again.
+ */
+static void rest(struct cpu *cpu, uint64_t look_at)
+{
+        cpu->resting = true;
+        if (cpu->index == 0 && rest_hook(look_at))
+                cpu->resting = false;
+        else if (cpu->alone)
+                cpu_pause();
+        else {
+                alarm_set(look_at);
+                cpu_wait_interrupt();
+        }
+        cpu->resting = false;
+}
+
+static void load(struct vm_vcpu *v, const struct cpu *cpu)
+{
+        if (v->vcpu.cpu == cpu)
+                return;
+        virt->load(&v->vcpu);
+        if (v->vm->direct)
+                host_lapic_timer_stop();
+}
+
+static void give_back(struct vm_vcpu *v, struct cpu *cpu)
+{
+        virt->unload(&v->vcpu);
+        if (!v->vm->direct)
+                return;
+        host_lapic_take_back();
+        alarm_init();
+        cpu->alone = false;
+}
+
+/* Whether no other CPU could run it: then its state may stay. */
+static bool is_bound(const struct vm_vcpu *v)
+{
+        uint32_t may = v->sched.cpus & (uint32_t)((1ull << cpu_count) - 1);
+
+        return !(may & (may - 1));
+}
+
+/* The vCPU is no CPU's from here on, but for one that is paused and has the CPU's interrupts. */
+static void stop(struct vm_vcpu *v, struct cpu *cpu)
+{
+        if (!v->vm->direct || __atomic_load_n(&v->vm->end, __ATOMIC_ACQUIRE) != VM_RUNNING)
+                give_back(v, cpu);
+        sched_put(&sched, cpu->index, SCHED_OFF, SCHED_NEVER, cpu_rdtsc());
+}
+
+static void leave(struct vm_vcpu *v, struct cpu *cpu, enum vcpu_leave how)
+{
+        uint64_t now = cpu_rdtsc();
+        int spare;
+
+        if (how == VCPU_STOPPED) {
+                stop(v, cpu);
+                return;
+        }
+        if (!is_bound(v))
+                virt->unload(&v->vcpu);
+        if (how == VCPU_READY) {
+                sched_put(&sched, cpu->index, SCHED_READY, SCHED_NEVER, now);
+                return;
+        }
+        sched_put(&sched, cpu->index, SCHED_BLOCKED, lapic_deadline(&v->lapic), now);
+        /* What was posted after the last look, while it did not count as blocked yet. */
+        if (posted_pending(&v->posted) || vm_stands(v->vm)) {
+                spare = sched_wake(&sched, &v->sched, now);
+                if (spare >= 0)
+                        cpus_kick((unsigned)spare);
+        }
+}
+
+void cpus_turn(void)
+{
+        struct cpu *cpu = this_cpu();
+        uint64_t now = cpu_rdtsc();
+        uint64_t look_at = sched_look(&sched, cpu->index, now);
+        struct sched_entity *e = sched_pick(&sched, cpu->index, now);
+        int spare = sched_spare(&sched);
+        struct vm_vcpu *v;
+
+        if (spare >= 0)
+                cpus_kick((unsigned)spare);
+        if (!e) {
+                rest(cpu, look_at);
+                return;
+        }
+        v = (struct vm_vcpu *)((char *)e - offsetof(struct vm_vcpu, sched));
+        load(v, cpu);
+        leave(v, cpu, vcpu_run(v, cpu->index));
+}
+
+_Noreturn void cpus_work(void)
+{
+        for (;;)
+                cpus_turn();
+}

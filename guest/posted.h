@@ -1,0 +1,30 @@
+/*
+ * Interrupts on their way to a vCPU: anyone posts them, on any CPU, and the CPU that runs the vCPU
+ * takes them in before it enters the guest. So each local APIC model is used by one CPU at a time.
+ */
+#pragma once
+
+#include "guest/lapic.h"
+
+#define POSTED_NMI     (1u << 8)
+#define POSTED_INIT    (1u << 9)
+#define POSTED_STARTUP (1u << 10) /* bits 0 to 7 are the vector */
+
+/* All zero: nothing is on its way. */
+struct posted {
+        uint32_t edge[8], level[8];
+        uint32_t events;
+        bool any; /* look at the others */
+};
+
+/* Safe from every CPU. */
+void posted_post(struct posted *p, const struct apic_message *message);
+
+static inline bool posted_pending(const struct posted *p)
+{
+        return __atomic_load_n(&p->any, __ATOMIC_SEQ_CST);
+}
+
+/* Move the vectors into the vCPU's local APIC; returns the POSTED_ events, which are the caller's.
+ */
+uint32_t posted_drain(struct posted *p, struct lapic *lapic);

@@ -1,0 +1,254 @@
+/* Weighted fair sharing of CPUs; contract in sched.h. */
+#include "guest/sched.h"
+
+#include "hv/lib/string.h"
+
+#define SCALE 1024u /* virtual time of a vCPU with weight 1 passes so many times faster */
+
+static void list_add(struct sched_entity **head, struct sched_entity *e)
+{
+        e->next = *head;
+        e->link = head;
+        if (e->next)
+                e->next->link = &e->next;
+        *head = e;
+}
+
+static void list_remove(struct sched_entity *e)
+{
+        if (!e->link)
+                return;
+        *e->link = e->next;
+        if (e->next)
+                e->next->link = e->link;
+        e->next = NULL;
+        e->link = NULL;
+}
+
+static void set_state(struct sched_entity *e, enum sched_state state, uint64_t now)
+{
+        e->since = now;
+        __atomic_store_n(&e->state, state, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t virtual_ticks(const struct sched_entity *e, uint64_t ticks)
+{
+        return ticks * SCALE / e->weight;
+}
+
+/* Up to now, of one that may be running. */
+static uint64_t virtual_time(const struct sched_entity *e, uint64_t now)
+{
+        bool runs = e->state == SCHED_RUNNING && now > e->since;
+
+        return e->virtual_time + (runs ? virtual_ticks(e, now - e->since) : 0);
+}
+
+static bool may_run(const struct sched_entity *e, unsigned cpu)
+{
+        return e->cpus >> cpu & 1;
+}
+
+/* The least time of all that want to run becomes everybody's floor. */
+static void advance(struct sched *s, uint64_t now)
+{
+        uint64_t least = UINT64_MAX;
+
+        for (const struct sched_entity *e = s->ready; e; e = e->next)
+                if (e->virtual_time < least)
+                        least = e->virtual_time;
+        for (unsigned i = 0; i < s->cpus; i++)
+                if (s->cpu[i].running && virtual_time(s->cpu[i].running, now) < least)
+                        least = virtual_time(s->cpu[i].running, now);
+        if (least != UINT64_MAX && least > s->virtual_time)
+                s->virtual_time = least;
+}
+
+/* The first in line for this CPU. */
+static struct sched_entity *first(const struct sched *s, unsigned cpu)
+{
+        struct sched_entity *best = NULL;
+
+        for (struct sched_entity *e = s->ready; e; e = e->next)
+                if (may_run(e, cpu) && (!best || e->virtual_time < best->virtual_time))
+                        best = e;
+        return best;
+}
+
+void sched_init(struct sched *s, unsigned cpus, uint64_t slice)
+{
+        memset(s, 0, sizeof *s);
+        s->cpus = cpus;
+        s->slice = slice;
+}
+
+void sched_add(struct sched *s, struct sched_entity *e, uint64_t now)
+{
+        spin_lock(&s->lock);
+        e->virtual_time = s->virtual_time;
+        e->wake_at = SCHED_NEVER;
+        set_state(e, SCHED_BLOCKED, now);
+        spin_unlock(&s->lock);
+}
+
+/* It was away: its time stood still, but it is not let in further ahead than a slice. */
+static void make_ready(struct sched *s, struct sched_entity *e, uint64_t now)
+{
+        uint64_t credit = virtual_ticks(e, s->slice), floor;
+
+        advance(s, now);
+        floor = s->virtual_time > credit ? s->virtual_time - credit : 0;
+        list_remove(e);
+        if (e->virtual_time < floor)
+                e->virtual_time = floor;
+        e->woken = true;
+        e->wakes++;
+        list_add(&s->ready, e);
+        set_state(e, SCHED_READY, now);
+}
+
+/* One that rests, the last one first; else the one whose vCPU has had the most. */
+static int cpu_for(const struct sched *s, const struct sched_entity *e, uint64_t now)
+{
+        uint64_t most = 0;
+        int found = -1;
+
+        if (may_run(e, e->cpu) && s->cpu[e->cpu].idle)
+                return (int)e->cpu;
+        for (unsigned i = 0; i < s->cpus; i++) {
+                const struct sched_entity *r = s->cpu[i].running;
+
+                if (!may_run(e, i))
+                        continue;
+                if (s->cpu[i].idle)
+                        return (int)i;
+                if (r && (found < 0 || virtual_time(r, now) > most)) {
+                        most = virtual_time(r, now);
+                        found = (int)i;
+                }
+        }
+        return found;
+}
+
+int sched_wake(struct sched *s, struct sched_entity *e, uint64_t now)
+{
+        int cpu = -1;
+
+        spin_lock(&s->lock);
+        if (e->state == SCHED_BLOCKED) {
+                make_ready(s, e, now);
+                cpu = cpu_for(s, e, now);
+                if (cpu >= 0)
+                        s->cpu[cpu].idle = false; /* it is on its way */
+        }
+        spin_unlock(&s->lock);
+        return cpu;
+}
+
+static void note_wait(struct sched_entity *e, uint64_t now)
+{
+        uint64_t waited = now > e->since ? now - e->since : 0;
+
+        e->waited += waited;
+        if (!e->woken)
+                return;
+        e->latency_sum += waited;
+        if (waited > e->latency_max)
+                e->latency_max = waited;
+}
+
+struct sched_entity *sched_pick(struct sched *s, unsigned cpu, uint64_t now)
+{
+        struct sched_entity *e;
+
+        spin_lock(&s->lock);
+        e = first(s, cpu);
+        if (e) {
+                list_remove(e);
+                note_wait(e, now);
+                e->cpu = cpu;
+                set_state(e, SCHED_RUNNING, now);
+                s->cpu[cpu].running = e;
+                advance(s, now);
+        }
+        s->cpu[cpu].idle = !e;
+        spin_unlock(&s->lock);
+        return e;
+}
+
+void sched_put(struct sched *s, unsigned cpu, enum sched_state state, uint64_t wake_at,
+               uint64_t now)
+{
+        struct sched_entity *e;
+
+        spin_lock(&s->lock);
+        e = s->cpu[cpu].running;
+        if (now > e->since)
+                e->ran += now - e->since;
+        e->virtual_time = virtual_time(e, now);
+        s->cpu[cpu].running = NULL;
+        e->woken = false;
+        e->wake_at = wake_at;
+        if (state == SCHED_READY)
+                list_add(&s->ready, e);
+        else if (state == SCHED_BLOCKED && wake_at != SCHED_NEVER)
+                list_add(&s->cpu[cpu].sleeping, e);
+        set_state(e, state, now);
+        advance(s, now);
+        spin_unlock(&s->lock);
+}
+
+/* One that woke is let in before the slice ends, unless it has had more than the running one. */
+bool sched_yields(struct sched *s, unsigned cpu, uint64_t now)
+{
+        const struct sched_entity *running, *next;
+        bool yields = false;
+
+        spin_lock(&s->lock);
+        running = s->cpu[cpu].running;
+        next = first(s, cpu);
+        if (running && next && next->virtual_time < virtual_time(running, now))
+                yields = next->woken || now - running->since >= s->slice;
+        spin_unlock(&s->lock);
+        return yields;
+}
+
+uint64_t sched_look(struct sched *s, unsigned cpu, uint64_t now)
+{
+        struct sched_cpu *c = &s->cpu[cpu];
+        uint64_t next = SCHED_NEVER;
+
+        spin_lock(&s->lock);
+        for (struct sched_entity *e = c->sleeping, *after; e; e = after) {
+                after = e->next;
+                if (e->wake_at <= now)
+                        make_ready(s, e, now);
+                else if (e->wake_at < next)
+                        next = e->wake_at;
+        }
+        if (c->running && first(s, cpu)) {
+                uint64_t end = c->running->since + s->slice;
+
+                /* a slice that is over goes on only while it is behind: look again soon */
+                if (end <= now)
+                        end = now + s->slice;
+                if (end < next)
+                        next = end;
+        }
+        spin_unlock(&s->lock);
+        return next;
+}
+
+int sched_spare(struct sched *s)
+{
+        int found = -1;
+
+        spin_lock(&s->lock);
+        for (unsigned i = 0; i < s->cpus && found < 0; i++)
+                if (s->cpu[i].idle && first(s, i))
+                        found = (int)i;
+        if (found >= 0)
+                s->cpu[found].idle = false;
+        spin_unlock(&s->lock);
+        return found;
+}

@@ -1,0 +1,124 @@
+"""Several CPUs and several guests: CPUs started, guests with several vCPUs, shares by weight."""
+import re
+
+from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
+from tests.e2e.test_monitor import ask, ask_json, enter, states
+from tests.machine.lab import BUILD, Vm
+
+FILES = {name: BUILD / "guests" / name for name in ("spin.bin", "counter.bin")}
+STRESS = {"initrd": BUILD / "stress.img"}
+LINUX_LIMIT_S = 3 * BOOT_LIMIT_S
+
+
+def spinner(name, weight, cpus="0"):
+    return Vm(keys=f"vm={name} mem=32M weight={weight} cpus={cpus}", kernel="spin.bin", initrd="", args="root=none")
+
+
+def all_cpus(t, count):
+    with t.boot(t.setup(cpus=count)) as machine:
+        machine.expect(rf"^smp: {count} of {count} CPUs", BOOT_LIMIT_S)
+        machine.expect("no VM was started", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+
+
+@test(on=QEMU)
+def test_eight_cpus(t):
+    all_cpus(t, 8)
+
+
+@test(on=BOCHS, core=True)
+def test_two_cpus(t):
+    all_cpus(t, 2)
+
+
+@test(on=BOCHS)
+def test_four_cpus(t):
+    all_cpus(t, 4)
+
+
+def linux(name, vcpus, steps, more=""):
+    return Vm(name=name, nvram="", mem="256M", args=f"quiet pf.mode=steps pf.steps={steps}", more=more, vcpus=vcpus)
+
+
+def counters(machine):
+    (table,) = ask_json(machine, "stats")
+    return {(row["of"], row["counter"]): row["value"] for row in table}
+
+
+@test(long=True)
+def test_vcpus_share_cpus(t):
+    """Debian's kernel with four vCPUs on two CPUs: all come up, the clock is kvmclock, stress-ng finds no mistake."""
+    with t.boot(t.setup(cpus=2), linux("smp", 4, "cpus,stress"), files=STRESS) as machine:
+        machine.expect(r"^PF-STATE: cpus online=4 clock=kvm-clock", LINUX_LIMIT_S)
+        machine.expect(r"^PF-TEST: stress ok", LINUX_LIMIT_S)
+        equal(machine.wait_end(LINUX_LIMIT_S), "poweroff", "the machine's end")
+        check("vm smp: powered off" in machine.log, "no word on the guest's end")
+
+
+@test(core=True)
+def test_two_guests(t):
+    """Two Linux guests side by side on two CPUs; each line of the one without the console bears its name."""
+    guests = [linux("one", 1, "cpus"), linux("two", 2, "cpus")]
+    with t.boot(t.setup(cpus=2), *guests) as machine:
+        equal(machine.wait_end(LINUX_LIMIT_S), "poweroff", "the machine's end")
+        log = machine.log
+    for name in ("one", "two"):
+        check(f"vm {name}: powered off" in log, f"no word on the end of {name}")
+    equal(sorted(re.findall(r"PF-STATE: cpus online=(\d)", log)), ["1", "2"], "CPUs that the guests found")
+
+
+def shares(t, weights, seconds):
+    """Runs guests that want all of one CPU; {name: its part of what all got} between two looks."""
+    guests = [spinner(f"w{i}", weight) for i, weight in enumerate(weights)]
+    with t.boot(t.setup(), *guests, files=FILES, options="console=com1 exit=monitor") as machine:
+        machine.expect(rf"vm w{len(weights) - 1}: starts", BOOT_LIMIT_S)
+        machine.run_for(1)
+        enter(machine)
+        before = counters(machine)
+        machine.run_for(seconds)
+        after = counters(machine)
+        latency = [after[of, "vcpu0 latency max us"] for of, counter in after if counter == "vcpu0 latency max us"]
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+    ran = {f"w{i}": after[f"w{i}", "vcpu0 ran us"] - before[f"w{i}", "vcpu0 ran us"] for i in range(len(weights))}
+    total = sum(ran.values())
+    check(total > 0, "nobody ran")
+    return {name: value / total for name, value in ran.items()}, max(latency)
+
+
+def fair(t, weights, seconds):
+    found, _ = shares(t, weights, seconds)
+    for i, weight in enumerate(weights):
+        want = weight / sum(weights)
+        check(abs(found[f"w{i}"] - want) <= 0.02, f"weight {weight} of {sum(weights)}: {found[f'w{i}']:.3f} of the CPU: {found}")
+
+
+@test(core=True)
+def test_fair_two(t):
+    """Two guests that want all of one CPU get it by their weights, within 2 % of the CPU."""
+    fair(t, (100, 200), 4)
+
+
+@test()
+def test_fair_eight(t):
+    fair(t, (100, 200, 400, 100, 200, 400, 100, 100), 8)
+
+
+@test()
+def test_pinned(t):
+    """cpus= keeps a guest on its CPU: the other one's is not slowed by it."""
+    guests = [spinner("left", 100, "0"), spinner("right", 100, "1"), spinner("also", 300, "1")]
+    with t.boot(t.setup(cpus=2), *guests, files=FILES, options="console=com1 exit=monitor") as machine:
+        machine.expect(r"vm also: starts", BOOT_LIMIT_S)
+        machine.run_for(1)
+        enter(machine)
+        before = counters(machine)
+        machine.run_for(4)
+        after = counters(machine)
+        ran = {name: after[name, "vcpu0 ran us"] - before[name, "vcpu0 ran us"] for name in ("left", "right", "also")}
+        both = ran["right"] + ran["also"]
+        check(abs(ran["also"] / both - 0.75) <= 0.02, f"shares on CPU 1: {ran}")
+        ask(machine, "vm pause also")
+        equal(states(machine), {"left": "running", "right": "running", "also": "paused"}, "the states")
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")

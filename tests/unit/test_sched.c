@@ -1,0 +1,215 @@
+/* The scheduler on simulated CPUs: shares by weight, pinning, latency of what wakes. */
+#include "guest/sched.h"
+
+#include "hv/lib/string.h"
+#include "tests/unit/unit.h"
+
+#define SLICE 5000u
+#define MANY  8u
+#define TICK  250u /* of the simulation */
+
+static struct sched s;
+static struct sched_entity e[MANY];
+static uint64_t now;
+
+static void start(unsigned cpus, unsigned count, const uint32_t *weight)
+{
+        sched_init(&s, cpus, SLICE);
+        memset(e, 0, sizeof e);
+        now = 1000;
+        for (unsigned i = 0; i < count; i++) {
+                e[i].weight = weight[i];
+                e[i].cpus = SCHED_ALL_CPUS;
+                sched_add(&s, &e[i], now);
+                CHECK_EQ(e[i].state, SCHED_BLOCKED);
+                (void)sched_wake(&s, &e[i], now);
+        }
+}
+
+/* Everybody who runs wants to go on, for so many ticks. */
+static void simulate(unsigned cpus, uint64_t ticks)
+{
+        for (uint64_t end = now + ticks; now < end; now += TICK)
+                for (unsigned cpu = 0; cpu < cpus; cpu++) {
+                        (void)sched_look(&s, cpu, now);
+                        if (s.cpu[cpu].running && sched_yields(&s, cpu, now))
+                                sched_put(&s, cpu, SCHED_READY, SCHED_NEVER, now);
+                        if (!s.cpu[cpu].running)
+                                (void)sched_pick(&s, cpu, now);
+                }
+}
+
+static uint64_t had(const struct sched_entity *of)
+{
+        return of->ran + (of->state == SCHED_RUNNING ? now - of->since : 0);
+}
+
+/* Within 2 % of the whole. */
+static void expect_share(unsigned i, uint64_t whole, uint64_t weight, uint64_t sum)
+{
+        uint64_t want = whole * weight / sum, got = had(&e[i]);
+        uint64_t off = got > want ? got - want : want - got;
+
+        CHECK(off * 50 <= whole);
+}
+
+static void test_shares(void)
+{
+        static const uint32_t two[] = {100, 200};
+        static const uint32_t eight[] = {100, 200, 400, 100, 200, 400, 100, 100};
+
+        start(1, 2, two);
+        simulate(1, 300 * SLICE);
+        for (unsigned i = 0; i < 2; i++)
+                expect_share(i, 300 * SLICE, two[i], 300);
+        start(1, 8, eight);
+        simulate(1, 2000 * SLICE);
+        for (unsigned i = 0; i < 8; i++)
+                expect_share(i, 2000 * SLICE, eight[i], 1600);
+        start(2, 8, eight);
+        simulate(2, 2000 * SLICE);
+        for (unsigned i = 0; i < 8; i++)
+                expect_share(i, 4000 * SLICE, eight[i], 1600);
+}
+
+/* More weight than a CPU is worth: the rest is the others'. */
+static void test_no_more_than_a_cpu(void)
+{
+        static const uint32_t weight[] = {10000, 100, 100};
+
+        start(2, 3, weight);
+        simulate(2, 1000 * SLICE);
+        expect_share(0, 1000 * SLICE, 1, 1);
+        expect_share(1, 1000 * SLICE, 1, 2);
+        expect_share(2, 1000 * SLICE, 1, 2);
+}
+
+static void test_pinned(void)
+{
+        static const uint32_t weight[] = {100, 100, 100};
+
+        start(2, 3, weight);
+        for (unsigned i = 0; i < 3; i++)
+                e[i].cpus = i == 2 ? 2 : 1;
+        simulate(2, 400 * SLICE);
+        expect_share(0, 400 * SLICE, 1, 2);
+        expect_share(1, 400 * SLICE, 1, 2);
+        expect_share(2, 400 * SLICE, 1, 1);
+        CHECK_EQ(e[2].cpu, 1);
+}
+
+/* What slept is let in at once, does not make up for its sleep, and is not kept out either. */
+static void test_wakes(void)
+{
+        static const uint32_t weight[] = {100, 100};
+
+        start(1, 2, weight);
+        CHECK(sched_pick(&s, 0, now) != NULL);
+        sched_put(&s, 0, SCHED_BLOCKED, SCHED_NEVER, now);
+        simulate(1, 200 * SLICE);
+        now += 1;
+        for (unsigned i = 0; i < 2; i++)
+                if (e[i].state == SCHED_BLOCKED) {
+                        CHECK_EQ(sched_wake(&s, &e[i], now), 0);
+                        CHECK_EQ(sched_wake(&s, &e[i], now), -1);
+                        CHECK(sched_yields(&s, 0, now));
+                        sched_put(&s, 0, SCHED_READY, SCHED_NEVER, now);
+                        CHECK(sched_pick(&s, 0, now + 7) == &e[i]);
+                        CHECK_EQ(e[i].latency_max, 7);
+                        CHECK_EQ(e[i].wakes, 2);
+                        memset(&e[i].ran, 0, sizeof e[i].ran);
+                        simulate(1, 100 * SLICE);
+                        CHECK(had(&e[i]) >= 48 * SLICE && had(&e[i]) <= 53 * SLICE);
+                }
+}
+
+static void test_sleepers(void)
+{
+        static const uint32_t weight[] = {100, 100};
+
+        start(2, 2, weight);
+        CHECK(sched_pick(&s, 0, now));
+        CHECK(sched_pick(&s, 1, now));
+        CHECK_EQ(sched_look(&s, 0, now), SCHED_NEVER); /* nobody waits: no slice ends */
+        sched_put(&s, 0, SCHED_BLOCKED, now + 100, now);
+        CHECK(!sched_pick(&s, 0, now));
+        CHECK_EQ(sched_look(&s, 0, now), now + 100);
+        CHECK_EQ(sched_look(&s, 1, now), SCHED_NEVER); /* not its sleeper */
+        CHECK_EQ(sched_look(&s, 0, now + 100), SCHED_NEVER);
+        CHECK(sched_pick(&s, 0, now + 100));
+        CHECK_EQ(sched_spare(&s), -1);
+}
+
+/* A CPU at rest is asked to take what another one has no room for. */
+static void test_spare(void)
+{
+        static const uint32_t weight[] = {100, 100};
+
+        start(2, 1, weight);
+        CHECK(sched_pick(&s, 0, now));
+        CHECK(!sched_pick(&s, 1, now));
+        CHECK_EQ(sched_spare(&s), -1);
+        e[1].weight = 100;
+        e[1].cpus = SCHED_ALL_CPUS;
+        sched_add(&s, &e[1], now);
+        CHECK_EQ(sched_wake(&s, &e[1], now), 1);
+        CHECK(sched_pick(&s, 1, now) == &e[1]);
+        sched_put(&s, 1, SCHED_OFF, SCHED_NEVER, now);
+        CHECK(!sched_pick(&s, 1, now));
+        sched_put(&s, 0, SCHED_READY, SCHED_NEVER, now);
+        CHECK_EQ(sched_spare(&s), 1);
+        CHECK_EQ(sched_spare(&s), -1);
+}
+
+/* Random calls as the CPUs make them; no vCPU is ever lost, run twice, or run where it may not. */
+static void test_random(void)
+{
+        uint64_t seed = unit_seed();
+        static const uint32_t weight[MANY] = {1, 10, 100, 1000, 100, 100, 7, 10000};
+
+        start(3, MANY, weight);
+        for (unsigned i = 0; i < MANY; i++)
+                e[i].cpus = i % 3 == 2 ? 2u : SCHED_ALL_CPUS;
+        for (unsigned step = 0; step < 200000; step++) {
+                unsigned cpu = (unsigned)(unit_random(&seed) % 3), what, i;
+                unsigned running = 0, ready = 0;
+
+                now += unit_random(&seed) % (SLICE / 2);
+                what = (unsigned)(unit_random(&seed) % 8);
+                i = (unsigned)(unit_random(&seed) % MANY);
+                (void)sched_look(&s, cpu, now);
+                if (what == 0)
+                        (void)sched_wake(&s, &e[i], now);
+                else if (!s.cpu[cpu].running)
+                        (void)sched_pick(&s, cpu, now);
+                else if (what < 3)
+                        sched_put(&s, cpu, SCHED_BLOCKED, what == 1 ? SCHED_NEVER : now + SLICE,
+                                  now);
+                else if (sched_yields(&s, cpu, now))
+                        sched_put(&s, cpu, SCHED_READY, SCHED_NEVER, now);
+                for (const struct sched_entity *r = s.ready; r; r = r->next)
+                        ready++;
+                for (i = 0; i < MANY; i++) {
+                        ready -= e[i].state == SCHED_READY;
+                        if (e[i].state != SCHED_RUNNING)
+                                continue;
+                        running++;
+                        CHECK(s.cpu[e[i].cpu].running == &e[i]);
+                        CHECK(e[i].cpus >> e[i].cpu & 1);
+                }
+                CHECK_EQ(ready, 0);
+                CHECK_EQ(running, !!s.cpu[0].running + !!s.cpu[1].running + !!s.cpu[2].running);
+        }
+}
+
+int main(void)
+{
+        RUN(test_shares);
+        RUN(test_no_more_than_a_cpu);
+        RUN(test_pinned);
+        RUN(test_wakes);
+        RUN(test_sleepers);
+        RUN(test_spare);
+        RUN(test_random);
+        return unit_done();
+}
