@@ -49,19 +49,21 @@ static bool may_run(const struct sched_entity *e, unsigned cpu)
         return e->cpus >> cpu & 1;
 }
 
-/* The least time of all that want to run becomes everybody's floor. */
-static void advance(struct sched *s, uint64_t now)
+/* The least time of those that want to run where e may; its own, when there are none. */
+static uint64_t least_time(const struct sched *s, const struct sched_entity *e, uint64_t now)
 {
         uint64_t least = UINT64_MAX;
 
-        for (const struct sched_entity *e = s->ready; e; e = e->next)
-                if (e->virtual_time < least)
-                        least = e->virtual_time;
-        for (unsigned i = 0; i < s->cpus; i++)
-                if (s->cpu[i].running && virtual_time(s->cpu[i].running, now) < least)
-                        least = virtual_time(s->cpu[i].running, now);
-        if (least != UINT64_MAX && least > s->virtual_time)
-                s->virtual_time = least;
+        for (const struct sched_entity *r = s->ready; r; r = r->next)
+                if (r->cpus & e->cpus && r->virtual_time < least)
+                        least = r->virtual_time;
+        for (unsigned i = 0; i < s->cpus; i++) {
+                const struct sched_entity *r = s->cpu[i].running;
+
+                if (r && r->cpus & e->cpus && virtual_time(r, now) < least)
+                        least = virtual_time(r, now);
+        }
+        return least == UINT64_MAX ? e->virtual_time : least;
 }
 
 /* The first in line for this CPU. */
@@ -85,7 +87,6 @@ void sched_init(struct sched *s, unsigned cpus, uint64_t slice)
 void sched_add(struct sched *s, struct sched_entity *e, uint64_t now)
 {
         spin_lock(&s->lock);
-        e->virtual_time = s->virtual_time;
         e->wake_at = SCHED_NEVER;
         set_state(e, SCHED_BLOCKED, now);
         spin_unlock(&s->lock);
@@ -94,10 +95,9 @@ void sched_add(struct sched *s, struct sched_entity *e, uint64_t now)
 /* It was away: its time stood still, but it is not let in further ahead than a slice. */
 static void make_ready(struct sched *s, struct sched_entity *e, uint64_t now)
 {
-        uint64_t credit = virtual_ticks(e, s->slice), floor;
+        uint64_t credit = virtual_ticks(e, s->slice), least = least_time(s, e, now);
+        uint64_t floor = least > credit ? least - credit : 0;
 
-        advance(s, now);
-        floor = s->virtual_time > credit ? s->virtual_time - credit : 0;
         list_remove(e);
         if (e->virtual_time < floor)
                 e->virtual_time = floor;
@@ -169,7 +169,6 @@ struct sched_entity *sched_pick(struct sched *s, unsigned cpu, uint64_t now)
                 e->cpu = cpu;
                 set_state(e, SCHED_RUNNING, now);
                 s->cpu[cpu].running = e;
-                advance(s, now);
         }
         s->cpu[cpu].idle = !e;
         spin_unlock(&s->lock);
@@ -194,7 +193,6 @@ void sched_put(struct sched *s, unsigned cpu, enum sched_state state, uint64_t w
         else if (state == SCHED_BLOCKED && wake_at != SCHED_NEVER)
                 list_add(&s->cpu[cpu].sleeping, e);
         set_state(e, state, now);
-        advance(s, now);
         spin_unlock(&s->lock);
 }
 

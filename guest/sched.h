@@ -51,8 +51,7 @@ struct sched_cpu {
 struct sched {
         struct spinlock lock;
         unsigned cpus;
-        uint64_t slice;        /* ticks that one runs while others wait */
-        uint64_t virtual_time; /* no ready or running one's is below; never goes back */
+        uint64_t slice; /* ticks that one runs while others wait */
         struct sched_entity *ready;
         struct sched_cpu cpu[SCHED_CPUS_MAX];
 };

@@ -98,6 +98,24 @@ static void test_pinned(void)
         CHECK_EQ(e[2].cpu, 1);
 }
 
+/* Who comes new to a CPU is not behind those of another CPU that had less. */
+static void test_newcomer(void)
+{
+        static const uint32_t weight[] = {100, 100, 300};
+
+        start(2, 2, weight);
+        e[0].cpus = 1;
+        e[1].cpus = 2;
+        CHECK(sched_pick(&s, 1, now) == &e[1]); /* CPU 0 has other things to do */
+        now += 1000 * SLICE;
+        CHECK(sched_pick(&s, 0, now) == &e[0]);
+        e[2] = (struct sched_entity){.weight = 300, .cpus = 2};
+        sched_add(&s, &e[2], now);
+        CHECK_EQ(sched_wake(&s, &e[2], now), 1);
+        simulate(2, 400 * SLICE);
+        expect_share(2, 400 * SLICE, 3, 4);
+}
+
 /* What slept is let in at once, does not make up for its sleep, and is not kept out either. */
 static void test_wakes(void)
 {
@@ -207,6 +225,7 @@ int main(void)
         RUN(test_shares);
         RUN(test_no_more_than_a_cpu);
         RUN(test_pinned);
+        RUN(test_newcomer);
         RUN(test_wakes);
         RUN(test_sleepers);
         RUN(test_spare);
