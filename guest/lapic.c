@@ -160,21 +160,26 @@ void lapic_eoi(struct lapic *l)
                 l->ops.eoi(l->ops.ctx, (uint8_t)vector);
 }
 
-static uint32_t logical_id(const struct lapic *l)
+static uint32_t logical_id(uint32_t id)
 {
         /* SDM 10.12.10.2: cluster of 16 from the ID's upper bits, one bit from its lower four. */
-        return ((l->id >> 4) << 16) | (1u << (l->id & 15));
+        return ((id >> 4) << 16) | (1u << (id & 15));
 }
 
-bool lapic_is_addressed(const struct lapic *l, const struct apic_message *m)
+static bool addressed(uint32_t id, const struct apic_message *m)
 {
-        uint32_t ldr = logical_id(l);
+        uint32_t ldr = logical_id(id);
 
         if (m->dest == APIC_DEST_ALL)
                 return true;
         if (!m->logical)
-                return m->dest == l->id;
+                return m->dest == id;
         return m->dest >> 16 == ldr >> 16 && (m->dest & ldr & 0xffff) != 0;
+}
+
+bool lapic_matches(uint32_t target_id, uint32_t sender_id, const struct apic_message *message)
+{
+        return addressed(target_id, message) && !(message->not_self && target_id == sender_id);
 }
 
 static void take(struct lapic *l, const struct apic_message *m)
@@ -197,7 +202,7 @@ static void take(struct lapic *l, const struct apic_message *m)
 
 bool lapic_deliver(struct lapic *l, const struct apic_message *message)
 {
-        if (!hard_enabled(l) || !lapic_is_addressed(l, message))
+        if (!hard_enabled(l) || !addressed(l->id, message))
                 return false;
         take(l, message);
         return true;
@@ -213,6 +218,24 @@ static bool others_meant(unsigned shorthand, const struct apic_message *m)
         return m->logical || m->dest == APIC_DEST_ALL;
 }
 
+#define ICR_ASSERT 0x4000u
+#define ICR_LEVEL  0x8000u
+
+/*
+ * Whether an IPI is sent at all: INIT with level de-assert only tells APICs of old to synchronize
+ * (SDM 10.6.1), and only fixed interrupts and NMI make sense with a shorthand that names the sender
+ * (table 10-4).
+ */
+static bool is_sent(uint64_t icr, const struct apic_message *m)
+{
+        unsigned shorthand = (icr >> 18) & 3;
+
+        if (m->mode == APIC_INIT && (icr & (ICR_ASSERT | ICR_LEVEL)) == ICR_LEVEL)
+                return false;
+        return shorthand == TO_ADDRESSED || shorthand == TO_OTHERS || m->mode == APIC_FIXED ||
+               m->mode == APIC_NMI;
+}
+
 /* Serve the part of an IPI that stays here; the rest leaves through send. */
 static void send_ipi(struct lapic *l, uint64_t icr)
 {
@@ -226,11 +249,13 @@ static void send_ipi(struct lapic *l, uint64_t icr)
                 raise_error(l, ESR_SEND_ILLEGAL);
                 return;
         }
+        if (!is_sent(icr, &m))
+                return;
         if (shorthand != TO_ADDRESSED) {
                 m.dest = APIC_DEST_ALL;
                 m.logical = false;
         }
-        if (shorthand != TO_OTHERS && lapic_is_addressed(l, &m)) {
+        if (shorthand != TO_OTHERS && addressed(l->id, &m)) {
                 take(l, &m);
                 if (!others_meant(shorthand, &m))
                         return;
@@ -366,7 +391,7 @@ static int read_register(struct lapic *l, uint32_t reg, uint64_t *value, uint64_
                 *value = l->ppr;
                 return 0;
         case REG_LDR:
-                *value = logical_id(l);
+                *value = logical_id(l->id);
                 return 0;
         case REG_SVR:
                 *value = l->svr;

@@ -31,7 +31,8 @@ enum apic_mode {
         APIC_EXTINT = 7
 };
 
-#define APIC_DEST_ALL 0xffffffffu
+#define APIC_DEST_ALL  0xffffffffu
+#define APIC_NO_SENDER 0xffffffffu /* of an interrupt that no vCPU has sent */
 
 /* An interrupt on its way from an I/O APIC or another vCPU. */
 struct apic_message {
@@ -48,7 +49,7 @@ struct lapic_ops {
         void *ctx;
         /* an IPI that (also) concerns other vCPUs than the sender, which is served already */
         void (*send)(void *ctx, const struct apic_message *message);
-        /* NMI, SMI, INIT or start-up arrived for this vCPU */
+        /* NMI, SMI, INIT or start-up that this vCPU has sent to itself, or lapic_deliver brought */
         void (*signal)(void *ctx, enum apic_mode mode, uint8_t vector);
         /* end of a level-triggered interrupt: for the I/O APIC */
         void (*eoi)(void *ctx, uint8_t vector);
@@ -116,8 +117,11 @@ void lapic_eoi(struct lapic *l);
  */
 void lapic_raise(struct lapic *l, uint8_t vector, bool level);
 
-/* Whether the message's destination names this APIC; reads nothing that changes. */
-bool lapic_is_addressed(const struct lapic *l, const struct apic_message *message);
+/*
+ * Whether a message of the APIC sender_id (or APIC_NO_SENDER) is addressed to the one of target_id.
+ * It looks at no APIC's state, so anybody may ask. All that match get it; of APIC_LOWEST the first.
+ */
+bool lapic_matches(uint32_t target_id, uint32_t sender_id, const struct apic_message *message);
 
 /* Take the message if it is addressed here. Returns whether it was. */
 bool lapic_deliver(struct lapic *l, const struct apic_message *message);

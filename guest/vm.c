@@ -332,10 +332,12 @@ void vm_notify(struct vm_vcpu *v)
 
 void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message)
 {
+        uint32_t from = sender ? sender->id : APIC_DEST_ALL;
+
         for (unsigned i = 0; i < vm->vcpus; i++) {
                 struct vm_vcpu *v = vm->vcpu[i];
 
-                if ((message->not_self && v == sender) || !lapic_is_addressed(&v->lapic, message))
+                if (!lapic_matches(v->id, from, message))
                         continue;
                 posted_post(&v->posted, message);
                 if (v != sender)
