@@ -8,7 +8,9 @@
 #include "tests/unit/unit.h"
 
 #define THREADS 2u
-#define POSTS   30000u
+#define VECTORS 8u /* few, in one word: for as many collisions as can be */
+#define POSTS   100000u
+#define SPINS   1000u /* before the CPU is given away, should there be one only */
 
 static void open_lapic(struct lapic *l)
 {
@@ -75,15 +77,16 @@ static unsigned seen_nmi;
 
 static void *poster(void *arg)
 {
-        unsigned first = 32 + (unsigned)(uintptr_t)arg, sent[256] = {0};
+        unsigned sent[256] = {0};
 
         for (unsigned i = 0; i < POSTS; i++) {
-                unsigned v = first + i * THREADS % 192;
+                unsigned v = 32 + (unsigned)(uintptr_t)arg + i * THREADS % VECTORS, spins = 0;
 
                 while (__atomic_load_n(&seen[v], __ATOMIC_ACQUIRE) != sent[v])
-                        sched_yield();
+                        if (++spins % SPINS == 0)
+                                sched_yield();
                 sent[v]++;
-                post(&shared, APIC_FIXED, (uint8_t)v, v & 64);
+                post(&shared, APIC_FIXED, (uint8_t)v, v & 4);
         }
         post(&shared, APIC_NMI, 0, false);
         return NULL;
@@ -110,17 +113,17 @@ static void test_threads(void)
         open_lapic(&l);
         for (uintptr_t i = 0; i < THREADS; i++)
                 CHECK_EQ(pthread_create(&thread[i], NULL, poster, (void *)i), 0);
-        while (total < THREADS * POSTS && idle < 2000000) {
+        while (total < THREADS * POSTS && idle < 3000000) {
                 unsigned before = total;
 
                 if (posted_drain(&shared, &l) & POSTED_NMI)
                         seen_nmi++;
                 take_all(&l);
                 total = 0;
-                for (unsigned v = 0; v < 256; v++)
+                for (unsigned v = 32; v < 32 + VECTORS; v++)
                         total += seen[v];
                 idle = total == before ? idle + 1 : 0;
-                if (idle)
+                if (idle % SPINS == SPINS - 1)
                         sched_yield();
         }
         CHECK_EQ(total, THREADS * POSTS);
