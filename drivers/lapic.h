@@ -27,7 +27,8 @@ void host_lapic_send_self(uint8_t vector);
 
 /*
  * Send to the CPU with that APIC ID: a fixed interrupt, an NMI, and what starts it (SDM vol. 3
- * 8.4): INIT, then start-up at page * 4 KiB in real mode. Not from an NMI handler.
+ * 8.4): INIT, then start-up at page * 4 KiB in real mode. From an NMI handler only where it
+ * has interrupted no other call.
  */
 void host_lapic_send(uint32_t apic_id, uint8_t vector);
 void host_lapic_send_nmi(uint32_t apic_id);

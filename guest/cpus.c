@@ -29,7 +29,7 @@ void cpus_kick(unsigned cpu)
 {
         if (&cpus[cpu] == this_cpu())
                 return;
-        if (cpus[cpu].alone)
+        if (cpus[cpu].alone || virt_caps.kick_by_nmi)
                 host_lapic_send_nmi(cpus[cpu].apic_id);
         else
                 host_lapic_send(cpus[cpu].apic_id, TRAP_VECTOR_KICK);

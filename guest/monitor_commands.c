@@ -120,7 +120,8 @@ static void show_vcpu(struct out *out, const struct vm *vm, unsigned i)
         char prefix[24];
 
         format_text(prefix, sizeof prefix, "vcpu%u ", i);
-        counter(out, vm->config->name, prefix, "ran us", microseconds(e->ran, vm->host));
+        counter(out, vm->config->name, prefix, "ran us",
+                microseconds(sched_ran(vm->host->sched, e, cpu_rdtsc()), vm->host));
         counter(out, vm->config->name, prefix, "waited us", microseconds(e->waited, vm->host));
         counter(out, vm->config->name, prefix, "wakes", e->wakes);
         if (e->wakes)

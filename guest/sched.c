@@ -250,3 +250,13 @@ int sched_spare(struct sched *s)
         spin_unlock(&s->lock);
         return found;
 }
+
+uint64_t sched_ran(struct sched *s, const struct sched_entity *e, uint64_t now)
+{
+        uint64_t ran;
+
+        spin_lock(&s->lock);
+        ran = e->ran + (e->state == SCHED_RUNNING && now > e->since ? now - e->since : 0);
+        spin_unlock(&s->lock);
+        return ran;
+}

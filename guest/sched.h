@@ -83,6 +83,9 @@ bool sched_yields(struct sched *s, unsigned cpu, uint64_t now);
  */
 uint64_t sched_look(struct sched *s, unsigned cpu, uint64_t now);
 
+/* Ticks that it has run so far, those it is running now too. */
+uint64_t sched_ran(struct sched *s, const struct sched_entity *e, uint64_t now);
+
 /*
  * A CPU that rests though one waits that may run there: it should look again. -1: none. To be asked
  * after sched_put and sched_look.

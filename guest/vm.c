@@ -332,7 +332,7 @@ void vm_notify(struct vm_vcpu *v)
 
 void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message)
 {
-        uint32_t from = sender ? sender->id : APIC_DEST_ALL;
+        uint32_t from = sender ? sender->id : APIC_NO_SENDER;
 
         for (unsigned i = 0; i < vm->vcpus; i++) {
                 struct vm_vcpu *v = vm->vcpu[i];

@@ -141,6 +141,9 @@ struct virt_caps {
         bool invpcid;
         /* a vCPU with a CPU of its own can be given that CPU's local APIC (pass_interrupts) */
         bool direct_interrupts;
+        /* only an NMI is sure to end a guest's run: an interrupt does not on Bochs 2.7 while the
+         * guest has RFLAGS.IF off, against SDM vol. 3 25.2 */
+        bool kick_by_nmi;
 };
 
 struct virt_ops {

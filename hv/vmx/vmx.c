@@ -56,6 +56,7 @@ static int vmx_probe(struct virt_caps *caps)
             .page_max = vmx_caps.ept_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = vmx_caps.rdtscp,
             .invpcid = vmx_caps.invpcid,
+            .kick_by_nmi = true,
             .direct_interrupts = (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_DIRECT) == CPUID_1_ECX_DIRECT,
         };
         return 0;

@@ -245,7 +245,7 @@ def test_pool_from_run(t):
         check("quota" in ask(machine, "nv create mine 2M keeper"), "the quota")
         ask(machine, "vm stop keeper -y")
         # The next guest has the region read-only: its store to it is a fault of its own.
-        machine.expect(r"^error: vm other: triple fault", BOOT_LIMIT_S)
+        machine.expect(r"error: vm other: triple fault", BOOT_LIMIT_S)
         machine.expect(r"keeper: found [0-9a-f]{8} ok", BOOT_LIMIT_S)
         machine.expect(r"nvram-max=6M: 0 MiB are owned and 8 MiB more are wanted", BOOT_LIMIT_S)
         machine.cut()
