@@ -81,9 +81,10 @@ _Static_assert(sizeof(struct fadt) == 276, "FADT");
 #define MADT_REVISION      5
 #define MADT_LAPIC         0
 #define MADT_IOAPIC        1
+#define MADT_LAPIC_NMI     4
 #define MADT_LAPIC_ENABLED 1u
 
-/* 5.2.12, 5.2.12.2, 5.2.12.3 */
+/* 5.2.12, 5.2.12.2, 5.2.12.3, 5.2.12.7 */
 struct madt {
         struct acpi_header header;
         uint32_t lapic_address;
@@ -98,6 +99,15 @@ struct madt_lapic {
 struct madt_ioapic {
         uint8_t type, length, id, reserved;
         uint32_t address, gsi_base;
+} __attribute__((packed));
+
+#define ALL_LAPICS 0xffu
+#define NMI_LINT   1 /* LINT1, as on every PC; nothing is wired to it */
+
+struct madt_lapic_nmi {
+        uint8_t type, length, uid;
+        uint16_t flags; /* 0: polarity and trigger conform to the bus */
+        uint8_t lint;
 } __attribute__((packed));
 
 /* The buffer, filled from its start. */
@@ -171,8 +181,8 @@ static bool build_fadt(struct area *area, uint64_t dsdt, uint64_t *gpa)
 
 static bool build_madt(struct area *area, unsigned vcpus, uint64_t *gpa)
 {
-        uint64_t size =
-            sizeof(struct madt) + vcpus * sizeof(struct madt_lapic) + sizeof(struct madt_ioapic);
+        uint64_t size = sizeof(struct madt) + vcpus * sizeof(struct madt_lapic) +
+                        sizeof(struct madt_ioapic) + sizeof(struct madt_lapic_nmi);
         struct madt *madt = reserve(area, size, gpa);
         struct madt_lapic *lapic;
         struct madt_ioapic *ioapic;
@@ -190,6 +200,12 @@ static bool build_madt(struct area *area, unsigned vcpus, uint64_t *gpa)
             .length = sizeof *ioapic,
             .id = PLATFORM_IOAPIC_ID,
             .address = PLATFORM_IOAPIC_BASE,
+        };
+        *(struct madt_lapic_nmi *)(ioapic + 1) = (struct madt_lapic_nmi){
+            .type = MADT_LAPIC_NMI,
+            .length = sizeof(struct madt_lapic_nmi),
+            .uid = ALL_LAPICS,
+            .lint = NMI_LINT,
         };
         seal(&madt->header, "APIC", MADT_REVISION, size);
         return true;

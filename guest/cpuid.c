@@ -2,7 +2,6 @@
 #include "guest/cpuid.h"
 
 #include "guest/abi.h"
-#include "guest/kvmclock.h"
 #include "hv/lib/string.h"
 
 #define BIT(n) (1u << (n))
@@ -19,6 +18,7 @@
         (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) |          \
          BIT(11) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | \
          BIT(26))
+#define L1_EDX_HTT BIT(28) /* more than one APIC ID in the package */
 /* Leaf 6: ARAT, as the timer model never stops. */
 #define L6_EAX_ARAT BIT(2)
 /* Leaf 7: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB SHA and AVX-512. */
@@ -32,12 +32,28 @@
 #define X1_ECX_PASS   (BIT(0) | BIT(5) | BIT(8))
 #define X1_EDX_PASS   (BIT(11) | BIT(20) | BIT(26) | BIT(29))
 #define X1_EDX_RDTSCP BIT(27)
+/* AMD: the IDs of leaf 1 are those of cores, not of threads. */
+#define X1_ECX_CMP_LEGACY BIT(1)
 /* x87, SSE, AVX and AVX-512 state. */
 #define XCR0_PASS 0xe7ull
+
+#define VENDOR_AMD_EBX   0x68747541u /* "Auth" */
+#define VENDOR_HYGON_EBX 0x6f677948u /* "Hygo" */
 
 #define LEAF_CACHE    4u
 #define LEAF_TOPOLOGY 0xbu
 #define LEAF_XSAVE    0xdu
+
+/* Bits of an APIC ID that tell the cores apart. */
+static unsigned id_bits(unsigned vcpus)
+{
+        return vcpus > 1 ? 32 - (unsigned)__builtin_clz(vcpus - 1) : 0;
+}
+
+static uint32_t at_most(uint32_t value, uint32_t limit)
+{
+        return value < limit ? value : limit;
+}
 
 static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps)
 {
@@ -48,9 +64,9 @@ static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct vir
         if (p->basic[0].eax > CPUID_BASIC_MAX)
                 p->basic[0].eax = CPUID_BASIC_MAX;
         r = native(1, 0);
-        r.ebx = (r.ebx & 0xff00) | 1u << 16;
+        r.ebx = (r.ebx & 0xff00) | at_most(1u << id_bits(p->vcpus), 0xff) << 16;
         r.ecx = (r.ecx & L1_ECX_PASS) | L1_ECX_X2APIC | L1_ECX_DEADLINE | L1_ECX_HYPERVISOR;
-        r.edx &= L1_EDX_PASS;
+        r.edx = (r.edx & L1_EDX_PASS) | (p->vcpus > 1 ? L1_EDX_HTT : 0);
         p->basic[1] = r;
         if (max >= 2)
                 p->basic[2] = native(2, 0);
@@ -60,6 +76,11 @@ static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct vir
                     native(7, 0).ebx & (L7_EBX_PASS | (caps->invpcid ? L7_EBX_INVPCID : 0));
         }
         p->dynamic = BIT(1) | BIT(LEAF_CACHE) | BIT(7) | BIT(LEAF_TOPOLOGY) | BIT(LEAF_XSAVE);
+}
+
+static bool is_amd(const struct cpuid_policy *p)
+{
+        return p->basic[0].ebx == VENDOR_AMD_EBX || p->basic[0].ebx == VENDOR_HYGON_EBX;
 }
 
 static void fill_extended(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps)
@@ -75,11 +96,19 @@ static void fill_extended(struct cpuid_policy *p, cpuid_fn native, const struct 
         p->extended[1].edx &= X1_EDX_PASS | (caps->rdtscp ? X1_EDX_RDTSCP : 0);
         p->extended[8].ebx = 0;
         p->extended[8].ecx = 0;
+        if (is_amd(p) && p->vcpus > 1) {
+                p->extended[1].ecx |= X1_ECX_CMP_LEGACY;
+                if (max >= CPUID_EXTENDED_MAX) /* APM vol. 3 E.4.7: ApicIdSize, NC */
+                        p->extended[8].ecx = id_bits(p->vcpus) << 12 | (p->vcpus - 1);
+        }
 }
 
-void cpuid_policy_init(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps)
+void cpuid_policy_init(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps,
+                       unsigned vcpus)
 {
         memset(p, 0, sizeof *p);
+        p->vcpus = vcpus;
+        p->pv = pv_offer(1, false, false);
         fill_basic(p, native, caps);
         fill_extended(p, native, caps);
         if (p->basic[1].ecx & L1_ECX_XSAVE && p->basic[0].eax >= LEAF_XSAVE) {
@@ -106,19 +135,36 @@ static struct cpuid_regs xsave_leaf(const struct cpuid_policy *p, cpuid_fn nativ
         return r;
 }
 
-/* One thread, one core: the answer of a level is its type and number, with nothing shifted out. */
-static struct cpuid_regs topology_leaf(uint32_t subleaf)
+/* The levels thread and core: how many bits of the ID stand below the next one, and how many IDs.
+ */
+static struct cpuid_regs topology_leaf(const struct cpuid_policy *p, uint32_t subleaf,
+                                       uint32_t vcpu_id)
 {
-        struct cpuid_regs r = {.ecx = subleaf & 0xff};
+        struct cpuid_regs r = {.ecx = subleaf & 0xff, .edx = vcpu_id};
 
         if (subleaf < 2) {
-                r.ebx = 1;
+                r.ebx = subleaf == 0 ? 1 : p->vcpus;
+                r.eax = subleaf == 0 ? 0 : id_bits(p->vcpus);
                 r.ecx |= (subleaf + 1) << 8;
         }
         return r;
 }
 
-static struct cpuid_regs hypervisor_leaf(uint32_t leaf)
+/* Caches from the third level up are everybody's, the others a core's own (SDM vol. 2 CPUID). */
+static struct cpuid_regs cache_leaf(const struct cpuid_policy *p, cpuid_fn native, uint32_t subleaf)
+{
+        struct cpuid_regs r = native(LEAF_CACHE, subleaf);
+        uint32_t ids = 1u << id_bits(p->vcpus);
+
+        r.eax &= 0x3fff;
+        if ((r.eax & 0x1f) != 0) {
+                r.eax |= at_most(ids - 1, 0x3f) << 26;
+                r.eax |= (r.eax >> 5 & 7) >= 3 ? (ids - 1) << 14 : 0;
+        }
+        return r;
+}
+
+static struct cpuid_regs hypervisor_leaf(const struct cpuid_policy *p, uint32_t leaf)
 {
         struct cpuid_regs r = {0};
 
@@ -132,8 +178,8 @@ static struct cpuid_regs hypervisor_leaf(uint32_t leaf)
                                         KVM_CPUID_SIGNATURE_EDX};
                 break;
         case PERMAFROST_CPUID_BASE + 0x101:
-                r.eax = KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 |
-                        KVM_FEATURE_CLOCKSOURCE_STABLE;
+                r.eax = p->pv.features;
+                r.edx = p->pv.hints;
                 break;
         default:
                 break;
@@ -142,19 +188,17 @@ static struct cpuid_regs hypervisor_leaf(uint32_t leaf)
 }
 
 static struct cpuid_regs dynamic_leaf(const struct cpuid_policy *p, cpuid_fn native, uint32_t leaf,
-                                      uint32_t subleaf)
+                                      uint32_t subleaf, uint32_t vcpu_id)
 {
         struct cpuid_regs r = p->basic[leaf];
 
         switch (leaf) {
         case 1:
-                return r;
+                return cpuid_policy_leaf1(p, vcpu_id, false);
         case LEAF_CACHE:
-                r = native(LEAF_CACHE, subleaf);
-                r.eax &= 0x3fff; /* no sharing: one core, one thread */
-                return r;
+                return cache_leaf(p, native, subleaf);
         case LEAF_TOPOLOGY:
-                return topology_leaf(subleaf);
+                return topology_leaf(p, subleaf, vcpu_id);
         case LEAF_XSAVE:
                 return xsave_leaf(p, native, subleaf);
         default:
@@ -165,14 +209,14 @@ static struct cpuid_regs dynamic_leaf(const struct cpuid_policy *p, cpuid_fn nat
 }
 
 struct cpuid_regs cpuid_policy_slow(const struct cpuid_policy *p, cpuid_fn native, uint32_t leaf,
-                                    uint32_t subleaf)
+                                    uint32_t subleaf, uint32_t vcpu_id)
 {
         if (leaf <= CPUID_BASIC_MAX)
-                return p->dynamic >> leaf & 1 ? dynamic_leaf(p, native, leaf, subleaf)
+                return p->dynamic >> leaf & 1 ? dynamic_leaf(p, native, leaf, subleaf, vcpu_id)
                                               : p->basic[leaf];
         if (leaf >= 0x80000000 && leaf <= CPUID_EXTENDED_MAX)
                 return p->extended[leaf & 0xff];
         if (leaf >= PERMAFROST_CPUID_BASE && leaf < PERMAFROST_CPUID_BASE + 0x200)
-                return hypervisor_leaf(leaf);
+                return hypervisor_leaf(p, leaf);
         return (struct cpuid_regs){0};
 }

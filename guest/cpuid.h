@@ -4,14 +4,16 @@
  */
 #pragma once
 
+#include "guest/pv.h"
 #include "hv/cpu.h"
 #include "hv/virt.h"
 
 #define CPUID_BASIC_MAX    0x17u
 #define CPUID_EXTENDED_MAX 0x80000008u
 
-/* The one bit of leaf 1 that is not in p->basic: it tells bit OSXSAVE of the guest's CR4. */
+/* What of leaf 1 is not in p->basic: bit OSXSAVE of the guest's CR4, and the vCPU's APIC ID. */
 #define CPUID_1_ECX_OSXSAVE (1u << 27)
+#define CPUID_1_EBX_ID(id)  ((uint32_t)(id) << 24)
 
 /* Leaves that do not change while the VM lives, computed once: CPUID is a guest's cheapest exit. */
 struct cpuid_policy {
@@ -19,16 +21,35 @@ struct cpuid_policy {
         struct cpuid_regs extended[(CPUID_EXTENDED_MAX & 0xff) + 1];
         uint32_t dynamic; /* bit n: basic leaf n depends on the subleaf or on the vCPU's state */
         uint64_t xcr0;    /* what XSETBV may set */
+        unsigned vcpus;
+        struct pv_offer pv; /* by default what every VM has; the caller's to set */
 };
 
 /* The machine's CPUID instruction, or a test's. */
 typedef struct cpuid_regs (*cpuid_fn)(uint32_t leaf, uint32_t subleaf);
 
-void cpuid_policy_init(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps);
+/*
+ * The policy of a VM of vcpus (1 to 254) vCPUs: one thread a core, all cores in one package, and
+ * APIC IDs from 0.
+ */
+void cpuid_policy_init(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps,
+                       unsigned vcpus);
 
-/* The answer for a leaf that is not in p->basic or is dynamic, but for leaf 1 (see below). */
+/* The answer to the vCPU of ID vcpu_id, for a leaf that is not in p->basic or is dynamic, but for
+ * leaf 1: of that this gives all but OSXSAVE. */
 struct cpuid_regs cpuid_policy_slow(const struct cpuid_policy *p, cpuid_fn native, uint32_t leaf,
-                                    uint32_t subleaf);
+                                    uint32_t subleaf, uint32_t vcpu_id);
+
+/* Leaf 1 of a vCPU; osxsave: bit OSXSAVE of its CR4. */
+static inline struct cpuid_regs cpuid_policy_leaf1(const struct cpuid_policy *p, uint32_t vcpu_id,
+                                                   bool osxsave)
+{
+        struct cpuid_regs r = p->basic[1];
+
+        r.ebx |= CPUID_1_EBX_ID(vcpu_id);
+        r.ecx |= osxsave ? CPUID_1_ECX_OSXSAVE : 0;
+        return r;
+}
 
 /* The cached answer for a leaf, or NULL: ask cpuid_policy_slow. */
 static inline const struct cpuid_regs *cpuid_policy_fast(const struct cpuid_policy *p,

@@ -113,7 +113,7 @@ static void leave(struct vm_vcpu *v, struct cpu *cpu, enum vcpu_leave how)
         }
         sched_put(&sched, cpu->index, SCHED_BLOCKED, lapic_deadline(&v->lapic), now);
         /* What was posted after the last look, while it did not count as blocked yet. */
-        if (posted_pending(&v->posted) || vm_stands(v->vm)) {
+        if (vm_has_news(v)) {
                 spare = sched_wake(&sched, &v->sched, now);
                 if (spare >= 0)
                         cpus_kick((unsigned)spare);

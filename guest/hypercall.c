@@ -46,12 +46,50 @@ __attribute__((noinline)) static int64_t serve_rare(const struct vm *vm, const u
         }
 }
 
-void hypercall_serve(struct vm_vcpu *v, unsigned cpl)
+/* The carrying out of a call that has been checked. */
+static void carry_out(struct vm_vcpu *v, const struct pv_call *call)
+{
+        const struct apic_message message = {.mode = call->mode, .vector = call->vector};
+        struct vm *vm = v->vm;
+
+        switch (call->verb) {
+        case PV_NOTHING:
+                break;
+        case PV_KICK:
+                __atomic_store_n(&vm->vcpu[call->id]->unhalt, true, __ATOMIC_SEQ_CST);
+                vm_notify(vm->vcpu[call->id]);
+                break;
+        case PV_YIELD:
+                v->look = true;
+                break;
+        case PV_IPI:
+                for (unsigned i = 0; i < 128; i++)
+                        if (call->targets[i / 64] >> i % 64 & 1) {
+                                posted_post(&vm->vcpu[call->first_id + i]->posted, &message);
+                                vm_notify(vm->vcpu[call->first_id + i]);
+                        }
+                break;
+        }
+}
+
+void hypercall_serve_pv(struct vm_vcpu *v, unsigned cpl)
+{
+        struct pv_call call;
+        int64_t result =
+            pv_hypercall(v->vcpu.regs, cpl, v->vm->cpuid.pv.features, v->vm->vcpus, &call);
+
+        carry_out(v, &call);
+        v->vcpu.regs[REG_RAX] = (uint64_t)result;
+}
+
+bool hypercall_serve(struct vm_vcpu *v, unsigned cpl)
 {
         const struct vm *vm = v->vm;
         uint64_t *regs = v->vcpu.regs;
         int64_t result;
 
+        if (regs[REG_RAX] < PERMAFROST_HC_VERSION && vm->vcpus > 1)
+                return false;
         if (cpl != 0)
                 result = -PERMAFROST_EPERM;
         else if (regs[REG_RAX] == PERMAFROST_HC_VERSION)
@@ -61,4 +99,5 @@ void hypercall_serve(struct vm_vcpu *v, unsigned cpl)
         else
                 result = serve_rare(vm, regs);
         regs[REG_RAX] = (uint64_t)result;
+        return true;
 }

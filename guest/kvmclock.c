@@ -70,7 +70,8 @@ static void publish(void *guest, const void *body, size_t size)
         __atomic_store_n(version, odd + 1, __ATOMIC_RELEASE);
 }
 
-static int write_system_time(struct kvmclock *k, const struct gmem *mem, uint64_t value)
+static int write_system_time(struct kvmclock_vcpu *v, const struct kvmclock *k,
+                             const struct gmem *mem, uint64_t value)
 {
         struct system_time t = {.tsc_timestamp = k->base_tsc,
                                 .tsc_to_system_mul = k->mul,
@@ -84,11 +85,12 @@ static int write_system_time(struct kvmclock *k, const struct gmem *mem, uint64_
                         return -EINVAL;
                 publish(guest, &t.pad0, sizeof(t) - sizeof(t.version));
         }
-        k->system_time_msr = value;
+        v->system_time_msr = value;
         return 0;
 }
 
-static int write_wall_clock(struct kvmclock *k, const struct gmem *mem, uint64_t value)
+static int write_wall_clock(struct kvmclock_vcpu *v, const struct kvmclock *k,
+                            const struct gmem *mem, uint64_t value)
 {
         struct wall_clock w = {.sec = (uint32_t)k->wall_sec};
         void *guest = gmem_ptr(mem, GPA(value), sizeof(w));
@@ -96,23 +98,24 @@ static int write_wall_clock(struct kvmclock *k, const struct gmem *mem, uint64_t
         if ((value & 3) || guest == NULL)
                 return -EINVAL;
         publish(guest, &w.sec, sizeof(w) - sizeof(w.version));
-        k->wall_clock_msr = value;
+        v->wall_clock_msr = value;
         return 0;
 }
 
-int kvmclock_msr_read(const struct kvmclock *k, uint32_t msr, uint64_t *value)
+int kvmclock_msr_read(const struct kvmclock_vcpu *v, uint32_t msr, uint64_t *value)
 {
         if (!kvmclock_owns_msr(msr))
                 return -EINVAL;
-        *value = msr == MSR_KVM_SYSTEM_TIME_NEW ? k->system_time_msr : k->wall_clock_msr;
+        *value = msr == MSR_KVM_SYSTEM_TIME_NEW ? v->system_time_msr : v->wall_clock_msr;
         return 0;
 }
 
-int kvmclock_msr_write(struct kvmclock *k, const struct gmem *mem, uint32_t msr, uint64_t value)
+int kvmclock_msr_write(struct kvmclock_vcpu *v, const struct kvmclock *k, const struct gmem *mem,
+                       uint32_t msr, uint64_t value)
 {
         if (msr == MSR_KVM_SYSTEM_TIME_NEW)
-                return write_system_time(k, mem, value);
+                return write_system_time(v, k, mem, value);
         if (msr == MSR_KVM_WALL_CLOCK_NEW)
-                return write_wall_clock(k, mem, value);
+                return write_wall_clock(v, k, mem, value);
         return -EINVAL;
 }

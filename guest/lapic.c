@@ -148,6 +148,16 @@ void lapic_accept(struct lapic *l, uint8_t vector)
         update_ppr(l);
 }
 
+static bool is_level(const struct lapic *l, int vector)
+{
+        return l->tmr[vector / 32] >> (vector % 32) & 1;
+}
+
+bool lapic_in_service_is_level(const struct lapic *l)
+{
+        return is_level(l, vectors_top(&l->isr));
+}
+
 void lapic_eoi(struct lapic *l)
 {
         int vector = vectors_top(&l->isr);
@@ -156,7 +166,7 @@ void lapic_eoi(struct lapic *l)
                 return;
         vectors_clear(&l->isr, (unsigned)vector);
         update_ppr(l);
-        if ((l->tmr[vector / 32] >> (vector % 32)) & 1 && l->ops.eoi != NULL)
+        if (is_level(l, vector) && l->ops.eoi != NULL)
                 l->ops.eoi(l->ops.ctx, (uint8_t)vector);
 }
 

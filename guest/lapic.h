@@ -113,6 +113,18 @@ must_check int lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value, ui
 /* The work of writing 0 to the EOI register, for the fast path. */
 void lapic_eoi(struct lapic *l);
 
+/* Whether the interrupt in service, of the highest vector, was level-triggered. There is one. */
+bool lapic_in_service_is_level(const struct lapic *l);
+
+/*
+ * Whether the end of the interrupt in service may be learned later, at the next exit: there is one,
+ * no I/O APIC wants to know of its end, and nothing waits for it.
+ */
+static inline bool lapic_eoi_may_wait(const struct lapic *l)
+{
+        return l->isr.words != 0 && l->irr.words == 0 && !lapic_in_service_is_level(l);
+}
+
 /* An interrupt for this vCPU arrives: level tells its trigger mode. Vectors below 16 are an error.
  */
 void lapic_raise(struct lapic *l, uint8_t vector, bool level);

@@ -36,7 +36,9 @@ int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now)
         if (lapic_owns_msr(msr))
                 return lapic_msr_read(&v->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
-                return kvmclock_msr_read(&v->vm->clock, msr, value);
+                return kvmclock_msr_read(&v->clock, msr, value);
+        if (pv_owns_msr(msr))
+                return pv_msr_read(&v->pv, v->vm->cpuid.pv.features, msr, value);
         c = find_constant(msr);
         if (!c)
                 return -EINVAL;
@@ -51,7 +53,9 @@ int msr_write(struct vm_vcpu *v, uint32_t msr, uint64_t value, uint64_t now)
         if (lapic_owns_msr(msr))
                 return lapic_msr_write(&v->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
-                return kvmclock_msr_write(&v->vm->clock, &v->vm->mem, msr, value);
+                return kvmclock_msr_write(&v->clock, &v->vm->clock, &v->vm->mem, msr, value);
+        if (pv_owns_msr(msr))
+                return pv_msr_write(&v->pv, v->vm->cpuid.pv.features, &v->vm->mem, msr, value);
         c = find_constant(msr);
         return c && c->value == value ? 0 : -EINVAL;
 }

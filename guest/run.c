@@ -123,12 +123,12 @@ __attribute__((noinline)) static void answer_dynamic_cpuid(struct vm_vcpu *v, ui
         struct cpuid_regs answer;
 
         if (leaf == 1) {
-                answer_cpuid(v, &v->vm->cpuid.basic[1]);
-                if (virt->get_cr4(&v->vcpu) & CR4_OSXSAVE)
-                        r[REG_RCX] |= CPUID_1_ECX_OSXSAVE;
+                answer =
+                    cpuid_policy_leaf1(&v->vm->cpuid, v->id, virt->get_cr4(&v->vcpu) & CR4_OSXSAVE);
+                answer_cpuid(v, &answer);
                 return;
         }
-        answer = cpuid_policy_slow(&v->vm->cpuid, cpu_cpuid, leaf, (uint32_t)r[REG_RCX]);
+        answer = cpuid_policy_slow(&v->vm->cpuid, cpu_cpuid, leaf, (uint32_t)r[REG_RCX], v->id);
         answer_cpuid(v, &answer);
 }
 
@@ -146,18 +146,27 @@ static void fast_cpuid(struct vcpu *vcpu)
                 answer_dynamic_cpuid(v, leaf);
 }
 
-static void fast_hypercall(struct vcpu *vcpu, unsigned cpl)
+static bool fast_hypercall(struct vcpu *vcpu, unsigned cpl)
 {
         struct vm_vcpu *v = (struct vm_vcpu *)vcpu;
 
+        if (!hypercall_serve(v, cpl))
+                return false;
         v->exits[VM_EXIT_HYPERCALL]++;
-        hypercall_serve(v, cpl);
+        return true;
 }
 
 static void answer_msr_read(struct vm_vcpu *v, uint64_t value)
 {
         v->vcpu.regs[REG_RAX] = (uint32_t)value;
         v->vcpu.regs[REG_RDX] = value >> 32;
+}
+
+/* The guest may have ended its interrupt in memory: now it counts. */
+static void learn_eoi(struct vm_vcpu *v)
+{
+        if (pv_eoi_exit(&v->pv))
+                lapic_eoi(&v->lapic);
 }
 
 /* What is refused goes the long way, to get its exception; and the timer may raise its interrupt.
@@ -168,6 +177,7 @@ static bool fast_msr_read(struct vcpu *vcpu)
         uint32_t msr = (uint32_t)vcpu->regs[REG_RCX];
         uint64_t value;
 
+        learn_eoi(v);
         if (msr == MSR_IA32_TSC_DEADLINE || msr_read(v, msr, &value, cpu_rdtsc()))
                 return false;
         v->exits[VM_EXIT_MSR_READ]++;
@@ -311,12 +321,16 @@ static void exit_unexpected(struct vm_vcpu *v, const struct vm_exit *exit)
         crash(v, "stopped at an exit that is not handled");
 }
 
-/* CPUID and hypercalls never come here: the fast handlers answer them all. */
+/* CPUID never comes here: the fast handler answers it always. */
 static void handle(struct vm_vcpu *v, const struct vm_exit *exit)
 {
         switch (exit->kind) {
         case VM_EXIT_IO:
                 exit_io(v, &exit->io);
+                break;
+        case VM_EXIT_HYPERCALL:
+                hypercall_serve_pv(v, exit->cpl);
+                virt->skip(&v->vcpu);
                 break;
         case VM_EXIT_MSR_READ:
         case VM_EXIT_MSR_WRITE:
@@ -395,6 +409,8 @@ static void take_events(struct vm_vcpu *v, uint32_t events)
         }
         if (events & POSTED_INIT) {
                 lapic_reset(&v->lapic);
+                pv_reset(&v->pv);
+                v->clock = (struct kvmclock_vcpu){0};
                 v->activity = VCPU_WAITS;
                 v->nmi = false;
                 __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
@@ -405,6 +421,13 @@ static void take_events(struct vm_vcpu *v, uint32_t events)
                 v->nmi = true;
 }
 
+/* Once; a kick that comes while it runs ends its next HLT. */
+static bool is_kicked(struct vm_vcpu *v)
+{
+        return __atomic_load_n(&v->unhalt, __ATOMIC_RELAXED) &&
+               __atomic_exchange_n(&v->unhalt, false, __ATOMIC_SEQ_CST);
+}
+
 /* Whether the vCPU goes on, with what has come for it. */
 static bool is_awake(struct vm_vcpu *v)
 {
@@ -413,7 +436,7 @@ static bool is_awake(struct vm_vcpu *v)
         if (events)
                 take_events(v, events);
         if (v->activity == VCPU_HALTED &&
-            (v->nmi || (!v->deaf && lapic_next_irq(&v->lapic) >= 0))) {
+            (v->nmi || is_kicked(v) || (!v->deaf && lapic_next_irq(&v->lapic) >= 0))) {
                 v->activity = VCPU_RUNS;
                 v->deaf = false;
         }
@@ -437,24 +460,47 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         return (cpu == 0 && host->service()) || sched_yields(host->sched, cpu, now);
 }
 
-enum vcpu_leave vcpu_run(struct vm_vcpu *v, unsigned cpu)
+/* It has its CPU again: the guest learns how long it waited, and its TLB what others asked of it.
+ */
+static void come_back(struct vm_vcpu *v)
+{
+        uint64_t waited = v->sched.waited - v->stolen;
+
+        v->stolen += waited;
+        if (pv_steal_end(&v->pv, waited * 1000000 / v->vm->host->tsc_khz))
+                virt->flush_tlb(&v->vcpu);
+}
+
+static enum vcpu_leave run_until(struct vm_vcpu *v, unsigned cpu)
 {
         struct vm *vm = v->vm;
         struct vm_exit exit;
 
-        v->vcpu.fast = fast_exits;
-        v->look = true;
         while (!vm_stands(vm)) {
                 if (v->look && must_leave(v, cpu))
                         return VCPU_READY;
                 if (!is_awake(v))
                         return vm_stands(vm) ? VCPU_STOPPED : VCPU_BLOCKED;
                 offer_interrupt(v);
+                pv_eoi_enter(&v->pv, lapic_eoi_may_wait(&v->lapic));
                 virt->run(&v->vcpu, &exit);
+                learn_eoi(v);
                 v->exits[exit.kind]++;
                 handle(v, &exit);
         }
         return VCPU_STOPPED;
+}
+
+enum vcpu_leave vcpu_run(struct vm_vcpu *v, unsigned cpu)
+{
+        enum vcpu_leave how;
+
+        v->vcpu.fast = fast_exits;
+        v->look = true;
+        come_back(v);
+        how = run_until(v, cpu);
+        pv_steal_begin(&v->pv);
+        return how;
 }
 
 const char *vm_exit_name(enum vm_exit_kind kind)

@@ -253,7 +253,8 @@ static int build(struct vm *vm)
                           -err);
                 return err;
         }
-        cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps);
+        cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps, vm->config->vcpus);
+        vm->cpuid.pv = pv_offer(vm->config->vcpus, !vm->direct, false);
         err = load(vm);
         return err ? err : vm_nvram_attach(vm);
 }

@@ -19,6 +19,7 @@
 #include "guest/layout.h"
 #include "guest/pci_host.h"
 #include "guest/posted.h"
+#include "guest/pv.h"
 #include "guest/sched.h"
 #include "guest/uart16550.h"
 #include "guest/vm_console.h"
@@ -83,11 +84,15 @@ struct vm_vcpu {
         struct vcpu vcpu; /* first: the backend's handlers get it */
         struct vm *vm;
         struct lapic lapic;
+        struct kvmclock_vcpu clock;
+        struct pv_vcpu pv;
         unsigned id; /* and its APIC ID */
         enum vcpu_activity activity;
         bool nmi;         /* to be injected */
         bool deaf;        /* rests with interrupts off: only another vCPU can wake it */
         bool look;        /* ask the scheduler before the next entry */
+        bool unhalt;      /* kicked: its HLT ends, or the next one */
+        uint64_t stolen;  /* of sched.waited, told to the guest */
         uint64_t look_at; /* TSC at which the scheduler wants to be asked */
         uint64_t exits[VM_EXIT_KINDS];
         uint64_t interrupts; /* injected */
@@ -145,6 +150,13 @@ static inline bool vm_stands(const struct vm *vm)
 {
         return __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) != VM_RUNNING ||
                __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
+}
+
+/* Whether it has to look at something that another CPU did. */
+static inline bool vm_has_news(const struct vm_vcpu *v)
+{
+        return posted_pending(&v->posted) || vm_stands(v->vm) ||
+               __atomic_load_n(&v->unhalt, __ATOMIC_SEQ_CST);
 }
 
 /* Something has been posted to the vCPU or its VM has changed: have it look. From any CPU. */

@@ -60,7 +60,7 @@ struct vcpu_state {
 enum vm_exit_kind {
         VM_EXIT_HOST,         /* the host's own event (an interrupt), handled: just run again */
         VM_EXIT_CPUID,        /* counted only: see struct vcpu_fast */
-        VM_EXIT_HYPERCALL,    /* counted only: VMCALL or VMMCALL */
+        VM_EXIT_HYPERCALL,    /* VMCALL or VMMCALL, cpl is the guest's; skip after handling */
         VM_EXIT_IO,           /* port access, see io; skip after handling */
         VM_EXIT_MSR_READ,     /* RDMSR of regs[RCX]; skip after handling */
         VM_EXIT_MSR_WRITE,    /* WRMSR of regs[RCX]; skip after handling */
@@ -105,6 +105,7 @@ struct vm_exit {
                 struct vm_exit_io io;
                 struct vm_exit_memory memory;
                 struct vm_exit_cr8 cr8;
+                uint8_t cpl;
         };
 };
 
@@ -113,15 +114,16 @@ struct vcpu;
 /*
  * Exits that policy answers from the vCPU's registers alone, without leaving run: the most frequent
  * ones cost only the round trip. Afterwards the instruction is stepped over and the guest goes on.
- * msr_read returns whether it has answered; if not, run returns VM_EXIT_MSR_READ. The handlers may
- * not make an interrupt pending, and of virt they may call get_cr4 only.
+ * hypercall and msr_read return whether they have answered; if not, run returns the exit. The
+ * handlers may not make an interrupt pending nor ask which CPU this is, and of virt they may call
+ * get_cr4 only.
  *
  * read_word reads 8 bytes, aligned to 8, of the guest's memory, for backends that must look at an
  * instruction themselves: 0, or a negative errno value when they are not the guest's.
  */
 struct vcpu_fast {
         void (*cpuid)(struct vcpu *vcpu);
-        void (*hypercall)(struct vcpu *vcpu, unsigned cpl);
+        bool (*hypercall)(struct vcpu *vcpu, unsigned cpl);
         bool (*msr_read)(struct vcpu *vcpu);
         int (*read_word)(struct vcpu *vcpu, gpa_t gpa, uint64_t *out);
 };

@@ -251,6 +251,10 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
         case SVM_EXIT_XSETBV: /* comes before the check of the privilege level */
                 exit->kind = vmcb->cpl ? VM_EXIT_REFUSED : VM_EXIT_XSETBV;
                 break;
+        case SVM_EXIT_VMMCALL:
+                exit->kind = VM_EXIT_HYPERCALL;
+                exit->cpl = vmcb->cpl;
+                break;
         case SVM_EXIT_INVALID:
                 entry_failed(vmcb, exit);
                 break;
@@ -299,9 +303,10 @@ struct vmcb *svm_exit_fast(struct vcpu *vcpu)
                 return NULL; /* answered, it would only come again */
         if (vmcb->exit_code == SVM_EXIT_CPUID)
                 vcpu->fast.cpuid(vcpu);
-        else if (vmcb->exit_code == SVM_EXIT_VMMCALL)
-                vcpu->fast.hypercall(vcpu, vmcb->cpl);
-        else if (!read_msr_fast(vcpu, vmcb))
+        else if (vmcb->exit_code == SVM_EXIT_VMMCALL) {
+                if (!vcpu->fast.hypercall(vcpu, vmcb->cpl))
+                        return NULL;
+        } else if (!read_msr_fast(vcpu, vmcb))
                 return NULL;
         step_over(vmcb, length);
         vmcb->rax = vcpu->regs[REG_RAX];

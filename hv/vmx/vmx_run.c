@@ -282,6 +282,10 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
         case REASON_PREEMPTION_TIMER:
                 exit_timer(v, exit);
                 break;
+        case REASON_VMCALL:
+                exit->kind = VM_EXIT_HYPERCALL;
+                exit->cpl = guest_cpl();
+                break;
         default:
                 if (exit->reason & EXIT_REASON_ENTRY_FAILURE)
                         entry_failed(exit);
@@ -300,9 +304,10 @@ uint64_t vmx_exit_fast(struct vcpu *vcpu)
 
         if (reason == REASON_CPUID)
                 vcpu->fast.cpuid(vcpu);
-        else if (reason == REASON_VMCALL)
-                vcpu->fast.hypercall(vcpu, guest_cpl());
-        else if (reason != REASON_RDMSR || !vcpu->fast.msr_read(vcpu))
+        else if (reason == REASON_VMCALL) {
+                if (!vcpu->fast.hypercall(vcpu, guest_cpl()))
+                        return 0;
+        } else if (reason != REASON_RDMSR || !vcpu->fast.msr_read(vcpu))
                 return 0;
         step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
         return 1;

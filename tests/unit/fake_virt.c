@@ -84,8 +84,7 @@ static bool answered(struct vcpu *vcpu, const struct fake_step *step)
                 vcpu->fast.cpuid(vcpu);
                 return true;
         case VM_EXIT_HYPERCALL:
-                vcpu->fast.hypercall(vcpu, step->cpl);
-                return true;
+                return vcpu->fast.hypercall(vcpu, step->cpl);
         case VM_EXIT_MSR_READ:
                 return vcpu->fast.msr_read(vcpu);
         default:

@@ -99,7 +99,11 @@ static void test_madt(void)
         struct acpi_tables tables = open_tables(3);
         struct acpi_madt madt;
 
-        table(&tables, "APIC");
+        static const uint8_t nmi[] = {4, 6, 0xff, 0, 0, 1}; /* all CPUs, LINT1 */
+        const uint8_t *p = table(&tables, "APIC");
+
+        CHECK_EQ(get(p + 4, 4), 44 + 3 * 8 + 12 + 6);
+        CHECK(memcmp(p + 44 + 3 * 8 + 12, nmi, sizeof nmi) == 0);
         CHECK_EQ(acpi_read_madt(&tables, &madt), 0);
         CHECK_EQ(madt.lapic_base.v, PLATFORM_LAPIC_BASE);
         CHECK(!madt.has_8259);

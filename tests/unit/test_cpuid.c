@@ -5,13 +5,13 @@
 #include "guest/cpuid.h"
 
 #include "guest/abi.h"
-#include "guest/kvmclock.h"
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"
 
 #define ALL 0xffffffffu
 
 static struct cpuid_policy policy;
+static uint32_t asker; /* the vCPU that asks */
 static const struct virt_caps all_caps = {.page_max = PAGE_1G, .rdtscp = true, .invpcid = true};
 
 /* A CPU with every leaf and every bit. */
@@ -57,7 +57,7 @@ static struct cpuid_regs ask(cpuid_fn native, uint32_t leaf, uint32_t subleaf)
 {
         const struct cpuid_regs *fast = cpuid_policy_fast(&policy, leaf);
 
-        return fast ? *fast : cpuid_policy_slow(&policy, native, leaf, subleaf);
+        return fast ? *fast : cpuid_policy_slow(&policy, native, leaf, subleaf, asker);
 }
 
 static bool is_zero(struct cpuid_regs r)
@@ -70,7 +70,7 @@ static void test_hidden_features(void)
 {
         struct cpuid_regs r;
 
-        cpuid_policy_init(&policy, claims_all, &all_caps);
+        cpuid_policy_init(&policy, claims_all, &all_caps, 1);
         r = ask(claims_all, 1, 0);
         CHECK_EQ(r.ecx & (1u << 3), 0);             /* MONITOR */
         CHECK_EQ(r.ecx & (1u << 5 | 1u << 6), 0);   /* VMX, SMX */
@@ -100,7 +100,7 @@ static void test_what_permafrost_gives(void)
 {
         struct cpuid_regs r;
 
-        cpuid_policy_init(&policy, claims_little, &all_caps);
+        cpuid_policy_init(&policy, claims_little, &all_caps, 1);
         r = ask(claims_little, 1, 0);
         CHECK(r.ecx >> 21 & 1);                    /* x2APIC */
         CHECK(r.ecx >> 24 & 1);                    /* TSC deadline */
@@ -121,10 +121,10 @@ static void test_instructions_follow_the_extension(void)
 {
         const struct virt_caps none = {.page_max = PAGE_2M};
 
-        cpuid_policy_init(&policy, claims_all, &all_caps);
+        cpuid_policy_init(&policy, claims_all, &all_caps, 1);
         CHECK(ask(claims_all, 7, 0).ebx >> 10 & 1);
         CHECK(ask(claims_all, 0x80000001, 0).edx >> 27 & 1);
-        cpuid_policy_init(&policy, claims_all, &none);
+        cpuid_policy_init(&policy, claims_all, &none, 1);
         CHECK_EQ(ask(claims_all, 7, 0).ebx >> 10 & 1, 0);
         CHECK_EQ(ask(claims_all, 0x80000001, 0).edx >> 27 & 1, 0);
 }
@@ -132,7 +132,7 @@ static void test_instructions_follow_the_extension(void)
 /* The policy never tells it: the run loop adds it from the guest's CR4. */
 static void test_osxsave_is_left_out(void)
 {
-        cpuid_policy_init(&policy, claims_all, &all_caps);
+        cpuid_policy_init(&policy, claims_all, &all_caps, 1);
         CHECK_EQ(ask(claims_all, 1, 0).ecx >> 27 & 1, 0);
 }
 
@@ -140,7 +140,7 @@ static void test_xsave_leaf(void)
 {
         struct cpuid_regs r;
 
-        cpuid_policy_init(&policy, claims_all, &all_caps);
+        cpuid_policy_init(&policy, claims_all, &all_caps, 1);
         CHECK_EQ(policy.xcr0, 0xe7);
         r = ask(claims_all, 0xd, 0);
         CHECK_EQ(r.eax, 0xe7);
@@ -150,14 +150,14 @@ static void test_xsave_leaf(void)
         CHECK_EQ(r.ebx | r.ecx | r.edx, 0);
         for (uint32_t sub = 2; sub < 200; sub++)
                 CHECK_EQ(is_zero(ask(claims_all, 0xd, sub)), !(sub == 2 || (sub >= 5 && sub <= 7)));
-        cpuid_policy_init(&policy, claims_little, &all_caps);
+        cpuid_policy_init(&policy, claims_little, &all_caps, 1);
         CHECK_EQ(policy.xcr0, 0);
         CHECK(is_zero(ask(claims_little, 0xd, 0)));
 }
 
 static void test_subleaves(void)
 {
-        cpuid_policy_init(&policy, claims_all, &all_caps);
+        cpuid_policy_init(&policy, claims_all, &all_caps, 1);
         CHECK(!is_zero(ask(claims_all, 7, 0)));
         CHECK(is_zero(ask(claims_all, 7, 1)));
         CHECK_EQ(ask(claims_all, 4, 0).eax, 0x3fff);
@@ -167,10 +167,105 @@ static void test_subleaves(void)
         CHECK_EQ(ask(claims_all, 0xb, 0).ebx, 1);
 }
 
+/* The same CPU with a name of four characters in EBX. */
+static uint32_t vendor;
+
+static struct cpuid_regs claims_vendor(uint32_t leaf, uint32_t subleaf)
+{
+        struct cpuid_regs r = claims_all(leaf, subleaf);
+
+        if (leaf == 0)
+                r.ebx = vendor;
+        if (leaf == 4 && subleaf < 4) /* data, code, second and third level */
+                r.eax = 0xfffffc01 | (subleaf + (subleaf < 2)) << 5;
+        if (leaf == 4 && subleaf >= 4)
+                r.eax = 0;
+        return r;
+}
+
+/* As Linux reads the topology: every vCPU is a core of its own in one package. */
+static void test_topology(void)
+{
+        static const struct {
+                unsigned vcpus, bits, ids;
+        } table[] = {{1, 0, 1},   {2, 1, 2},   {3, 2, 4},     {4, 2, 4},    {5, 3, 8},
+                     {16, 4, 16}, {17, 5, 32}, {129, 8, 255}, {254, 8, 255}};
+
+        vendor = 0x756e6547; /* "Genu" */
+        for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+                unsigned n = table[i].vcpus;
+
+                cpuid_policy_init(&policy, claims_vendor, &all_caps, n);
+                CHECK(!cpuid_policy_fast(&policy, 1));
+                for (asker = 0; asker < n; asker += 1 + n / 5) {
+                        struct cpuid_regs r = ask(claims_vendor, 1, 0), core;
+
+                        CHECK_EQ(r.ebx >> 24, asker);
+                        CHECK_EQ(r.ebx >> 16 & 0xff, table[i].ids);
+                        CHECK_EQ(r.edx >> 28 & 1, n > 1);
+                        CHECK_EQ(r.ecx >> 27 & 1, 0);
+                        r = cpuid_policy_leaf1(&policy, asker, true);
+                        CHECK_EQ(r.ebx >> 24, asker);
+                        CHECK_EQ(r.ecx >> 27 & 1, 1);
+                        r = ask(claims_vendor, 0xb, 0);
+                        core = ask(claims_vendor, 0xb, 1);
+                        CHECK_EQ(r.eax, 0); /* one thread a core */
+                        CHECK_EQ(r.ebx, 1);
+                        CHECK_EQ(r.ecx, 0x100);
+                        CHECK_EQ(core.eax, table[i].bits);
+                        CHECK_EQ(core.ebx, n);
+                        CHECK_EQ(core.ecx, 0x201);
+                        CHECK(asker >> core.eax == 0); /* one package */
+                        CHECK_EQ(r.edx, asker);
+                        CHECK_EQ(core.edx, asker);
+                        CHECK_EQ(ask(claims_vendor, 0xb, 2).edx, asker);
+                }
+        }
+        asker = 0;
+}
+
+static void test_caches(void)
+{
+        cpuid_policy_init(&policy, claims_vendor, &all_caps, 6);
+        CHECK_EQ(ask(claims_vendor, 4, 0).eax, 7u << 26 | 0x3c21); /* a core's own */
+        CHECK_EQ(ask(claims_vendor, 4, 2).eax, 7u << 26 | 0x3c41);
+        CHECK_EQ(ask(claims_vendor, 4, 3).eax, 7u << 26 | 7u << 14 | 0x3c61); /* everybody's */
+        CHECK_EQ(ask(claims_vendor, 4, 4).eax, 0);
+        cpuid_policy_init(&policy, claims_vendor, &all_caps, 254);
+        CHECK_EQ(ask(claims_vendor, 4, 3).eax, 63u << 26 | 255u << 14 | 0x3c61);
+}
+
+static void test_cores_of_amd(void)
+{
+        vendor = 0x68747541;
+        cpuid_policy_init(&policy, claims_vendor, &all_caps, 1);
+        CHECK_EQ(ask(claims_vendor, 0x80000008, 0).ecx, 0);
+        CHECK_EQ(ask(claims_vendor, 0x80000001, 0).ecx & 2, 0);
+        cpuid_policy_init(&policy, claims_vendor, &all_caps, 3);
+        CHECK_EQ(ask(claims_vendor, 0x80000008, 0).ecx, 0x2002);
+        CHECK_EQ(ask(claims_vendor, 0x80000001, 0).ecx & 2, 2);
+        vendor = 0x756e6547;
+        cpuid_policy_init(&policy, claims_vendor, &all_caps, 3);
+        CHECK_EQ(ask(claims_vendor, 0x80000008, 0).ecx, 0);
+        CHECK_EQ(ask(claims_vendor, 0x80000001, 0).ecx & 2, 0);
+}
+
+static void test_paravirtual_offer(void)
+{
+        struct cpuid_regs r;
+
+        cpuid_policy_init(&policy, claims_all, &all_caps, 2);
+        policy.pv = (struct pv_offer){.features = 0x12345678, .hints = 1};
+        r = ask(claims_all, PERMAFROST_CPUID_BASE + 0x101, 0);
+        CHECK_EQ(r.eax, 0x12345678);
+        CHECK_EQ(r.edx, 1);
+        CHECK_EQ(r.ebx | r.ecx, 0);
+}
+
 /* Leaves that a CPU does not have are its highest one's data there: never passed on. */
 static void test_old_cpu(void)
 {
-        cpuid_policy_init(&policy, claims_little, &all_caps);
+        cpuid_policy_init(&policy, claims_little, &all_caps, 1);
         CHECK_EQ(ask(claims_little, 0, 0).eax, 4);
         CHECK(is_zero(ask(claims_little, 7, 0)));
         CHECK_EQ(ask(claims_little, 0x80000000, 0).eax, 0x80000004);
@@ -185,7 +280,7 @@ static void test_all_leaves(void)
 
         for (unsigned round = 0; round < 300; round++) {
                 machine = unit_random(&seed);
-                cpuid_policy_init(&policy, random_cpu, &all_caps);
+                cpuid_policy_init(&policy, random_cpu, &all_caps, 1);
                 CHECK(ask(random_cpu, 0, 0).eax <= CPUID_BASIC_MAX);
                 CHECK(ask(random_cpu, 0x80000000, 0).eax <= CPUID_EXTENDED_MAX);
                 CHECK_EQ(policy.xcr0 & ~0xe7ull, 0);
@@ -213,6 +308,10 @@ int main(void)
         RUN(test_osxsave_is_left_out);
         RUN(test_xsave_leaf);
         RUN(test_subleaves);
+        RUN(test_topology);
+        RUN(test_caches);
+        RUN(test_cores_of_amd);
+        RUN(test_paravirtual_offer);
         RUN(test_old_cpu);
         RUN(test_all_leaves);
         return unit_done();

@@ -11,6 +11,7 @@ struct world {
         uint8_t ram[4096] __attribute__((aligned(4096)));
         struct gmem mem;
         struct kvmclock k;
+        struct kvmclock_vcpu v;
 };
 
 static void world_init(struct world *w, uint32_t khz, uint64_t base)
@@ -49,7 +50,7 @@ static void test_system_time(void)
                 uint64_t hour = khz[i] * 3600000ull, ns, v;
 
                 world_init(&w, khz[i], 777);
-                CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d01, RAM_GPA + 64 + 1), 0);
+                CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d01, RAM_GPA + 64 + 1), 0);
                 CHECK_EQ(get(&w, 64, 4), 2);
                 CHECK_EQ(w.ram[64 + 29], 1); /* stable */
                 CHECK_EQ(guest_clock(&w, 64, 777), 0);
@@ -57,7 +58,7 @@ static void test_system_time(void)
                 /* within one part in 500 million, 8 us an hour */
                 CHECK(ns <= 3600000000000ull && ns > 3600000000000ull - 8000);
                 CHECK(kvmclock_ns(&w.k, 777 + hour) == ns);
-                CHECK_EQ(kvmclock_msr_read(&w.k, 0x4b564d01, &v), 0);
+                CHECK_EQ(kvmclock_msr_read(&w.v, 0x4b564d01, &v), 0);
                 CHECK_EQ(v, RAM_GPA + 65);
         }
 }
@@ -68,11 +69,11 @@ static void test_version(void)
 
         world_init(&w, 1000000, 0);
         w.ram[0] = 7; /* a torn predecessor's odd version */
-        CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d01, RAM_GPA + 1), 0);
+        CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d01, RAM_GPA + 1), 0);
         CHECK_EQ(get(&w, 0, 4), 10);
-        CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d01, RAM_GPA + 1), 0);
+        CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d01, RAM_GPA + 1), 0);
         CHECK_EQ(get(&w, 0, 4), 12);
-        CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d01, 0), 0); /* switched off */
+        CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d01, 0), 0); /* switched off */
         CHECK_EQ(get(&w, 0, 4), 12);
 }
 
@@ -84,12 +85,12 @@ static void test_wall_clock(void)
         world_init(&w, 1000000, 0);
         memset(w.ram, 0xff, 64);
         w.ram[0] = w.ram[1] = w.ram[2] = w.ram[3] = 0;
-        CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d00, RAM_GPA), 0);
+        CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d00, RAM_GPA), 0);
         CHECK_EQ(get(&w, 0, 4), 2);
         CHECK_EQ(get(&w, 4, 4), 1700000000);
         CHECK_EQ(get(&w, 8, 4), 0);
         CHECK_EQ(w.ram[12], 0xff); /* nothing after it is touched */
-        CHECK_EQ(kvmclock_msr_read(&w.k, 0x4b564d00, &v), 0);
+        CHECK_EQ(kvmclock_msr_read(&w.v, 0x4b564d00, &v), 0);
         CHECK_EQ(v, RAM_GPA);
 }
 
@@ -109,17 +110,34 @@ static void test_refused(void)
 
         world_init(&w, 1000000, 0);
         for (size_t i = 0; i < ARRAY_LEN(bad_time); i++)
-                CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d01, bad_time[i]), -EINVAL);
+                CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d01, bad_time[i]), -EINVAL);
         for (size_t i = 0; i < ARRAY_LEN(bad_wall); i++)
-                CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d00, bad_wall[i]), -EINVAL);
+                CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d00, bad_wall[i]), -EINVAL);
         for (size_t i = 0; i < sizeof(w.ram); i++)
                 CHECK_EQ(w.ram[i], 0);
-        CHECK_EQ(kvmclock_msr_read(&w.k, 0x4b564d01, &v), 0);
+        CHECK_EQ(kvmclock_msr_read(&w.v, 0x4b564d01, &v), 0);
         CHECK_EQ(v, 0);
-        CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d02, RAM_GPA), -EINVAL);
-        CHECK_EQ(kvmclock_msr_read(&w.k, 0x11, &v), -EINVAL);
-        CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d01, RAM_GPA + 4096 - 32 + 1), 0);
+        CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d02, RAM_GPA), -EINVAL);
+        CHECK_EQ(kvmclock_msr_read(&w.v, 0x11, &v), -EINVAL);
+        CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d01, RAM_GPA + 4096 - 32 + 1), 0);
         CHECK_EQ(kvmclock_init(&none, 0, 0, 0), -EINVAL);
+}
+
+/* Every vCPU is told the same, whenever it registers, and has its own place. */
+static void test_vcpus(void)
+{
+        struct kvmclock_vcpu second = {0};
+        struct world w;
+        uint64_t v;
+
+        world_init(&w, 2893210, 12345);
+        CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d01, RAM_GPA + 1), 0);
+        CHECK_EQ(kvmclock_msr_write(&second, &w.k, &w.mem, 0x4b564d01, RAM_GPA + 64 + 1), 0);
+        CHECK(memcmp(&w.ram[0], &w.ram[64], 32) == 0);
+        CHECK_EQ(kvmclock_msr_read(&w.v, 0x4b564d01, &v), 0);
+        CHECK_EQ(v, RAM_GPA + 1);
+        CHECK_EQ(kvmclock_msr_read(&second, 0x4b564d01, &v), 0);
+        CHECK_EQ(v, RAM_GPA + 65);
 }
 
 /* Time never runs backwards, and is the same wherever it is computed. */
@@ -132,7 +150,7 @@ static void test_random(void)
                 struct world w;
 
                 world_init(&w, 1 + (uint32_t)(unit_random(&rng) % 6000000), tsc);
-                CHECK_EQ(kvmclock_msr_write(&w.k, &w.mem, 0x4b564d01, RAM_GPA + 1), 0);
+                CHECK_EQ(kvmclock_msr_write(&w.v, &w.k, &w.mem, 0x4b564d01, RAM_GPA + 1), 0);
                 for (unsigned step = 0; step < 500; step++) {
                         uint64_t ns;
 
@@ -151,6 +169,7 @@ int main(void)
         RUN(test_version);
         RUN(test_wall_clock);
         RUN(test_refused);
+        RUN(test_vcpus);
         RUN(test_random);
         return unit_done();
 }

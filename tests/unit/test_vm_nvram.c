@@ -216,12 +216,12 @@ static void test_volatile_is_told(void)
                 vm.vcpu[0]->vcpu.regs[REG_RAX] = PERMAFROST_HC_REGION;
                 vm.vcpu[0]->vcpu.regs[REG_RDI] = 0;
                 vm.vcpu[0]->vcpu.regs[REG_RSI] = at;
-                hypercall_serve(vm.vcpu[0], 0);
+                CHECK(hypercall_serve(vm.vcpu[0], 0));
                 CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RAX], 0);
                 CHECK_EQ(gmem_read(&vm.mem, GPA(at), &told, sizeof told), 0);
                 CHECK_EQ(told.flags, unarmed ? PERMAFROST_REGION_VOLATILE : 0);
                 vm.vcpu[0]->vcpu.regs[REG_RAX] = PERMAFROST_HC_DOMAIN;
-                hypercall_serve(vm.vcpu[0], 0);
+                CHECK(hypercall_serve(vm.vcpu[0], 0));
                 CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RAX], PERMAFROST_DOMAIN_EADR);
                 CHECK(!strcmp(vm_nvram_domain(&vm), unarmed ? "volatile" : "eadr"));
                 CHECK(strstr(gmem_ptr(&vm.mem, GPA(PLATFORM_CMDLINE), 512),
