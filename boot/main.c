@@ -9,6 +9,7 @@
 #include "guest/nv_commands.h"
 #include "guest/vms.h"
 #include "hv/cpu.h"
+#include "hv/harden.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -146,14 +147,17 @@ void boot_main(uint32_t magic, uint32_t address)
             {"vm", vm_commands, vm_command_count, &monitor_host},
             {"nv", nv_commands, nv_command_count, &nv_host},
         };
-        int err = read_info(magic, address);
+        int err;
 
+        harden_stacks();
+        err = read_info(magic, address);
         read_config();
         machine_start_log(&machine, &info, &config.options);
         printk(LOG_INFO, "Permafrost " PERMAFROST_VERSION ": a hypervisor for non-volatile RAM");
         if (err)
                 finish(config.options.exit);
         trap_init();
+        harden_cpu();
         machine_find_tables(&machine, &info);
         machine_find_memory(&machine, &info, &config.options);
         if (host_map_init(&machine))
