@@ -162,6 +162,7 @@ void boot_main(uint32_t magic, uint32_t address)
         machine_find_memory(&machine, &info, &config.options);
         if (host_map_init(&machine))
                 finish(config.options.exit);
+        host_map_check();
         machine_start_late_screen(&machine);
         if (machine_start_dram(&machine) || virt_init(&machine.dram) ||
             machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||

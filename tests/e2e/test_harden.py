@@ -1,5 +1,5 @@
 """The hypervisor guards itself: what the boot log tells of the CPU's and the compiler's protection."""
-from tests.e2e.harness import BOOT_LIMIT_S, equal, test
+from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
 from tests.machine.lab import BUILD, Vm
 
 HALT = {"halt_forever.bin": BUILD / "guests" / "halt_forever.bin"}
@@ -19,5 +19,7 @@ def test_harden(t):
         equal(found[1], "RDRAND", "the canary's source")
         if t.kind in PROTECTION:
             equal(list(found.groups()[1:]), PROTECTION[t.kind], "SMEP, SMAP, UMIP")
+        found = machine.expect(r"^harden: (\d+) pages checked: .* NULL and (\d+) guard pages? (?:is|are) not mapped", BOOT_LIMIT_S)
+        check(int(found[1]) > 100 and int(found[2]) >= 1, f"pages that were looked at: {found[0]}")
         machine.expect(r"vm tiny: halted", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
