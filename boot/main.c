@@ -5,6 +5,7 @@
 #include "boot/multiboot2.h"
 #include "boot/version.h"
 #include "guest/console.h"
+#include "guest/machine_check.h"
 #include "guest/monitor.h"
 #include "guest/nv_commands.h"
 #include "guest/vms.h"
@@ -13,6 +14,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/mce.h"
 #include "hv/trap.h"
 #include "hv/virt.h"
 
@@ -96,6 +98,8 @@ static uint64_t quota(void *ctx, const char *owner)
 static bool scrub(void *ctx)
 {
         (void)ctx;
+        if (mce_any())
+                machine_check_serve(vm_host.pool, vms.current ? &vms.vm : NULL);
         return pool_scrub(&machine.pool, 1) != 0;
 }
 
@@ -163,6 +167,8 @@ void boot_main(uint32_t magic, uint32_t address)
         if (host_map_init(&machine))
                 finish(config.options.exit);
         host_map_check();
+        mce_set_memory(&machine.map);
+        mce_init_cpu();
         machine_start_late_screen(&machine);
         if (machine_start_dram(&machine) || virt_init(&machine.dram) ||
             machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||

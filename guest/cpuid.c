@@ -19,6 +19,8 @@
         (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) |          \
          BIT(11) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | \
          BIT(26))
+/* Machine checks: guest/mca.h. */
+#define L1_EDX_MCA (BIT(7) | BIT(14))
 /* Leaf 6: ARAT, as the timer model never stops. */
 #define L6_EAX_ARAT BIT(2)
 /* Leaf 7: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB SHA and AVX-512. */
@@ -50,7 +52,7 @@ static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct vir
         r = native(1, 0);
         r.ebx = (r.ebx & 0xff00) | 1u << 16;
         r.ecx = (r.ecx & L1_ECX_PASS) | L1_ECX_X2APIC | L1_ECX_DEADLINE | L1_ECX_HYPERVISOR;
-        r.edx &= L1_EDX_PASS;
+        r.edx = (r.edx & L1_EDX_PASS) | L1_EDX_MCA;
         p->basic[1] = r;
         if (max >= 2)
                 p->basic[2] = native(2, 0);

@@ -37,6 +37,8 @@ int msr_read(struct vm *vm, uint32_t msr, uint64_t *value, uint64_t now)
                 return lapic_msr_read(&vm->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
                 return kvmclock_msr_read(&vm->clock, msr, value);
+        if (mca_owns_msr(msr))
+                return mca_msr_read(&vm->mca, msr, value);
         c = find_constant(msr);
         if (!c)
                 return -EINVAL;
@@ -52,6 +54,8 @@ int msr_write(struct vm *vm, uint32_t msr, uint64_t value, uint64_t now)
                 return lapic_msr_write(&vm->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
                 return kvmclock_msr_write(&vm->clock, &vm->mem, msr, value);
+        if (mca_owns_msr(msr))
+                return mca_msr_write(&vm->mca, msr, value);
         c = find_constant(msr);
         return c && c->value == value ? 0 : -EINVAL;
 }

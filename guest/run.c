@@ -7,6 +7,7 @@
 #include "drivers/lapic.h"
 #include "guest/console.h"
 #include "guest/hypercall.h"
+#include "guest/machine_check.h"
 #include "guest/mmio.h"
 #include "guest/msr.h"
 #include "guest/vm_nvram.h"
@@ -369,6 +370,12 @@ enum vm_end vm_run(struct vm *vm)
         }
         take_input(vm); /* what came while it did not run announces itself no more */
         while (vm->end == VM_RUNNING) {
+                if (mce_any())
+                        machine_check_serve(vm->host->pool, vm);
+                if (vm->mca.waiting && machine_check_offer(vm)) {
+                        crash(vm, "its memory is damaged, and it takes no machine checks");
+                        break;
+                }
                 offer_interrupt(vm);
                 virt->run(&vm->vcpu, &exit);
                 vm->exits[exit.kind]++;

@@ -14,6 +14,7 @@
 #include "guest/kvmclock.h"
 #include "guest/lapic.h"
 #include "guest/layout.h"
+#include "guest/mca.h"
 #include "guest/pci_host.h"
 #include "guest/uart16550.h"
 #include "hv/virt.h"
@@ -76,6 +77,7 @@ struct vm {
         struct pci_host pci;
         struct acpi_pm acpi_pm;
         struct kvmclock clock;
+        struct mca mca;
         uint64_t start_tsc;
         struct vm_block block[VM_BLOCKS_MAX];
         size_t blocks;

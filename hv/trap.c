@@ -5,6 +5,7 @@
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/mce.h"
 
 #define IST_STACK_SIZE 8192u
 #define IST_CRITICAL   1u /* NMI, double fault, machine check: may come on any stack */
@@ -166,6 +167,12 @@ void trap_handle(struct trap_frame *frame)
         if (frame->vector == VECTOR_NMI) {
                 if (nmi_handler)
                         nmi_handler();
+                else
+                        mce_count_nmi();
+                return;
+        }
+        if (frame->vector == VECTOR_MC) {
+                mce_handle(false);
                 return;
         }
         print_frame(frame);

@@ -5,6 +5,7 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "hv/mce.h"
 #include "hv/trap.h"
 #include "hv/vmx/vmx.h"
 #include "hv/vmx/vmx_check.h"
@@ -202,7 +203,8 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
                 __asm__ volatile("int %0" : : "i"(VECTOR_NMI));
                 redeliver();
         } else if (vector == VECTOR_MC) {
-                panic("machine check while a guest ran");
+                mce_handle(true);
+                redeliver();
         } else if (vmx_read32(VMCS_IDT_VECTORING) & INTR_VALID) {
                 /* A fault within the delivery of another event: the CPU would raise #DF here, or
                  * shut down if it was delivering one; keep that simple and end the guest. */

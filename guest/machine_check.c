@@ -1,0 +1,91 @@
+/* Machine checks on NVRAM; contract in machine_check.h. */
+#include "guest/machine_check.h"
+
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+
+static void report_bad(uint64_t granule, int err)
+{
+        if (!err)
+                printk(LOG_ERROR, "mce: NVRAM at 0x%lx is damaged: its granule is on the bad list",
+                       granule);
+        else if (err == -EEXIST)
+                printk(LOG_WARN, "mce: NVRAM at 0x%lx, which is on the bad list, was used",
+                       granule);
+        else if (err == -ENOTSUP)
+                printk(LOG_ERROR, "mce: NVRAM at 0x%lx is damaged: it holds the pool's metadata",
+                       granule);
+        else
+                printk(LOG_ERROR,
+                       "mce: NVRAM at 0x%lx is damaged, and cannot be put on the bad list (error "
+                       "%d)",
+                       granule, -err);
+}
+
+bool machine_check_next(struct pool *pool, struct mce_place *place)
+{
+        uint64_t first, end;
+
+        if (!mce_take(place))
+                return false;
+        first = align_down(place->hpa.v, POOL_GRANULE);
+        end = place->hpa.v + (1ull << place->order);
+        for (uint64_t at = first; at < end; at += POOL_GRANULE)
+                report_bad(at, pool ? pool_add_bad(pool, HPA(at)) : -ENODEV);
+        return true;
+}
+
+/* The first byte of an extent that is bad, as an offset into it; its size: none. */
+static uint64_t first_bad(const struct pool_extent *extent, const struct mce_place *place)
+{
+        uint64_t end = place->hpa.v + (1ull << place->order);
+
+        if (place->hpa.v >= extent->hpa.v + extent->size || end <= extent->hpa.v)
+                return extent->size;
+        return place->hpa.v > extent->hpa.v ? place->hpa.v - extent->hpa.v : 0;
+}
+
+void machine_check_tell(struct vm *vm, const struct mce_place *place)
+{
+        for (size_t i = 0; i < vm->regions; i++) {
+                const struct pool_region *region = vm->region[i].ref.region;
+                uint64_t gpa = vm->layout.region[i].gpa.v;
+
+                for (size_t k = 0; k < pool_region_extents(region); k++) {
+                        struct pool_extent e = pool_region_extent(vm->host->pool, region, k);
+                        uint64_t offset = first_bad(&e, place);
+
+                        if (offset < e.size) {
+                                printk(LOG_ERROR, "vm %s: region %s is damaged at 0x%lx",
+                                       vm->config->name, vm->layout.region[i].name, gpa + offset);
+                                mca_add(&vm->mca, GPA(gpa + offset));
+                        }
+                        gpa += e.size;
+                }
+        }
+}
+
+void machine_check_serve(struct pool *pool, struct vm *vm)
+{
+        struct mce_place place;
+
+        while (machine_check_next(pool, &place))
+                if (vm)
+                        machine_check_tell(vm, &place);
+}
+
+int machine_check_offer(struct vm *vm)
+{
+        if (!mca_is_due(&vm->mca))
+                return 0;
+        if (!(virt->get_cr4(&vm->vcpu) & CR4_MCE))
+                return -ENOTSUP;
+        if (!virt->can_take_irq(&vm->vcpu)) {
+                virt->want_irq_window(&vm->vcpu, true);
+                return 0;
+        }
+        mca_raise(&vm->mca);
+        virt->inject_exception(&vm->vcpu, VECTOR_MC, 0);
+        return 0;
+}
