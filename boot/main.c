@@ -15,6 +15,7 @@
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "hv/mce.h"
+#include "hv/mitigate.h"
 #include "hv/trap.h"
 #include "hv/virt.h"
 
@@ -167,6 +168,7 @@ void boot_main(uint32_t magic, uint32_t address)
         if (host_map_init(&machine))
                 finish(config.options.exit);
         host_map_check();
+        mitigate_init_cpu(config.options.mitigations_off);
         mce_set_memory(&machine.map);
         mce_init_cpu();
         machine_start_late_screen(&machine);

@@ -12,6 +12,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/mitigate.h"
 
 /* The identity of the host bridge: Red Hat's vendor ID for virtual devices' PCI bridges. */
 #define BRIDGE_VENDOR      0x1b36
@@ -160,6 +161,7 @@ static int load(struct vm *vm)
                 return err;
         }
         vm->has_vcpu = true;
+        mitigate_switch();
         vm->direct = virt_caps.direct_interrupts && vm->host->direct_interrupts;
         if (vm->direct)
                 virt->pass_interrupts(&vm->vcpu);

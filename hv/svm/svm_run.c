@@ -9,6 +9,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/mce.h"
+#include "hv/mitigate.h"
 #include "hv/svm/svm.h"
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_decode.h"
@@ -375,6 +376,7 @@ static void enter(struct vcpu *vcpu, struct vmcb *vmcb)
         svm_vmload(vmcb);
         cpu_sti(); /* to no effect here: it says that the machine's interrupts end the guest's run
                     */
+        mitigate_entry();
         svm_enter(vcpu, vmcb);
         svm_vmsave(vmcb);
         svm_vmload(&svm_host_state);

@@ -6,6 +6,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/mce.h"
+#include "hv/mitigate.h"
 #include "hv/trap.h"
 #include "hv/vmx/vmx.h"
 #include "hv/vmx/vmx_check.h"
@@ -321,6 +322,7 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
                 arm_timer(v);
         if (kicked)
                 vmx_write(VMCS_PREEMPTION_TIMER, 0);
+        mitigate_entry();
         if (vmx_enter(vcpu, v->launched)) {
                 enter_refused(exit);
                 return;

@@ -1,4 +1,6 @@
 """The hypervisor guards itself: what the boot log tells of the CPU's and the compiler's protection."""
+import json
+
 from tests.e2e.harness import BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.e2e.test_monitor import ANSWER_LIMIT_S, ENTER, ask, ask_json, enter
 from tests.machine.lab import BUILD, Vm
@@ -69,3 +71,25 @@ def test_machine_check(t):
         inject(machine, VAL | UC | EN | MISCV | ADDRV | PCC, bad)
         machine.expect(r"error: panic: machine check: the CPU's state is corrupt \(MCG_STATUS 0x5, bank 1: "
                        rf"status 0x{VAL | UC | EN | MISCV | ADDRV | PCC:x} address 0x{bad:x} misc", ANSWER_LIMIT_S)
+
+
+@test()
+def test_mitigations(t):
+    """The verb's table holds together, whatever the machine's CPU tells; mitigations=off switches nothing on."""
+    for word, allowed in (("auto", {"active", "missing", "not needed"}), ("off", {"off", "missing", "not needed"})):
+        options = f'console=com1 exit=poweroff mitigations={word} run="cpu -o json" loglevel=info'
+        with t.boot(t.setup(), tiny(), options=options, files=HALT) as machine:
+            summary = machine.expect(r"^mitigate: (\d+) weaknesses of CPUs: (\d+) not here, (\d+) mitigated, (\d+) switched off"
+                                     r"(.*), (\d+) the CPU offers nothing for", BOOT_LIMIT_S)
+            rows = json.loads(machine.expect(r"^\[\{\"weakness\".*\]", BOOT_LIMIT_S)[0])
+            equal(len(rows), int(summary[1]), "rows")
+            equal([row["weakness"] for row in rows],
+                  ["guest's branches", "VM to VM", "threads", "L1TF", "MDS", "store bypass"], "the weaknesses")
+            for number, state in ((2, "not needed"), (3, "active"), (4, "off"), (6, "missing")):
+                equal(sum(row["state"] == state for row in rows), int(summary[number]), f"rows that are {state}")
+            check({row["state"] for row in rows} <= allowed, f"states with mitigations={word}: {rows}")
+            check(all(row["by"] and row["measure"] for row in rows), f"a row without a reason: {rows}")
+            for row in rows:
+                check(row["vulnerable"] or row["state"] == "not needed", f"{row}")
+            equal("mitigations=off" in summary[5], word == "off", "the option in the log")
+            equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
