@@ -6,6 +6,7 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "hv/mce.h"
 #include "hv/mitigate.h"
 #include "mm/pm.h"
 
@@ -134,6 +135,7 @@ static int stats(const struct command_call *call)
         counter(call->out, "machine", "uptime ms", "",
                 milliseconds_since(vms->host->entry_tsc, vms->host));
         counter(call->out, "machine", "TSC kHz", "", vms->host->tsc_khz);
+        counter(call->out, "machine", "unexpected NMIs", "", mce_nmis());
         if (vms->current)
                 show_vm_counters(call->out, &vms->vm);
         out_table_end(call->out);

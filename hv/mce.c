@@ -18,6 +18,7 @@ uint32_t mce_news;
 static const struct memmap *memory;
 static uint64_t queue[QUEUE_SIZE];
 static uint32_t lost, corrected, nmis;
+static bool nmi_told;
 
 static uint64_t read_msr(uint32_t msr)
 {
@@ -150,6 +151,11 @@ void mce_count_nmi(void)
         count(&nmis);
 }
 
+uint32_t mce_nmis(void)
+{
+        return __atomic_load_n(&nmis, __ATOMIC_RELAXED);
+}
+
 static void tell(uint32_t *counter, const char *what)
 {
         uint32_t n = __atomic_exchange_n(counter, 0, __ATOMIC_RELAXED);
@@ -171,7 +177,10 @@ bool mce_take(struct mce_place *place)
                 return true;
         }
         tell(&corrected, "memory errors were corrected");
-        tell(&nmis, "NMIs that nobody expects");
+        if (mce_nmis() && !nmi_told) {
+                nmi_told = true;
+                printk(LOG_WARN, "mce: an NMI that nobody expects; more are only counted");
+        }
         tell(&lost,
              "errors of NVRAM came faster than they were noted: they are not on the bad list");
         return false;

@@ -25,8 +25,9 @@ void mce_init_cpu(void);
  */
 void mce_handle(bool in_guest);
 
-/* An NMI has come that nobody expects. In any context. */
+/* An NMI has come that nobody expects: in any context. The first is logged; how many there were. */
 void mce_count_nmi(void);
+uint32_t mce_nmis(void);
 
 extern uint32_t mce_news;
 
@@ -38,7 +39,7 @@ static inline bool mce_any(void)
 
 /*
  * Take the next piece of bad NVRAM; false: there is none (more). Also logs what could not be logged
- * when it came: errors that were corrected, unexpected NMIs. From an ordinary context, by one CPU
+ * when it came: errors that were corrected, an unexpected NMI. From an ordinary context, by one CPU
  * at a time.
  */
 bool mce_take(struct mce_place *place);

@@ -8,7 +8,8 @@
 #include "hv/mce.h"
 
 #define IST_STACK_SIZE 8192u
-#define IST_CRITICAL   1u /* NMI, double fault, machine check: may come on any stack */
+#define IST_CRITICAL   1u /* NMI, double fault: may come on any stack */
+#define IST_MACHINE    2u /* machine check: may come within an NMI, and an NMI within it */
 
 struct gate {
         uint16_t offset_low, selector;
@@ -36,7 +37,7 @@ extern const uint8_t trap_stubs[];
 static uint64_t gdt[5];
 static struct gate idt[256];
 static struct tss tss;
-static uint8_t ist_stack[IST_STACK_SIZE] __attribute__((aligned(16)));
+static uint8_t ist_stack[2][IST_STACK_SIZE] __attribute__((aligned(16)));
 static struct trap_tables tables;
 static trap_irq_fn irq_handlers[256];
 static trap_irq_fn nmi_handler;
@@ -81,12 +82,14 @@ static void build_idt(void)
 {
         for (unsigned v = 0; v < 256; v++) {
                 uint64_t stub = (uint64_t)trap_stubs + 16ull * v;
-                bool critical = v == VECTOR_NMI || v == VECTOR_DF || v == VECTOR_MC;
+                bool critical = v == VECTOR_NMI || v == VECTOR_DF;
 
                 idt[v] = (struct gate){
                     .offset_low = (uint16_t)stub,
                     .selector = TRAP_SELECTOR_CODE,
-                    .ist = critical ? IST_CRITICAL : 0,
+                    .ist = v == VECTOR_MC ? IST_MACHINE
+                           : critical     ? IST_CRITICAL
+                                          : 0,
                     .type = 0x8e,
                     .offset_mid = (uint16_t)(stub >> 16),
                     .offset_high = (uint32_t)(stub >> 32),
@@ -99,7 +102,8 @@ void trap_init(void)
         struct table_pointer gdtr = {sizeof gdt - 1, (uint64_t)gdt};
         struct table_pointer idtr = {sizeof idt - 1, (uint64_t)idt};
 
-        tss.ist[IST_CRITICAL - 1] = (uint64_t)(ist_stack + sizeof ist_stack);
+        tss.ist[IST_CRITICAL - 1] = (uint64_t)(ist_stack[0] + IST_STACK_SIZE);
+        tss.ist[IST_MACHINE - 1] = (uint64_t)(ist_stack[1] + IST_STACK_SIZE);
         tss.io_map_base = sizeof tss;
         build_gdt();
         build_idt();

@@ -1,5 +1,5 @@
 /* Machine checks: single banks judged, and whole scans of a CPU whose registers are an array. */
-#include "hv/mce_decode.h"
+#include "hv/mce.h"
 
 #include <string.h>
 
@@ -185,6 +185,22 @@ static void test_nothing_here(void)
         CHECK_EQ(mcg_status, 0);
 }
 
+/* Told once, counted always, and over when it was taken. */
+static void test_unexpected_nmi(void)
+{
+        struct mce_place place;
+
+        CHECK(!mce_any());
+        CHECK(!mce_take(&place));
+        mce_count_nmi();
+        CHECK(mce_any());
+        CHECK(!mce_take(&place));
+        CHECK(!mce_any());
+        mce_count_nmi();
+        CHECK_EQ(mce_nmis(), 2);
+        CHECK(!mce_take(&place));
+}
+
 static uint64_t guest_read(const struct mca *mca, uint32_t number)
 {
         uint64_t value = 0;
@@ -238,6 +254,7 @@ int main(void)
         RUN(test_bad_nvram);
         RUN(test_fatal);
         RUN(test_nothing_here);
+        RUN(test_unexpected_nmi);
         RUN(test_guest_bank);
         return unit_done();
 }

@@ -41,7 +41,7 @@ static const struct model models[] = {
      "PV"},
     {"under a hypervisor that flushes", {.l7_edx = INTEL_NEW, .arch_caps = 8}, "!a--a-", 0, "PV"},
     {"Sapphire Rapids",
-     {.threads = true, .l7_edx = INTEL_NEW, .arch_caps = 0x3b},
+     {.threads = true, .l7_edx = INTEL_NEW, .arch_caps = 0x33},
      "aaa---",
      SPEC_CTRL_IBRS | SPEC_CTRL_STIBP,
      "P"},
