@@ -36,12 +36,12 @@ bool machine_check_next(struct pool *pool, struct mce_place *place)
         return true;
 }
 
-/* The first byte of an extent that is bad, as an offset into it; its size: none. */
+/* The first byte of an extent that is bad, as an offset into it; its size or more: none. */
 static uint64_t first_bad(const struct pool_extent *extent, const struct mce_place *place)
 {
         uint64_t end = place->hpa.v + (1ull << place->order);
 
-        if (place->hpa.v >= extent->hpa.v + extent->size || end <= extent->hpa.v)
+        if (end <= extent->hpa.v)
                 return extent->size;
         return place->hpa.v > extent->hpa.v ? place->hpa.v - extent->hpa.v : 0;
 }

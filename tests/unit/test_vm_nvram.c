@@ -119,6 +119,32 @@ static void test_damage_is_told(void)
         end();
 }
 
+/* Two single granules are what is left for the region: the guest sees them side by side. */
+static void test_damage_in_pieces(void)
+{
+        struct pool_extent second;
+        uint64_t free_granules;
+
+        begin();
+        CHECK_EQ(pool_scrub(&mounted.pool, 16), 0);
+        free_granules = pool_usage(&mounted.pool).free;
+        make("a", "web", 2 * MiB);
+        make("b", "web", 2 * MiB);
+        make("c", "web", (free_granules - 3) * 2 * MiB);
+        CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "a")), 0);
+        CHECK_EQ(pool_scrub(&mounted.pool, 16), 0);
+        want("two", 4 * MiB, false);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(pool_region_extents(vm.region[0].ref.region), 2);
+        second = pool_region_extent(&mounted.pool, vm.region[0].ref.region, 1);
+        CHECK_EQ(damage(second.hpa.v + 0x40, 6), 1);
+        CHECK_EQ(vm.mca.place[0].v, vm.layout.region[0].gpa.v + 2 * MiB + 0x40);
+        /* the granule before it is another's */
+        CHECK_EQ(damage(second.hpa.v - 64, 6), 0);
+        vm_destroy(&vm);
+        end();
+}
+
 static void test_damage_is_raised(void)
 {
         begin();
@@ -300,6 +326,7 @@ int main(void)
 {
         RUN(test_create_and_attach);
         RUN(test_damage_is_told);
+        RUN(test_damage_in_pieces);
         RUN(test_damage_is_raised);
         RUN(test_refused);
         RUN(test_quota);
