@@ -9,7 +9,8 @@ NASM := nasm
 .DELETE_ON_ERROR:
 
 CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone \
-	-mgeneral-regs-only -mpreferred-stack-boundary=3 -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-mgeneral-regs-only -mpreferred-stack-boundary=3 -fstack-protector-strong -mstack-protector-guard=global \
+	-fno-asynchronous-unwind-tables \
 	-fomit-frame-pointer -fno-strict-aliasing -fno-delete-null-pointer-checks \
 	-fcf-protection=none -I. -Wall -Wextra -Wshadow -Wconversion -Wundef -Werror
 LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,-z,max-page-size=4096 \

@@ -1,6 +1,7 @@
-/* The hypervisor's page tables; contract in host_map.h. SDM vol. 3 4.5. */
+/* The hypervisor's page tables; contract in host_map.h. SDM vol. 3 4.5, 4.6. */
 #include "boot/host_map.h"
 
+#include "boot/host_check.h"
 #include "drivers/acpi.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
@@ -14,12 +15,14 @@
 #define VGA_BASE        0xa0000ull
 #define VGA_SIZE        0x20000ull
 #define REGISTER_BYTES  8 /* at most; an HPET has more, in the same page */
-#define GUARD_SIZE      PAGE_4K
 
 extern const uint8_t image_start[], image_text_end[], image_rodata_end[], image_end[];
 extern const uint8_t boot_stack[];
 
 static struct paging host;
+
+static uint64_t guards[HOST_GUARDS_MAX] = {(uint64_t)boot_stack};
+static size_t guard_count = 1;
 
 /* Frames for tables, one behind the other. They are never given back: the tables stay. */
 static struct {
@@ -94,15 +97,7 @@ static int map_image(void)
                 err =
                     map((uint64_t)image_text_end, (uint64_t)image_rodata_end, PAGING_R, PAGING_WB);
         if (!err)
-                err = map((uint64_t)image_rodata_end, (uint64_t)boot_stack, PAGING_RW, PAGING_WB);
-        if (!err)
-                err = map((uint64_t)boot_stack + GUARD_SIZE, (uint64_t)image_end, PAGING_RW,
-                          PAGING_WB);
-        for (unsigned i = 0; !err && i < CPUS_MAX; i++) {
-                err = paging_unmap(&host, (uint64_t)cpu_stacks[i].ist_guard, CPU_GUARD_SIZE);
-                if (!err)
-                        err = paging_unmap(&host, (uint64_t)cpu_stacks[i].guard, CPU_GUARD_SIZE);
-        }
+                err = map((uint64_t)image_rodata_end, (uint64_t)image_end, PAGING_RW, PAGING_WB);
         return err;
 }
 
@@ -163,11 +158,38 @@ static int map_devices(const struct machine *m)
         return err ? err : map_hints(m);
 }
 
+/* A NULL that is used as a pointer is to fault, and what overruns a stack. */
+static int unmap_guards(void)
+{
+        int err = paging_unmap(&host, 0, PAGE_4K);
+
+        for (size_t i = 0; !err && i < guard_count; i++)
+                err = paging_unmap(&host, guards[i], PAGE_4K);
+        return err;
+}
+
+void host_map_guard(const void *page)
+{
+        if (guard_count == HOST_GUARDS_MAX)
+                panic("memory: more than %u guard pages", HOST_GUARDS_MAX);
+        guards[guard_count++] = (uint64_t)page;
+}
+
+static void guard_stacks(void)
+{
+        for (unsigned i = 0; i < CPUS_MAX; i++) {
+                host_map_guard(cpu_stacks[i].ist_guard);
+                host_map_guard(cpu_stacks[i].machine_guard);
+                host_map_guard(cpu_stacks[i].guard);
+        }
+}
+
 int host_map_init(struct machine *m)
 {
         uint64_t max = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_1G ? PAGE_1G : PAGE_2M;
         int err;
 
+        guard_stacks();
         find_room(&m->map);
         err = paging_init(&host, &paging_host, max, &room_ops, NULL);
         if (!err)
@@ -176,6 +198,8 @@ int host_map_init(struct machine *m)
                 err = map_ranges(&m->map);
         if (!err)
                 err = map_devices(m);
+        if (!err)
+                err = unmap_guards();
         if (err) {
                 printk(LOG_ERROR, "memory: the hypervisor's page tables cannot be built (%d)",
                        -err);
@@ -185,4 +209,45 @@ int host_map_init(struct machine *m)
         m->tables_size = room.next - room.start;
         cpu_write_cr3(host.root.v);
         return 0;
+}
+
+static void report_breach(void *ctx, uint64_t va, const struct paging_leaf *leaf, const char *rule)
+{
+        unsigned *count = ctx;
+
+        (*count)++;
+        printk(LOG_ERROR, "harden: page of %lu KiB at 0x%lx, memory 0x%lx: %s", leaf->size / KiB,
+               va, leaf->hpa.v, rule);
+}
+
+/* Without these the CPU ignores that a page is read-only, or not to be executed. */
+static void check_enforcement(void)
+{
+        if (!(cpu_read_cr0() & CR0_WP) || !(cpu_rdmsr(MSR_EFER) & EFER_NXE))
+                panic("harden: CR0 0x%lx and EFER 0x%lx do not enforce the page tables",
+                      cpu_read_cr0(), cpu_rdmsr(MSR_EFER));
+        if (cpu_read_cr3() != host.root.v)
+                panic("harden: CR3 0x%lx is not at the tables that were built", cpu_read_cr3());
+}
+
+void host_map_check(void)
+{
+        const struct host_layout layout = {
+            .start = (uint64_t)image_start,
+            .text_end = (uint64_t)image_text_end,
+            .rodata_end = (uint64_t)image_rodata_end,
+            .guard = guards,
+            .guards = guard_count,
+        };
+        unsigned breaches = 0;
+        uint64_t leaves;
+
+        check_enforcement();
+        leaves = host_check_tables(&host, &layout, report_breach, &breaches);
+        if (breaches)
+                panic("harden: %u pages break the rules", breaches);
+        printk(LOG_INFO,
+               "harden: %lu pages checked: none both writable and executable, code and constants "
+               "have no alias, NULL and %zu guard pages are not mapped",
+               leaves, guard_count);
 }

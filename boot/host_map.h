@@ -8,8 +8,22 @@
 
 #include "boot/machine.h"
 
+#define HOST_GUARDS_MAX 100u
+
+/*
+ * Leave the page at this address, one of the image, unmapped: what runs over a stack faults there.
+ * Before host_map_init; the page under the boot stack is known. Too many is a panic.
+ */
+void host_map_guard(const void *page);
+
 /*
  * Build the tables from the memory map and switch to them; m->tables_start and tables_size are the
  * RAM that they take. -ENOMEM: no RAM above 1 MiB and below 4 GiB for them; logged.
  */
 must_check int host_map_init(struct machine *m);
+
+/*
+ * Look through all pages of the tables that this CPU uses, and check that it enforces what they say
+ * (host_check.h). Logs one line; a breach is a broken invariant: it is told, and the machine stops.
+ */
+void host_map_check(void);

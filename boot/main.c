@@ -8,13 +8,17 @@
 #include "guest/console.h"
 #include "guest/cpus.h"
 #include "guest/idle.h"
+#include "guest/machine_check.h"
 #include "guest/monitor.h"
 #include "guest/nv_commands.h"
 #include "guest/vms.h"
 #include "hv/cpu.h"
+#include "hv/harden.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/mce.h"
+#include "hv/mitigate.h"
 #include "hv/percpu.h"
 #include "hv/trap.h"
 #include "hv/virt.h"
@@ -104,7 +108,7 @@ static bool service(void)
         console_poll();
         vms_take_input(&vms);
         return attention || console_in_monitor() != in_monitor || console_has_monitor_input() ||
-               console_has_choice();
+               console_has_choice() || mce_any();
 }
 
 /* CPU 0 has nothing to run: a granule of released NVRAM. */
@@ -113,19 +117,29 @@ static bool work_at_rest(uint64_t until)
         return service() || idle_scrub(vm_host.pool, machine.tsc_khz, until);
 }
 
+/* What only CPU 0 does, out of any guest. */
+static void service_vms(void)
+{
+        struct mce_place place;
+
+        while (mce_any() && machine_check_next(vm_host.pool, &place))
+                vms_tell_damage(&vms, &place);
+        vms_service(&vms);
+}
+
 /* In the monitor, while nothing is typed. */
 static void wait(void)
 {
         size_t before = log_lines();
 
-        vms_service(&vms);
+        service_vms();
         if (log_lines() == before) /* else the prompt is to be shown again first */
                 cpus_turn();
 }
 
 static void settle(void)
 {
-        vms_service(&vms);
+        service_vms();
 }
 
 static void describe_host(uint64_t entry_tsc)
@@ -160,7 +174,7 @@ static void run_vms(void)
         if (stay && !console_can_input())
                 printk(LOG_WARN, "monitor: nothing can be typed here: exit=monitor is exit=halt");
         for (;;) {
-                vms_service(&vms);
+                service_vms();
                 if (console_in_monitor()) {
                         in_monitor = true;
                         vm_console_set_monitor(true);
@@ -200,6 +214,7 @@ void boot_main(uint32_t magic, uint32_t address)
         };
         int err;
 
+        harden_stacks();
         percpu_init(0);
         err = read_info(magic, address);
         read_config();
@@ -208,10 +223,15 @@ void boot_main(uint32_t magic, uint32_t address)
         if (err)
                 finish(config.options.exit);
         trap_init();
+        harden_cpu();
         machine_find_tables(&machine, &info);
         machine_find_memory(&machine, &info, &config.options);
         if (host_map_init(&machine))
                 finish(config.options.exit);
+        host_map_check();
+        mitigate_init_cpu(config.options.mitigations_off);
+        mce_set_memory(&machine.map);
+        mce_init_cpu();
         machine_start_late_screen(&machine);
         if (machine_start_dram(&machine) || virt_init(&machine.dram) ||
             machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||

@@ -4,8 +4,11 @@
 #include "drivers/lapic.h"
 #include "hv/alarm.h"
 #include "hv/cpu.h"
+#include "hv/harden.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/mce.h"
+#include "hv/mitigate.h"
 #include "hv/percpu.h"
 #include "hv/trap.h"
 #include "hv/virt.h"
@@ -65,6 +68,9 @@ _Noreturn void smp_main(void)
         host_lapic_init(TRAP_VECTOR_SPURIOUS);
         cpu->apic_id = host_lapic_id();
         alarm_init();
+        harden_cpu();
+        mitigate_init_cpu(false);
+        mce_init_cpu();
         if (virt_start_cpu(starting.dram)) {
                 starting.state = START_REFUSED;
                 cpu_stop();

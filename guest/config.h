@@ -48,6 +48,7 @@ struct hv_options {
         uint16_t console_port; /* console=: I/O port of the log's UART; 0: none */
         enum config_exit exit; /* exit=poweroff|reboot|halt|monitor */
         int log_level;         /* loglevel=error|warn|info|debug: enum log_level */
+        bool mitigations_off;  /* mitigations=auto|off: against weaknesses of the CPU */
         bool nvram_format;     /* nvram-format=force: give up what the NVRAM holds */
         struct config_range nvram[CONFIG_NVRAM_MAX]; /* nvram=SIZE@ADDR: RAM that plays NVRAM */
         size_t nvram_count;

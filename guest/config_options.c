@@ -44,6 +44,15 @@ static void option_log_level(struct config_line *line, struct config_word value)
                 line->config->options.log_level = choice;
 }
 
+static void option_mitigations(struct config_line *line, struct config_word value)
+{
+        static const char *const names[] = {"auto", "off"};
+        int choice = config_read_choice(line, value, names, ARRAY_LEN(names), "auto or off");
+
+        if (choice >= 0)
+                line->config->options.mitigations_off = choice == 1;
+}
+
 static void option_nvram(struct config_line *line, struct config_word value)
 {
         struct hv_options *options = &line->config->options;
@@ -140,6 +149,7 @@ static const struct config_key option_keys[] = {
     {"console", false, option_console},
     {"exit", false, option_exit},
     {"loglevel", false, option_log_level},
+    {"mitigations", false, option_mitigations},
     {"nvram", true, option_nvram},
     {"nvram-bad", true, option_nvram_bad},
     {"nvram-format", false, option_nvram_format},

@@ -19,6 +19,8 @@
          BIT(11) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | \
          BIT(26))
 #define L1_EDX_HTT BIT(28) /* more than one APIC ID in the package */
+/* Machine checks: guest/mca.h. */
+#define L1_EDX_MCA (BIT(7) | BIT(14))
 /* Leaf 6: ARAT, as the timer model never stops. */
 #define L6_EAX_ARAT BIT(2)
 /* Leaf 7: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB SHA and AVX-512. */
@@ -66,7 +68,7 @@ static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct vir
         r = native(1, 0);
         r.ebx = (r.ebx & 0xff00) | at_most(1u << id_bits(p->vcpus), 0xff) << 16;
         r.ecx = (r.ecx & L1_ECX_PASS) | L1_ECX_X2APIC | L1_ECX_DEADLINE | L1_ECX_HYPERVISOR;
-        r.edx = (r.edx & L1_EDX_PASS) | (p->vcpus > 1 ? L1_EDX_HTT : 0);
+        r.edx = (r.edx & L1_EDX_PASS) | (p->vcpus > 1 ? L1_EDX_HTT : 0) | L1_EDX_MCA;
         p->basic[1] = r;
         if (max >= 2)
                 p->basic[2] = native(2, 0);

@@ -5,12 +5,14 @@
 #include "guest/run.h"
 #include "hv/alarm.h"
 #include "hv/cpu.h"
+#include "hv/mitigate.h"
 #include "hv/percpu.h"
 #include "hv/trap.h"
 
 #define SLICE_MS 5u
 
 static struct sched sched;
+static uint64_t last[CPUS_MAX]; /* serial of the VM whose vCPU was loaded last */
 static bool (*rest_hook)(uint64_t until);
 
 void cpus_init(uint32_t tsc_khz, bool (*hook)(uint64_t until))
@@ -29,9 +31,10 @@ void cpus_kick(unsigned cpu)
 {
         if (&cpus[cpu] == this_cpu())
                 return;
-        if (cpus[cpu].alone || virt_caps.kick_by_nmi)
+        if (cpus[cpu].alone || virt_caps.kick_by_nmi) {
+                __atomic_store_n(&cpus[cpu].nmi_due, true, __ATOMIC_SEQ_CST);
                 host_lapic_send_nmi(cpus[cpu].apic_id);
-        else
+        } else
                 host_lapic_send(cpus[cpu].apic_id, TRAP_VECTOR_KICK);
 }
 
@@ -65,6 +68,10 @@ static void load(struct vm_vcpu *v, const struct cpu *cpu)
 {
         if (v->vcpu.cpu == cpu)
                 return;
+        if (last[cpu->index] != v->vm->serial) {
+                last[cpu->index] = v->vm->serial;
+                mitigate_switch();
+        }
         virt->load(&v->vcpu);
         if (v->vm->direct)
                 host_lapic_timer_stop();

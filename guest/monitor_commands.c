@@ -1,4 +1,4 @@
-/* The verbs without a group: map, mem, stats, log, poweroff, reboot. */
+/* The verbs without a group: map, mem, cpu, stats, log, poweroff, reboot. */
 #include "guest/monitor_commands.h"
 
 #include "guest/map_view.h"
@@ -7,6 +7,8 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/printk.h"
+#include "hv/mce.h"
+#include "hv/mitigate.h"
 #include "mm/pm.h"
 
 #define LOG_LINE_SIZE 300
@@ -159,10 +161,35 @@ static int stats(const struct command_call *call)
         counter(call->out, "machine", "uptime ms", "",
                 milliseconds_since(vms->host->entry_tsc, vms->host));
         counter(call->out, "machine", "TSC kHz", "", vms->host->tsc_khz);
+        counter(call->out, "machine", "unexpected NMIs", "", mce_nmis());
         for (size_t i = 0; i < vms->count; i++)
                 if (vms->entry[i].state == VMS_RUNNING)
                         show_vm_counters(call->out, vms->entry[i].vm);
         out_table_end(call->out);
+        return 0;
+}
+
+static int cpu(const struct command_call *call)
+{
+        static const struct out_column columns[] = {{"weakness", "WEAKNESS", -16},
+                                                    {"vulnerable", "HERE", 4},
+                                                    {"state", "STATE", -10},
+                                                    {"measure", "MEASURE", -20},
+                                                    {"by", "BY", -1}};
+        const struct mitigate_plan *plan = mitigate_current();
+
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        for (unsigned i = 0; i < MITIGATE_COUNT; i++) {
+                out_cell(call->out, "%s", mitigate_name(i));
+                out_cell_bool(call->out, plan->row[i].vulnerable);
+                out_cell(call->out, "%s", mitigate_state_name(plan->row[i].state));
+                out_cell(call->out, "%s", plan->row[i].measure);
+                out_cell(call->out, "%s", plan->row[i].by);
+        }
+        out_table_end(call->out);
+        out_line(call->out,
+                 "guests are not offered IA32_SPEC_CTRL: they run with the hypervisor's, 0x%lx",
+                 plan->spec_ctrl);
         return 0;
 }
 
@@ -204,6 +231,7 @@ static int reboot_machine(const struct command_call *call)
 const struct command monitor_commands[] = {
     {"map", "", "the memory map; -v also draws DRAM and NVRAM", 0, 0, false, 0, map},
     {"mem", "", "DRAM and NVRAM: total, used, free, blocks by order", 0, 0, false, 0, mem},
+    {"cpu", "", "weaknesses of the CPU, and what is done about them", 0, 0, false, 0, cpu},
     {"stats", "", "the VMs' exits by kind, their vCPUs' times", 0, 0, false, 0, stats},
     {"log", "", "the last lines of the log", 0, 0, false, 0, show_log},
     {"poweroff", "", "stop all VMs and switch the machine off", 0, 0, true, 0, power_off_machine},

@@ -1,7 +1,7 @@
 /*
  * The monitor's own verbs. host of the tables that hold them is a struct monitor_host.
  *
- *     without a group   map mem stats log poweroff reboot
+ *     without a group   map mem cpu stats log poweroff reboot
  *     vm                list start stop reset pause resume log console
  */
 #pragma once

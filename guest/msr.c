@@ -39,6 +39,14 @@ int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now)
                 return kvmclock_msr_read(&v->clock, msr, value);
         if (pv_owns_msr(msr))
                 return pv_msr_read(&v->pv, v->vm->cpuid.pv.features, msr, value);
+        if (mca_owns_msr(msr)) {
+                int err;
+
+                spin_lock(&v->vm->devices);
+                err = mca_msr_read(&v->vm->mca, msr, value);
+                spin_unlock(&v->vm->devices);
+                return err;
+        }
         c = find_constant(msr);
         if (!c)
                 return -EINVAL;
@@ -56,6 +64,14 @@ int msr_write(struct vm_vcpu *v, uint32_t msr, uint64_t value, uint64_t now)
                 return kvmclock_msr_write(&v->clock, &v->vm->clock, &v->vm->mem, msr, value);
         if (pv_owns_msr(msr))
                 return pv_msr_write(&v->pv, v->vm->cpuid.pv.features, &v->vm->mem, msr, value);
+        if (mca_owns_msr(msr)) {
+                int err;
+
+                spin_lock(&v->vm->devices);
+                err = mca_msr_write(&v->vm->mca, msr, value);
+                spin_unlock(&v->vm->devices);
+                return err;
+        }
         c = find_constant(msr);
         return c && c->value == value ? 0 : -EINVAL;
 }

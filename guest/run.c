@@ -7,6 +7,7 @@
 #include "drivers/lapic.h"
 #include "guest/hypercall.h"
 #include "guest/idle.h"
+#include "guest/machine_check.h"
 #include "guest/mmio.h"
 #include "guest/msr.h"
 #include "guest/vm_nvram.h"
@@ -451,6 +452,12 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         int spare;
 
         v->look = false;
+        if (mce_any()) { /* CPU 0 looks into it before this guest goes on */
+                v->look = true;
+                __atomic_store_n(host->attention, true, __ATOMIC_SEQ_CST);
+                host->kick(0);
+                return true;
+        }
         v->look_at = sched_look(host->sched, cpu, now);
         spare = sched_spare(host->sched);
         if (spare >= 0)
@@ -481,6 +488,10 @@ static enum vcpu_leave run_until(struct vm_vcpu *v, unsigned cpu)
                         return VCPU_READY;
                 if (!is_awake(v))
                         return vm_stands(vm) ? VCPU_STOPPED : VCPU_BLOCKED;
+                if (v->id == 0 && vm->mca.waiting && machine_check_offer(v)) {
+                        crash(v, "its memory is damaged, and it takes no machine checks");
+                        continue;
+                }
                 offer_interrupt(v);
                 pv_eoi_enter(&v->pv, lapic_eoi_may_wait(&v->lapic));
                 virt->run(&v->vcpu, &exit);

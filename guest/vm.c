@@ -11,11 +11,14 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/mitigate.h"
 
 /* The identity of the host bridge: Red Hat's vendor ID for virtual devices' PCI bridges. */
 #define BRIDGE_VENDOR      0x1b36
 #define BRIDGE_DEVICE      0x0008
 #define LAPIC_TSC_PER_TICK 1u
+
+static uint64_t serials;
 
 /* The largest block order, up to 1 GiB, that fits in size bytes at a gpa. */
 static unsigned block_order(uint64_t gpa, uint64_t size)
@@ -266,6 +269,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
 
         memset(vm, 0, sizeof *vm);
         vm->config = config;
+        vm->serial = ++serials;
         vm->host = host;
         vm_console_open(&vm->console, config->name);
         vm->direct = direct && virt_caps.direct_interrupts && host->direct_interrupts;

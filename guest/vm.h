@@ -17,6 +17,7 @@
 #include "guest/kvmclock.h"
 #include "guest/lapic.h"
 #include "guest/layout.h"
+#include "guest/mca.h"
 #include "guest/pci_host.h"
 #include "guest/posted.h"
 #include "guest/pv.h"
@@ -103,7 +104,8 @@ struct vm_vcpu {
 struct vm {
         enum vm_end end; /* set once, by vm_finish */
         bool paused;
-        bool direct; /* its vCPUs have their CPUs' local APICs: interrupts without exits */
+        uint64_t serial; /* no other VM ever has the same */
+        bool direct;     /* its vCPUs have their CPUs' local APICs: interrupts without exits */
         struct spinlock devices;
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
         unsigned vcpus; /* that exist */
@@ -120,6 +122,7 @@ struct vm {
         struct pci_host pci;
         struct acpi_pm acpi_pm;
         struct kvmclock clock;
+        struct mca mca;
         uint64_t start_tsc;
         struct vm_block block[VM_BLOCKS_MAX];
         size_t blocks;

@@ -2,6 +2,7 @@
 #include "guest/vms.h"
 
 #include "guest/console.h"
+#include "guest/machine_check.h"
 #include "guest/run.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
@@ -258,6 +259,15 @@ void vms_take_input(struct vms *vms)
         spin_lock(&vm->devices);
         vm_feed_input(vm);
         spin_unlock(&vm->devices);
+}
+
+void vms_tell_damage(struct vms *vms, const struct mce_place *place)
+{
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms->entry[i].state == VMS_RUNNING) {
+                        machine_check_tell(vms->entry[i].vm, place);
+                        vm_notify(vms->entry[i].vm->vcpu[0]);
+                }
 }
 
 bool vms_alive(const struct vms *vms)

@@ -8,6 +8,7 @@
 
 #include "guest/config.h"
 #include "guest/vm.h"
+#include "hv/mce_decode.h"
 
 enum vms_state {
         VMS_CONFIGURED, /* not asked for, or not startable: its module lines have mistakes */
@@ -47,6 +48,9 @@ void vms_take_input(struct vms *vms);
 
 /* What is typed goes to this VM, and what it writes shows as it comes; NULL: to nobody. */
 void vms_set_focus(struct vm *vm);
+
+/* NVRAM has gone bad: the VMs that have it mapped are told. */
+void vms_tell_damage(struct vms *vms, const struct mce_place *place);
 
 /* Whether one runs or will. */
 bool vms_alive(const struct vms *vms);

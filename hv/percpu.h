@@ -21,6 +21,7 @@ struct cpu {
         uint32_t apic_id;
         struct vcpu *loaded;   /* whose state the CPU holds, virt->load; NULL: nobody's */
         volatile bool online;  /* takes part in the work */
+        bool nmi_due;          /* an NMI was sent to it */
         volatile bool kicked;  /* by an NMI: the next run returns at once */
         volatile bool resting; /* in HLT, or about to be */
         volatile bool alone;   /* its interrupts are a guest's own: it is reached by NMIs only */
@@ -30,6 +31,8 @@ struct cpu {
 struct cpu_stacks {
         uint8_t ist_guard[CPU_GUARD_SIZE];
         uint8_t ist[CPU_IST_SIZE];
+        uint8_t machine_guard[CPU_GUARD_SIZE];
+        uint8_t machine[CPU_IST_SIZE]; /* of machine checks, which may come within an NMI */
         uint8_t guard[CPU_GUARD_SIZE];
         uint8_t stack[CPU_STACK_SIZE];
 } __attribute__((aligned(4096)));

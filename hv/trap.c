@@ -5,10 +5,12 @@
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/mce.h"
 #include "hv/percpu.h"
 #include "hv/virt.h"
 
-#define IST_CRITICAL 1u /* NMI, double fault, machine check: may come on any stack */
+#define IST_CRITICAL 1u /* NMI, double fault: may come on any stack */
+#define IST_MACHINE  2u /* machine check: may come within an NMI, and an NMI within it */
 
 struct gate {
         uint16_t offset_low, selector;
@@ -84,12 +86,14 @@ static void build_idt(void)
 {
         for (unsigned v = 0; v < 256; v++) {
                 uint64_t stub = (uint64_t)trap_stubs + 16ull * v;
-                bool critical = v == VECTOR_NMI || v == VECTOR_DF || v == VECTOR_MC;
+                bool critical = v == VECTOR_NMI || v == VECTOR_DF;
 
                 idt[v] = (struct gate){
                     .offset_low = (uint16_t)stub,
                     .selector = TRAP_SELECTOR_CODE,
-                    .ist = critical ? IST_CRITICAL : 0,
+                    .ist = v == VECTOR_MC ? IST_MACHINE
+                           : critical     ? IST_CRITICAL
+                                          : 0,
                     .type = 0x8e,
                     .offset_mid = (uint16_t)(stub >> 16),
                     .offset_high = (uint32_t)(stub >> 32),
@@ -106,6 +110,7 @@ void trap_init(void)
         struct table_pointer idtr = {sizeof idt - 1, (uint64_t)idt};
 
         tss->ist[IST_CRITICAL - 1] = (uint64_t)(cpu_stacks[cpu->index].ist + CPU_IST_SIZE);
+        tss->ist[IST_MACHINE - 1] = (uint64_t)(cpu_stacks[cpu->index].machine + CPU_IST_SIZE);
         tss->io_map_base = sizeof *tss;
         build_gdt(gdt, tss);
         if (cpu->index == 0)
@@ -163,6 +168,8 @@ static void take_nmi(void)
                 host_lapic_send_self(TRAP_VECTOR_KICK);
         if (virt)
                 virt->kick();
+        if (!__atomic_exchange_n(&this_cpu()->nmi_due, false, __ATOMIC_SEQ_CST) && !nmi_handler)
+                mce_count_nmi();
         if (nmi_handler)
                 nmi_handler();
 }
@@ -196,6 +203,10 @@ void trap_handle(struct trap_frame *frame)
         }
         if (frame->vector == VECTOR_NMI) {
                 take_nmi();
+                return;
+        }
+        if (frame->vector == VECTOR_MC) {
+                mce_handle(false);
                 return;
         }
         print_frame(frame);

@@ -298,45 +298,70 @@ int paging_protect(struct paging *p, uint64_t va, uint64_t size, unsigned prot)
         return 0;
 }
 
-int paging_walk(const struct paging *p, uint64_t va, struct paging_leaf *leaf)
+/* What a leaf says; its address is that of the page. */
+static struct paging_leaf read_leaf(const struct paging *p, uint64_t entry, unsigned level)
 {
         const struct paging_format *f = p->fmt;
+        struct paging_leaf leaf = {
+            .hpa = HPA(align_down(entry_hpa(entry).v, span(level))),
+            .size = span(level),
+        };
+
+        while ((entry & f->prot_mask) != f->prot[leaf.prot])
+                leaf.prot++;
+        while ((entry & f->memtype_mask) != f->memtype[leaf.memtype])
+                leaf.memtype++;
+        return leaf;
+}
+
+int paging_walk(const struct paging *p, uint64_t va, struct paging_leaf *leaf)
+{
         unsigned level;
         uint64_t entry;
 
-        if (va >> f->va_bits)
+        if (va >> p->fmt->va_bits)
                 return -ENOENT;
         entry = *lookup(p, va, 0, &level);
         if (!is_leaf(p, entry, level))
                 return -ENOENT;
-        *leaf = (struct paging_leaf){
-            .hpa = HPA(entry_hpa(entry).v + va % span(level)),
-            .size = span(level),
-        };
-        while ((entry & f->prot_mask) != f->prot[leaf->prot])
-                leaf->prot++;
-        while ((entry & f->memtype_mask) != f->memtype[leaf->memtype])
-                leaf->memtype++;
+        *leaf = read_leaf(p, entry, level);
+        leaf->hpa.v += va % span(level);
         return 0;
 }
 
-static void count_table(const struct paging *p, hpa_t table, unsigned level,
-                        uint64_t bytes[PAGING_SIZES])
+static void each_leaf(const struct paging *p, hpa_t table, unsigned level, uint64_t va,
+                      paging_see_fn see, void *ctx)
 {
         const uint64_t *entry = table_ptr(p, table);
+        struct paging_leaf leaf;
 
-        for (unsigned i = 0; i < ENTRIES; i++) {
-                if (is_table(p, entry[i], level))
-                        count_table(p, entry_hpa(entry[i]), level - 1, bytes);
-                else if (is_leaf(p, entry[i], level))
-                        bytes[level] += span(level);
+        for (unsigned i = 0; i < ENTRIES; i++, va += span(level)) {
+                if (is_table(p, entry[i], level)) {
+                        each_leaf(p, entry_hpa(entry[i]), level - 1, va, see, ctx);
+                } else if (is_leaf(p, entry[i], level)) {
+                        leaf = read_leaf(p, entry[i], level);
+                        see(ctx, va, &leaf);
+                }
         }
+}
+
+void paging_each_leaf(const struct paging *p, paging_see_fn see, void *ctx)
+{
+        each_leaf(p, p->root, LEVELS - 1, 0, see, ctx);
+}
+
+static void count_leaf(void *ctx, uint64_t va, const struct paging_leaf *leaf)
+{
+        uint64_t *bytes = ctx;
+
+        (void)va;
+        bytes[leaf->size == PAGE_4K ? 0 : leaf->size == PAGE_2M ? 1 : 2] += leaf->size;
 }
 
 void paging_count_leaves(const struct paging *p, uint64_t bytes[PAGING_SIZES])
 {
         memset(bytes, 0, PAGING_SIZES * sizeof bytes[0]);
-        count_table(p, p->root, LEVELS - 1, bytes);
+        paging_each_leaf(p, count_leaf, bytes);
 }
 
 static void free_tables(struct paging *p, hpa_t table, unsigned level)

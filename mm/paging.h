@@ -99,6 +99,13 @@ must_check int paging_protect(struct paging *p, uint64_t va, uint64_t size, unsi
 /* Translate va. -ENOENT: not mapped. */
 must_check int paging_walk(const struct paging *p, uint64_t va, struct paging_leaf *leaf);
 
+/*
+ * Call see with every page that is mapped, in ascending order of va: where the page begins, and
+ * what its first byte translates to. see changes no table.
+ */
+typedef void (*paging_see_fn)(void *ctx, uint64_t va, const struct paging_leaf *leaf);
+void paging_each_leaf(const struct paging *p, paging_see_fn see, void *ctx);
+
 /* How many bytes are mapped with pages of 4 KiB, 2 MiB and 1 GiB. */
 void paging_count_leaves(const struct paging *p, uint64_t bytes[PAGING_SIZES]);
 

@@ -53,6 +53,18 @@ static inline void svm_vmload(const struct vmcb *vmcb)
         __asm__ volatile("vmload %0" : : "a"(vmcb) : "memory");
 }
 
+/*
+ * The CPU's machine checks must not become a shutdown because a guest has switched its own off: the
+ * guest sees CR4.MCE set again after its next exit.
+ */
+static inline void svm_keep_machine_checks(struct vmcb *vmcb)
+{
+        if (vmcb->cr4 & CR4_MCE)
+                return;
+        vmcb->cr4 |= cpu_read_cr4() & CR4_MCE;
+        svm_dirty(vmcb, CLEAN_CR);
+}
+
 /* Make what all VMCBs share; once. */
 void svm_setup_bitmaps(void);
 

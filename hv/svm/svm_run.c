@@ -10,6 +10,8 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/percpu.h"
+#include "hv/mce.h"
+#include "hv/mitigate.h"
 #include "hv/svm/svm.h"
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_decode.h"
@@ -157,8 +159,10 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
         uint8_t vector = vmcb->exit_code & VECTOR_MAX;
 
         exit->kind = VM_EXIT_HOST;
-        if (vector == VECTOR_MC)
-                panic("machine check while a guest ran");
+        if (vector == VECTOR_MC) {
+                mce_handle(true); /* normalise() delivers again what it interrupted */
+                return;
+        }
         /* A fault within the delivery of another event: the CPU would raise #DF here, or shut down
          * if it was delivering one; keep that simple and end the guest. */
         if (vmcb->exit_event & EVENT_VALID)
@@ -319,9 +323,11 @@ static void enter(struct vcpu *vcpu, struct vmcb *vmcb)
         const struct svm_cpu *cpu = svm_this_cpu(); /* while the GS base is the host's */
 
         vmcb->rax = vcpu->regs[REG_RAX];
+        svm_keep_machine_checks(vmcb);
         svm_vmload(vmcb);
         cpu_sti(); /* to no effect here: it says that the machine's interrupts end the guest's run
                     */
+        mitigate_entry();
         svm_enter(vcpu, vmcb);
         svm_vmsave(vmcb);
         svm_vmload(cpu->host_state);

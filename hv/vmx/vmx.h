@@ -11,6 +11,8 @@ extern const struct virt_ops vmx_ops;
 
 /* CR4 bits a guest may set; CPUID tells it which of them exist. SDM vol. 3 2.5. */
 #define VMX_GUEST_CR4_ALLOWED 0x3707ffull
+/* Those of which the guest only sees what it wrote: the CPU's machine checks stay on. */
+#define VMX_GUEST_CR4_SHADOWED CR4_MCE
 /* CR0 bits whose real value the guest does not decide: NE must be 1 in VMX operation (23.8), and
  * with CD the guest would switch off caches for everybody. */
 #define VMX_GUEST_CR0_OWNED (CR0_NE | CR0_NW | CR0_CD)

@@ -6,6 +6,8 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/percpu.h"
+#include "hv/mce.h"
+#include "hv/mitigate.h"
 #include "hv/trap.h"
 #include "hv/vmx/vmx.h"
 #include "hv/vmx/vmx_check.h"
@@ -200,7 +202,8 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
                 __asm__ volatile("int %0" : : "i"(VECTOR_NMI));
                 redeliver();
         } else if (vector == VECTOR_MC) {
-                panic("machine check while a guest ran");
+                mce_handle(true);
+                redeliver();
         } else if (vmx_read32(VMCS_IDT_VECTORING) & INTR_VALID) {
                 /* A fault within the delivery of another event: the CPU would raise #DF here, or
                  * shut down if it was delivering one; keep that simple and end the guest. */
@@ -321,6 +324,7 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
                 arm_timer(v);
         if (this_cpu()->kicked)
                 vmx_write(VMCS_PREEMPTION_TIMER, 0);
+        mitigate_entry();
         if (vmx_enter(vcpu, v->launched)) {
                 enter_refused(exit);
                 return;

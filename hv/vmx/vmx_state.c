@@ -148,7 +148,7 @@ static void setup_controls(hpa_t root)
         vmx_write(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap);
         vmx_write(VMCS_EPT_POINTER, eptp);
         vmx_write(VMCS_CR0_MASK, VMX_GUEST_CR0_OWNED);
-        vmx_write(VMCS_CR4_MASK, ~VMX_GUEST_CR4_ALLOWED);
+        vmx_write(VMCS_CR4_MASK, ~VMX_GUEST_CR4_ALLOWED | VMX_GUEST_CR4_SHADOWED);
 }
 
 void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root)
@@ -173,19 +173,31 @@ static enum vmcs_field segment_field(enum vmcs_field first, unsigned segment)
         return (enum vmcs_field)((unsigned)first + segment * VMCS_SEGMENT_STEP);
 }
 
+/* As the guest reads it. */
+static uint64_t guest_cr4(void)
+{
+        return (vmx_read(VMCS_GUEST_CR4) & VMX_GUEST_CR4_ALLOWED & ~VMX_GUEST_CR4_SHADOWED) |
+               (vmx_read(VMCS_CR4_SHADOW) & VMX_GUEST_CR4_SHADOWED);
+}
+
+static void set_guest_cr4(uint64_t value)
+{
+        vmx_write(VMCS_CR4_SHADOW, value);
+        vmx_write(VMCS_GUEST_CR4, value | CR4_VMXE | (cpu_read_cr4() & VMX_GUEST_CR4_SHADOWED));
+}
+
 uint64_t vmx_get_cr4(struct vcpu *vcpu)
 {
         (void)vcpu;
-        return vmx_read(VMCS_GUEST_CR4) & VMX_GUEST_CR4_ALLOWED;
+        return guest_cr4();
 }
 
 void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *s)
 {
-        uint64_t cr0, cr4;
+        uint64_t cr0;
 
         (void)vcpu;
         cr0 = vmx_read(VMCS_GUEST_CR0) & ~VMX_GUEST_CR0_OWNED;
-        cr4 = vmx_read(VMCS_GUEST_CR4) & VMX_GUEST_CR4_ALLOWED;
         *s = (struct vcpu_state){
             .rip = vmx_read(VMCS_GUEST_RIP),
             .rsp = vmx_read(VMCS_GUEST_RSP),
@@ -193,7 +205,7 @@ void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *s)
             .cr0 = cr0 | (vmx_read(VMCS_CR0_SHADOW) & VMX_GUEST_CR0_OWNED),
             .cr2 = cpu_read_cr2(),
             .cr3 = vmx_read(VMCS_GUEST_CR3),
-            .cr4 = cr4,
+            .cr4 = guest_cr4(),
             .efer = vmx_read(VMCS_GUEST_EFER),
             .gdt_base = vmx_read(VMCS_GUEST_GDTR_BASE),
             .idt_base = vmx_read(VMCS_GUEST_IDTR_BASE),
@@ -235,8 +247,7 @@ void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
         vmx_write(VMCS_GUEST_RFLAGS, s->rflags | RFLAGS_FIXED);
         vmx_write(VMCS_GUEST_CR0, (s->cr0 & ~VMX_GUEST_CR0_OWNED) | CR0_NE);
         vmx_write(VMCS_CR0_SHADOW, s->cr0);
-        vmx_write(VMCS_GUEST_CR4, (s->cr4 & VMX_GUEST_CR4_ALLOWED) | CR4_VMXE);
-        vmx_write(VMCS_CR4_SHADOW, s->cr4 & VMX_GUEST_CR4_ALLOWED);
+        set_guest_cr4(s->cr4 & VMX_GUEST_CR4_ALLOWED);
         vmx_write(VMCS_GUEST_CR3, s->cr3);
         cpu_write_cr2(s->cr2);
         set_entry_mode(s->efer);
@@ -275,7 +286,6 @@ int vmx_write_cr4(uint64_t value)
 {
         if (value & ~VMX_GUEST_CR4_ALLOWED & vmx_read(VMCS_CR4_MASK))
                 return -EINVAL;
-        vmx_write(VMCS_CR4_SHADOW, value);
-        vmx_write(VMCS_GUEST_CR4, value | CR4_VMXE);
+        set_guest_cr4(value);
         return 0;
 }

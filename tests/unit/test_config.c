@@ -55,6 +55,20 @@ static void test_option_defaults(void)
         CHECK_EQ(config.options.log_level, LOG_INFO);
         CHECK_EQ(config.options.nvram_count, 0);
         CHECK(!config.options.nvram_format);
+        CHECK(!config.options.mitigations_off);
+}
+
+static void test_mitigations(void)
+{
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "mitigations=off"), 0);
+        CHECK(config.options.mitigations_off);
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "mitigations=auto"), 0);
+        CHECK(!config.options.mitigations_off);
+        config_init(&config);
+        CHECK(config_parse_options(&config, "mitigations=on") < 0);
+        CHECK(!config.options.mitigations_off);
 }
 
 static void test_options(void)
@@ -462,6 +476,7 @@ int main(void)
 {
         RUN(test_option_defaults);
         RUN(test_options);
+        RUN(test_mitigations);
         RUN(test_run);
         RUN(test_wrong_runs);
         RUN(test_bad_addresses);

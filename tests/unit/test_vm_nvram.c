@@ -5,6 +5,7 @@
 
 #include "guest/abi.h"
 #include "guest/hypercall.h"
+#include "guest/machine_check.h"
 #include "guest/platform.h"
 #include "guest/run.h"
 #include "hv/cpu.h"
@@ -80,6 +81,97 @@ static void test_create_and_attach(void)
                 vm_destroy(&vm);
         }
         CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "one")), 0);
+        end();
+}
+
+/* The places that the VM is to be told of after memory at hpa, 2^order bytes, went bad. */
+static unsigned damage(uint64_t hpa, unsigned order)
+{
+        struct mce_place place = {HPA(align_down(hpa, 1ull << order)), order};
+
+        vm.mca.waiting = 0;
+        machine_check_tell(&vm, &place);
+        return vm.mca.waiting;
+}
+
+static void test_damage_is_told(void)
+{
+        struct pool_extent one, two;
+
+        begin();
+        want("one", 2 * MiB, false);
+        want("two", 4 * MiB, false);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        one = pool_region_extent(&mounted.pool, vm.region[0].ref.region, 0);
+        two = pool_region_extent(&mounted.pool, vm.region[1].ref.region, 0);
+        CHECK_EQ(two.size, 4 * MiB);
+        CHECK_EQ(damage(two.hpa.v + 2 * MiB + 0x1240, 6), 1);
+        CHECK_EQ(vm.mca.place[0].v, vm.layout.region[1].gpa.v + 2 * MiB + 0x1240);
+        CHECK_EQ(damage(one.hpa.v + 2 * MiB - 64, 6), 1);
+        CHECK_EQ(vm.mca.place[0].v, vm.layout.region[0].gpa.v + 2 * MiB - 64);
+        /* the pool's metadata is nobody's */
+        CHECK_EQ(damage(mounted.pool.member[0].hpa.v, 6), 0);
+        /* an area that holds both: where each begins in it */
+        CHECK_EQ(damage(one.hpa.v, MCE_PLACE_ORDER_MAX), 2);
+        CHECK_EQ(vm.mca.place[0].v, vm.layout.region[0].gpa.v);
+        CHECK_EQ(vm.mca.place[1].v, vm.layout.region[1].gpa.v);
+        vm_destroy(&vm);
+        end();
+}
+
+/* Two single granules are what is left for the region: the guest sees them side by side. */
+static void test_damage_in_pieces(void)
+{
+        struct pool_extent second;
+        uint64_t free_granules;
+
+        begin();
+        CHECK_EQ(pool_scrub(&mounted.pool, 16), 0);
+        free_granules = pool_usage(&mounted.pool).free;
+        make("a", "web", 2 * MiB);
+        make("b", "web", 2 * MiB);
+        make("c", "web", (free_granules - 3) * 2 * MiB);
+        CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "a")), 0);
+        CHECK_EQ(pool_scrub(&mounted.pool, 16), 0);
+        want("two", 4 * MiB, false);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(pool_region_extents(vm.region[0].ref.region), 2);
+        second = pool_region_extent(&mounted.pool, vm.region[0].ref.region, 1);
+        CHECK_EQ(damage(second.hpa.v + 0x40, 6), 1);
+        CHECK_EQ(vm.mca.place[0].v, vm.layout.region[0].gpa.v + 2 * MiB + 0x40);
+        /* the granule before it is another's */
+        CHECK_EQ(damage(second.hpa.v - 64, 6), 0);
+        vm_destroy(&vm);
+        end();
+}
+
+static void test_damage_is_raised(void)
+{
+        begin();
+        want("one", 2 * MiB, false);
+        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        mca_add(&vm.mca, GPA(GiB));
+        fake.state.cr4 = CR4_MCE;
+        fake.irqs_blocked = true;
+        fake.exceptions = 0;
+        CHECK_EQ(machine_check_offer(vm.vcpu[0]), 0);
+        CHECK_EQ(fake.exceptions, 0);
+        CHECK(fake.window);
+        fake.irqs_blocked = false;
+        CHECK_EQ(machine_check_offer(vm.vcpu[0]), 0);
+        CHECK_EQ(fake.exceptions, 1);
+        CHECK_EQ(fake.exception, VECTOR_MC);
+        CHECK_EQ(vm.mca.addr, GiB);
+        /* the next not before the guest is done with this one */
+        mca_add(&vm.mca, GPA(2 * GiB));
+        CHECK_EQ(machine_check_offer(vm.vcpu[0]), 0);
+        CHECK_EQ(fake.exceptions, 1);
+        CHECK_EQ(mca_msr_write(&vm.mca, MSR_MCG_STATUS, 0), 0);
+        /* who takes none is ended, by the run loop */
+        fake.state.cr4 = 0;
+        CHECK_EQ(machine_check_offer(vm.vcpu[0]), -ENOTSUP);
+        CHECK_EQ(fake_play(&vm, NULL, 0), VM_CRASHED);
+        vm_destroy(&vm);
         end();
 }
 
@@ -234,6 +326,9 @@ static void test_volatile_is_told(void)
 int main(void)
 {
         RUN(test_create_and_attach);
+        RUN(test_damage_is_told);
+        RUN(test_damage_in_pieces);
+        RUN(test_damage_is_raised);
         RUN(test_refused);
         RUN(test_quota);
         RUN(test_read_only);

@@ -1,0 +1,63 @@
+/* The rules for the hypervisor's page tables; contract in host_check.h. */
+#include "boot/host_check.h"
+
+struct judge {
+        const struct host_layout *layout;
+        host_breach_fn report;
+        void *ctx;
+        uint64_t leaves;
+};
+
+static bool overlaps(uint64_t start, uint64_t size, uint64_t from, uint64_t to)
+{
+        return start < to && start + size > from;
+}
+
+static bool has_guard(const struct host_layout *layout, uint64_t va, uint64_t size)
+{
+        for (size_t i = 0; i < layout->guards; i++)
+                if (overlaps(va, size, layout->guard[i], layout->guard[i] + PAGE_4K))
+                        return true;
+        return false;
+}
+
+/* The rule that a page breaks, the gravest first; NULL: none. */
+static const char *breach(const struct host_layout *layout, uint64_t va,
+                          const struct paging_leaf *leaf)
+{
+        uint64_t at = leaf->hpa.v;
+        bool w = leaf->prot & PAGING_W, x = leaf->prot & PAGING_X;
+
+        if (w && x)
+                return "both writable and executable";
+        if (x && (at < layout->start || at + leaf->size > layout->text_end))
+                return "executable, but not the hypervisor's code";
+        if (w && overlaps(at, leaf->size, layout->start, layout->rodata_end))
+                return "the hypervisor's code or constants, writable";
+        if (va != at)
+                return "memory at an address that is not its own";
+        if (va == 0)
+                return "mapped at NULL";
+        if (has_guard(layout, va, leaf->size))
+                return "a guard page, mapped";
+        return NULL;
+}
+
+static void see(void *ctx, uint64_t va, const struct paging_leaf *leaf)
+{
+        struct judge *judge = ctx;
+        const char *rule = breach(judge->layout, va, leaf);
+
+        judge->leaves++;
+        if (rule)
+                judge->report(judge->ctx, va, leaf, rule);
+}
+
+uint64_t host_check_tables(const struct paging *tables, const struct host_layout *layout,
+                           host_breach_fn report, void *ctx)
+{
+        struct judge judge = {layout, report, ctx, 0};
+
+        paging_each_leaf(tables, see, &judge);
+        return judge.leaves;
+}

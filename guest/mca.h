@@ -1,0 +1,30 @@
+/*
+ * A vCPU's machine-check registers: one bank, which tells of memory that has gone bad. SDM vol. 3
+ * 16.3; the error is one that a scrubber found, so nothing is lost for the guest but the memory.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+#define MCA_PLACES 8u /* that wait to be told, more are dropped: the bad list has them all */
+
+struct mca {
+        uint64_t mcg_status, ctl, status, addr, misc;
+        gpa_t place[MCA_PLACES];
+        unsigned waiting;
+};
+
+bool mca_owns_msr(uint32_t msr);
+
+/* -EINVAL: #GP for the guest. */
+must_check int mca_msr_read(const struct mca *mca, uint32_t msr, uint64_t *value);
+must_check int mca_msr_write(struct mca *mca, uint32_t msr, uint64_t value);
+
+/* The guest's memory at gpa is bad: it waits to be told so. */
+void mca_add(struct mca *mca, gpa_t gpa);
+
+/* Whether a machine check can be raised now: something waits and the guest is not in one. */
+bool mca_is_due(const struct mca *mca);
+
+/* Fill the bank for the place that waits longest; the caller raises the exception. */
+void mca_raise(struct mca *mca);

@@ -1,0 +1,111 @@
+/* What machine checks mean; contract in mce_decode.h. */
+#include "hv/mce_decode.h"
+
+#define MISC_ORDER(misc) ((unsigned)((misc)&0x3f))
+#define MISC_MODE(misc)  ((unsigned)((misc) >> 6 & 7))
+#define MODE_PHYSICAL    2u
+#define LINE_ORDER       6u
+#define ADDRESS_MASK     0x000fffffffffffffull
+
+/* Whether ADDR is a physical address, and of how much. */
+static bool has_place(const struct mce_machine *machine, const struct mce_bank *bank,
+                      struct mce_place *place)
+{
+        place->order = LINE_ORDER;
+        if (!(bank->status & MC_ADDRV))
+                return false;
+        if (machine->address_modes) {
+                if (!(bank->status & MC_MISCV) || MISC_MODE(bank->misc) != MODE_PHYSICAL)
+                        return false;
+                if (MISC_ORDER(bank->misc) > place->order)
+                        place->order = MISC_ORDER(bank->misc);
+        }
+        if (machine->scalable && !(bank->status & MC_POISON))
+                return false;
+        if (place->order > MCE_PLACE_ORDER_MAX)
+                return false;
+        place->hpa = HPA(align_down(bank->addr & ADDRESS_MASK, 1ull << place->order));
+        return true;
+}
+
+enum mce_verdict mce_judge(const struct mce_machine *machine, const struct mce_bank *bank,
+                           struct mce_place *place)
+{
+        uint64_t status = bank->status;
+
+        if (!(status & MC_VAL))
+                return MCE_EMPTY;
+        if (!(status & MC_UC))
+                return MCE_CORRECTED;
+        if (status & MC_PCC)
+                return MCE_FATAL;
+        if (!(status & MC_EN))
+                return MCE_EMPTY; /* seen by chance, SDM vol. 3 16.10.4.1 */
+        if (status & MC_OVER)
+                return MCE_FATAL;
+        return has_place(machine, bank, place) ? MCE_DATA : MCE_FATAL;
+}
+
+static struct mce_bank read_bank(const struct mce_ops *ops, unsigned number)
+{
+        struct mce_bank bank = {.number = number, .status = ops->read(MSR_MC_STATUS(number))};
+
+        if (bank.status & MC_VAL && bank.status & MC_ADDRV)
+                bank.addr = ops->read(MSR_MC_ADDR(number));
+        if (bank.status & MC_VAL && bank.status & MC_MISCV)
+                bank.misc = ops->read(MSR_MC_MISC(number));
+        return bank;
+}
+
+/* Why the machine must stop for this bank; NULL: it need not. */
+static const char *settle_bank(const struct mce_machine *machine, const struct mce_ops *ops,
+                               const struct mce_bank *bank, bool in_guest,
+                               struct mce_result *result)
+{
+        struct mce_place place;
+
+        switch (mce_judge(machine, bank, &place)) {
+        case MCE_EMPTY:
+                return NULL;
+        case MCE_CORRECTED:
+                result->corrected++;
+                return NULL;
+        case MCE_DATA:
+                if (!ops->is_nvram(&place))
+                        return "bad memory that is not NVRAM";
+                if (!in_guest && machine->recover && bank->status & MC_AR)
+                        return "the hypervisor itself needs bad NVRAM";
+                ops->queue(&place);
+                result->bad++;
+                return NULL;
+        default:
+                return bank->status & MC_PCC ? "the CPU's state is corrupt"
+                                             : "an error that nothing confines";
+        }
+}
+
+static void clear(const struct mce_machine *machine, const struct mce_ops *ops)
+{
+        for (unsigned i = 0; i < machine->banks; i++)
+                ops->write(MSR_MC_STATUS(i), 0);
+        ops->write(MSR_MCG_STATUS, 0);
+}
+
+void mce_scan(const struct mce_machine *machine, const struct mce_ops *ops, bool in_guest,
+              struct mce_result *result)
+{
+        *result = (struct mce_result){.mcg_status = ops->read(MSR_MCG_STATUS)};
+        for (unsigned i = 0; i < machine->banks && !result->fatal; i++) {
+                result->bank = read_bank(ops, i);
+                result->fatal = settle_bank(machine, ops, &result->bank, in_guest, result);
+        }
+        if (result->fatal)
+                return;
+        result->bank = (struct mce_bank){0};
+        if (!in_guest && !(result->mcg_status & MCG_RIPV))
+                result->fatal = "the hypervisor cannot go on where it was";
+        else if (!(result->mcg_status & MCG_RIPV) && !result->bad)
+                result->fatal = "no bank tells why";
+        else
+                clear(machine, ops);
+}

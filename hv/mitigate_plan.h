@@ -1,0 +1,71 @@
+/*
+ * Which weaknesses of CPUs concern a hypervisor, which of them this CPU has, and what is done about
+ * each: decided from CPUID and IA32_ARCH_CAPABILITIES alone, never from a list of models. Pure; the
+ * CPU's side is in mitigate.h. SDM vol. 4 2.1, Intel's and AMD's guidance for speculation controls.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+#define MSR_SPEC_CTRL 0x48
+#define MSR_PRED_CMD  0x49
+#define MSR_ARCH_CAPS 0x10a
+#define MSR_FLUSH_CMD 0x10b
+
+#define SPEC_CTRL_IBRS  (1ull << 0)
+#define SPEC_CTRL_STIBP (1ull << 1)
+#define PRED_CMD_IBPB   (1ull << 0)
+#define FLUSH_CMD_L1D   (1ull << 0)
+#define EFER_AUTO_IBRS  (1ull << 21) /* AMD */
+
+enum mitigate_what {
+        MITIGATE_BRANCHES, /* branch targets trained by a guest, used by the hypervisor */
+        MITIGATE_SWITCH,   /* by one VM, used by another */
+        MITIGATE_THREADS,  /* by one thread of a core, used by another */
+        MITIGATE_L1TF,     /* what the L1 cache holds, read by a guest past its tables */
+        MITIGATE_MDS,      /* what the CPU's buffers hold, sampled by a guest */
+        MITIGATE_STORES,   /* stores bypassed speculatively */
+        MITIGATE_COUNT
+};
+
+/* How it stands with one of them. */
+enum mitigate_state {
+        MITIGATE_NOT_NEEDED, /* the CPU says that it does not have it */
+        MITIGATE_ACTIVE,
+        MITIGATE_OFF,     /* mitigations=off */
+        MITIGATE_MISSING, /* the CPU may have it, and has nothing against it */
+};
+
+struct mitigate_row {
+        bool vulnerable; /* or the CPU does not say that it is not */
+        enum mitigate_state state;
+        const char *measure; /* what is done or would be */
+        const char *by;      /* the bit that decided */
+};
+
+/* What is read of a CPU. */
+struct mitigate_cpu {
+        bool amd;
+        bool threads;       /* several a core */
+        uint32_t l7_edx;    /* CPUID.(7,0) */
+        uint32_t x8_ebx;    /* CPUID.80000008h */
+        uint32_t x21_eax;   /* CPUID.80000021h */
+        uint64_t arch_caps; /* IA32_ARCH_CAPABILITIES, 0 without */
+};
+
+/* What to do, when. */
+struct mitigate_plan {
+        struct mitigate_row row[MITIGATE_COUNT];
+        uint64_t spec_ctrl; /* for IA32_SPEC_CTRL, also while guests run; 0: left alone */
+        bool auto_ibrs;     /* EFER_AUTO_IBRS is to be set */
+        bool ibpb;          /* PRED_CMD_IBPB at the switch to another VM's vCPU */
+        bool flush_l1d;     /* FLUSH_CMD_L1D before an entry */
+        bool clear_buffers; /* VERW before an entry */
+};
+
+/* Decide; off: nothing is to be done, and the rows tell what is not. */
+void mitigate_decide(const struct mitigate_cpu *cpu, bool off, struct mitigate_plan *plan);
+
+/* In words, for people and programs: "branches"; "active". */
+const char *mitigate_name(enum mitigate_what what);
+const char *mitigate_state_name(enum mitigate_state state);

@@ -1,0 +1,95 @@
+"""The hypervisor guards itself: what the boot log tells of the CPU's and the compiler's protection."""
+import json
+
+from tests.e2e.harness import BOOT_LIMIT_S, QEMU, check, equal, test
+from tests.e2e.test_monitor import ANSWER_LIMIT_S, ENTER, ask, ask_json, enter
+from tests.machine.lab import BUILD, Vm
+
+HALT = {"halt_forever.bin": BUILD / "guests" / "halt_forever.bin"}
+# What the reference models have, of SMEP, SMAP and UMIP.
+PROTECTION = {"qemu": ["on", "on", "on"], "bochs": ["on", "no", "no"]}
+
+
+def tiny():
+    return Vm(keys="vm=tiny mem=64M", kernel="halt_forever.bin", initrd="", args="root=none")
+
+
+@test(core=True)
+def test_harden(t):
+    """Protection is on before the first guest runs, and the page tables were looked through."""
+    with t.boot(t.setup(), tiny(), files=HALT) as machine:
+        found = machine.expect(r"^harden: stack protector by (.*), SMEP (on|no), SMAP (on|no), UMIP (on|no)\r$", BOOT_LIMIT_S)
+        equal(found[1], "RDRAND", "the canary's source")
+        if t.kind in PROTECTION:
+            equal(list(found.groups()[1:]), PROTECTION[t.kind], "SMEP, SMAP, UMIP")
+        found = machine.expect(r"^harden: (\d+) pages checked: .* NULL and (\d+) guard pages? (?:is|are) not mapped", BOOT_LIMIT_S)
+        check(int(found[1]) > 100 and int(found[2]) >= 1, f"pages that were looked at: {found[0]}")
+        machine.expect(r"vm tiny: halted", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+
+
+VAL, UC, EN, MISCV, ADDRV, PCC = 1 << 63, 1 << 61, 1 << 60, 1 << 59, 1 << 58, 1 << 57
+MISC_PHYSICAL = 2 << 6 | 6
+MCIP_RIPV = 5
+GRANULE = 2 << 20
+
+
+def inject(machine, status, address):
+    """A machine check by bank 1 of CPU 0, once the monitor's prompt is there: TCG 7.2 gives those that come while a
+    guest runs to the guest, past its intercept."""
+    words = f"mce 0 1 {status:#x} {MCIP_RIPV:#x} {address:#x} {MISC_PHYSICAL:#x}"
+    equal(machine.command("human-monitor-command", **{"command-line": words}), "", words)
+
+
+@test(on=QEMU)
+def test_machine_check(t):
+    """Bad NVRAM goes to the bad list and the guest that has it mapped is told; a corrupt CPU stops the machine."""
+    vm = Vm(keys="vm=tiny mem=64M nvram=data:32M", kernel="machine_check.bin", initrd="", args="root=none")
+    files = {"machine_check.bin": BUILD / "guests" / "machine_check.bin"}
+    with t.boot(t.setup(), vm, files=files) as machine:
+        banks = machine.expect(r"^mce: machine checks are watched for in (\d+) banks", BOOT_LIMIT_S)
+        check(int(banks[1]) > 1, banks[0])
+        machine.expect("^guest: tick", BOOT_LIMIT_S)
+        enter(machine)
+        region = ask_json(machine, "map -v")[1][0]
+        equal(ask_json(machine, "nv bad"), [[]], "the bad list before")
+        bad = region["first"] + 3 * GRANULE + 0x5678
+        inject(machine, VAL | UC | EN | MISCV | ADDRV, bad)
+        machine.expect(r"error: mce: NVRAM at 0x[0-9a-f]+ is damaged: its granule is on the bad list", ANSWER_LIMIT_S)
+        place = machine.expect(r"^error: vm tiny: region data is damaged at 0x([0-9a-f]+)", ANSWER_LIMIT_S)
+        ask(machine, "")
+        (table,) = ask_json(machine, "nv bad")
+        equal([(row["granule"], row["region"]) for row in table], [(bad & -GRANULE, "data")], "the bad list")
+        machine.position = len(machine.log)
+        machine.send(ENTER)
+        told = machine.expect(r"^guest: machine check at 0x([0-9a-f]+)", ANSWER_LIMIT_S)
+        equal(int(told[1], 16), int(place[1], 16), "what the guest was told")
+        equal(int(told[1], 16) % GRANULE, 0x5640, "the place in the granule")
+        machine.expect("^guest: tick", ANSWER_LIMIT_S)
+        enter(machine)
+        machine.fatal = r"^PF-TEST: \S+ FAIL.*$"
+        inject(machine, VAL | UC | EN | MISCV | ADDRV | PCC, bad)
+        machine.expect(r"error: panic: machine check: the CPU's state is corrupt \(MCG_STATUS 0x5, bank 1: "
+                       rf"status 0x{VAL | UC | EN | MISCV | ADDRV | PCC:x} address 0x{bad:x} misc", ANSWER_LIMIT_S)
+
+
+@test()
+def test_mitigations(t):
+    """The verb's table holds together, whatever the machine's CPU tells; mitigations=off switches nothing on."""
+    for word, allowed in (("auto", {"active", "missing", "not needed"}), ("off", {"off", "missing", "not needed"})):
+        options = f'console=com1 exit=poweroff mitigations={word} run="cpu -o json" loglevel=info'
+        with t.boot(t.setup(), tiny(), options=options, files=HALT) as machine:
+            summary = machine.expect(r"^mitigate: (\d+) weaknesses of CPUs: (\d+) not here, (\d+) mitigated, (\d+) switched off"
+                                     r"(.*), (\d+) the CPU offers nothing for", BOOT_LIMIT_S)
+            rows = json.loads(machine.expect(r"^\[\{\"weakness\".*\]", BOOT_LIMIT_S)[0])
+            equal(len(rows), int(summary[1]), "rows")
+            equal([row["weakness"] for row in rows],
+                  ["guest's branches", "VM to VM", "threads", "L1TF", "MDS", "store bypass"], "the weaknesses")
+            for number, state in ((2, "not needed"), (3, "active"), (4, "off"), (6, "missing")):
+                equal(sum(row["state"] == state for row in rows), int(summary[number]), f"rows that are {state}")
+            check({row["state"] for row in rows} <= allowed, f"states with mitigations={word}: {rows}")
+            check(all(row["by"] and row["measure"] for row in rows), f"a row without a reason: {rows}")
+            for row in rows:
+                check(row["vulnerable"] or row["state"] == "not needed", f"{row}")
+            equal("mitigations=off" in summary[5], word == "off", "the option in the log")
+            equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
