@@ -9,6 +9,7 @@
 #include "guest/hypercall.h"
 #include "guest/mmio.h"
 #include "guest/msr.h"
+#include "guest/string_io.h"
 #include "guest/vm_nvram.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
@@ -176,7 +177,7 @@ static void exit_io(struct vm *vm, const struct vm_exit_io *io)
         uint64_t *rax = &vm->vcpu.regs[REG_RAX];
 
         if (io->string) {
-                crash(vm, "string I/O instructions are not supported");
+                string_io(vm, io);
                 return;
         }
         if (!io->in) {
@@ -212,16 +213,28 @@ static void exit_msr(struct vm *vm, bool write)
         virt->skip(&vm->vcpu);
 }
 
+/* At privilege level 0, where nothing is lost by setting all of the state. */
+static void set_stack_pointer(struct vm *vm, uint64_t rsp)
+{
+        struct vcpu_state s;
+
+        virt->get_state(&vm->vcpu, &s);
+        s.rsp = rsp;
+        virt->set_state(&vm->vcpu, &s);
+}
+
 static void exit_cr8(struct vm *vm, const struct vm_exit_cr8 *access)
 {
+        struct vcpu_state s;
         uint64_t *reg = &vm->vcpu.regs[access->reg];
-        uint64_t value = *reg << TPR_SHIFT;
+        uint64_t value;
         int err;
 
         if (access->reg == REG_RSP) {
-                crash(vm, "MOV between CR8 and RSP is not supported");
-                return;
+                virt->get_state(&vm->vcpu, &s);
+                reg = &s.rsp;
         }
+        value = *reg << TPR_SHIFT;
         if (access->write)
                 err = *reg > 15 ? -1 : lapic_msr_write(&vm->lapic, MSR_X2APIC_TPR, value, 0);
         else
@@ -230,20 +243,32 @@ static void exit_cr8(struct vm *vm, const struct vm_exit_cr8 *access)
                 virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
                 return;
         }
-        if (!access->write)
-                *reg = value >> TPR_SHIFT;
         virt->skip(&vm->vcpu);
+        if (access->write)
+                return;
+        *reg = value >> TPR_SHIFT;
+        if (access->reg == REG_RSP)
+                set_stack_pointer(vm, s.rsp);
+}
+
+/* As on KVM for a program: the guest's own handler tells whose the instruction was. */
+static void refuse_access(struct vm *vm, const struct vm_exit_memory *access)
+{
+        printk(LOG_DEBUG, "vm %s: #UD for an access to 0x%lx by an instruction that is not known",
+               vm->config->name, access->gpa.v);
+        virt->inject_exception(&vm->vcpu, VECTOR_UD, 0);
 }
 
 static void exit_memory(struct vm *vm, const struct vm_exit_memory *access)
 {
-        if (access->write && vm_nvram_is_read_only(vm, access->gpa))
+        if (access->implicit)
+                crash(vm, "keeps a page table, a descriptor table or a stack outside of its memory");
+        else if (access->write && vm_nvram_is_read_only(vm, access->gpa))
                 virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
         else if (access->fetch)
                 crash(vm, "executes outside of its memory");
         else if (mmio_access(vm, access))
-                crash(vm, "accesses an address outside of its memory with an instruction that is "
-                          "not known here");
+                refuse_access(vm, access);
 }
 
 static void exit_xsetbv(struct vm *vm)

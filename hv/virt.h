@@ -53,6 +53,7 @@ struct vcpu_state {
         struct vcpu_segment seg[SEG_COUNT];
         uint64_t gdt_base, idt_base;
         uint16_t gdt_limit, idt_limit;
+        uint8_t cpl; /* told only, never taken: it follows from the segments */
 };
 
 enum vm_exit_kind {
@@ -89,6 +90,7 @@ struct vm_exit_memory {
         gpa_t gpa;
         bool write;
         bool fetch;
+        bool implicit; /* the CPU's own: of a page table, or to deliver an event */
 };
 
 struct vm_exit_cr8 {
@@ -185,6 +187,8 @@ struct virt_ops {
         /* Inject at the next run: an exception (error code where the vector has one), an interrupt.
          */
         void (*inject_exception)(struct vcpu *vcpu, uint8_t vector, uint32_t error);
+        /* A page fault, with its address in CR2. */
+        void (*inject_page_fault)(struct vcpu *vcpu, uint64_t gva, uint32_t error);
         void (*inject_irq)(struct vcpu *vcpu, uint8_t vector);
         /* Whether inject_irq may be called now: IF set, no shadow, nothing else to be injected. */
         bool (*can_take_irq)(struct vcpu *vcpu);

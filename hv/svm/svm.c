@@ -156,6 +156,7 @@ const struct virt_ops svm_ops = {
     .skip = svm_skip,
     .advance = svm_advance,
     .inject_exception = svm_inject_exception,
+    .inject_page_fault = svm_inject_page_fault,
     .inject_irq = svm_inject_irq,
     .can_take_irq = svm_can_take_irq,
     .want_irq_window = svm_want_irq_window,

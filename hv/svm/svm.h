@@ -13,6 +13,7 @@ struct svm_vcpu {
         struct dram *dram;
         uint64_t deadline;    /* TSC, UINT64_MAX: none */
         uint64_t skipped_rip; /* of the instruction that svm_skip stepped over last */
+        unsigned unexplained; /* refusals of VMRUN without a known reason, in a row */
         bool halted;
         bool window; /* exit when the guest can take an interrupt */
 };
@@ -59,6 +60,7 @@ void svm_halt(struct vcpu *vcpu);
 void svm_skip(struct vcpu *vcpu);
 void svm_advance(struct vcpu *vcpu, unsigned bytes);
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
+void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error);
 void svm_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool svm_can_take_irq(struct vcpu *vcpu);
 void svm_want_irq_window(struct vcpu *vcpu, bool on);

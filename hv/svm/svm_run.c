@@ -22,6 +22,7 @@
 #define DR6_BS            (1ull << 14)
 #define ATTRIB_L          (1u << 9)
 #define CR_GPR            0x0fu
+#define UNEXPLAINED_MAX   100u
 
 /* In svm_entry.asm. */
 void svm_enter(struct vcpu *vcpu, const struct vmcb *vmcb);
@@ -164,6 +165,7 @@ static void exit_memory(struct vmcb *vmcb, struct vm_exit *exit)
             .gpa = GPA(vmcb->exit_info2),
             .write = vmcb->exit_info1 & NPF_WRITE,
             .fetch = vmcb->exit_info1 & NPF_FETCH,
+            .implicit = vmcb->exit_info1 & NPF_TABLE || vmcb->exit_event & EVENT_VALID,
         };
         redeliver(vmcb);
 }
@@ -225,6 +227,25 @@ static void entry_failed(const struct vmcb *vmcb, struct vm_exit *exit)
                 printk(LOG_ERROR, "SVM: no check that is known here fails");
 }
 
+static void ignore_check(void *ctx, const char *line)
+{
+        (void)ctx;
+        (void)line;
+}
+
+/*
+ * QEMU 7.2 gives this exit also to a guest that moves a value with reserved bits to CR3 or CR4,
+ * where a CPU raises #GP. The state it leaves is a good one; should that be refused again and
+ * again, then it was not that.
+ */
+static void exit_invalid(struct svm_vcpu *v, struct vm_exit *exit)
+{
+        if (++v->unexplained > UNEXPLAINED_MAX || svm_check_entry(v->vmcb, ignore_check, NULL))
+                entry_failed(v->vmcb, exit);
+        else
+                exit->kind = VM_EXIT_REFUSED;
+}
+
 /* Exits that are told by their code alone. */
 static enum vm_exit_kind simple_kind(uint64_t code)
 {
@@ -261,7 +282,7 @@ static enum vm_exit_kind simple_kind(uint64_t code)
 static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
 {
         struct vmcb *vmcb = svm_vmcb(vcpu);
-        uint64_t code = vmcb->exit_code;
+        uint64_t code = (uint64_t)(int32_t)vmcb->exit_code;
 
         exit->reason = (uint32_t)code;
         switch (code) {
@@ -282,8 +303,8 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
                 exit->kind = vmcb->cpl ? VM_EXIT_REFUSED : VM_EXIT_XSETBV;
                 break;
         case SVM_EXIT_INVALID:
-                entry_failed(vmcb, exit);
-                break;
+                exit_invalid(vcpu->arch, exit);
+                return;
         default:
                 if ((code & ~(uint64_t)VECTOR_MAX) == SVM_EXIT_EXCEPTION)
                         exit_exception(vcpu, exit);
@@ -293,6 +314,7 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
                         redeliver(vmcb);
                 break;
         }
+        ((struct svm_vcpu *)vcpu->arch)->unexplained = 0;
 }
 
 static bool read_msr_fast(struct vcpu *vcpu, const struct vmcb *vmcb)
@@ -419,6 +441,13 @@ void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
         if (vmcb->cr0 & CR0_PE && with_error >> (vector & VECTOR_MAX) & 1)
                 event |= EVENT_ERROR_CODE | (uint64_t)error << 32;
         vmcb->event = event;
+}
+
+void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
+{
+        svm_vmcb(vcpu)->cr2 = gva;
+        svm_dirty(svm_vmcb(vcpu), CLEAN_CR2);
+        svm_inject_exception(vcpu, VECTOR_PF, error);
 }
 
 void svm_inject_irq(struct vcpu *vcpu, uint8_t vector)

@@ -31,6 +31,8 @@
 
 #define EPT_WRITE (1u << 1)
 #define EPT_FETCH (1u << 2)
+#define EPT_LINEAR     (1u << 7) /* there is a linear address */
+#define EPT_TRANSLATED (1u << 8) /* and the access was to what it translates to */
 
 /* In vmx_entry.asm: 0 after an exit, 1 when the instruction itself failed. */
 unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
@@ -149,6 +151,8 @@ static void exit_memory(struct vm_exit *exit)
             .gpa = GPA(vmx_read(VMCS_GUEST_PHYSICAL_ADDRESS)),
             .write = q & EPT_WRITE,
             .fetch = q & EPT_FETCH,
+            .implicit = !(q & EPT_LINEAR) || !(q & EPT_TRANSLATED) ||
+                        vmx_read32(VMCS_IDT_VECTORING) & INTR_VALID,
         };
         redeliver();
 }
@@ -362,6 +366,12 @@ void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
                 vmx_write(VMCS_ENTRY_EXCEPTION_ERROR, error);
         }
         vmx_write(VMCS_ENTRY_INTERRUPTION, info);
+}
+
+void vmx_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
+{
+        cpu_write_cr2(gva);
+        vmx_inject_exception(vcpu, VECTOR_PF, error);
 }
 
 void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector)

@@ -366,9 +366,9 @@ void run_page(struct run *r, bool extended)
 }
 
 /* The other task does nothing but go back; what a switch left in it is undone. */
-static void reset_other_task(void)
+static void reset_other_task(uint64_t cr3)
 {
-        tss_other = (struct tss32){.cr3 = (uint32_t)(uintptr_t)pse,
+        tss_other = (struct tss32){.cr3 = (uint32_t)cr3,
                                    .eip = (uint32_t)(uintptr_t)legacy_back,
                                    .eflags = RFLAGS_FIXED,
                                    .es = DATA_0,
@@ -412,7 +412,7 @@ static void fill_real_frame(const struct run *r)
 unsigned machine_run(const struct run *r)
 {
         if (r->mode >= MODE_32)
-                reset_other_task();
+                reset_other_task(r->cr3);
         if (r->mode == MODE_REAL) {
                 set_real_mode(); /* runs in V86 may have written there */
                 fill_real_frame(r);

@@ -22,6 +22,8 @@
 #define MODE_INIT   5u
 #define PAGE        0x1000u
 #define NX          (1ull << 63)
+/* In 0F 00 /3. QEMU 7.2 takes a null selector for it, and aborts at the next change of levels. */
+#define LTR 3
 
 /* Model-specific registers */
 
@@ -216,6 +218,12 @@ static const struct instruction with_modrm[] = {
 static const uint8_t string_opcodes[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
 static const uint8_t memory_prefixes[] = {0x66, 0x67, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0xf0, 0xf2, 0xf3};
 
+/* Where there is no other stack to take an exception on than the code's own. */
+static bool stack_is_needed(void)
+{
+        return run.mode >= MODE_32 && run.cpl == 0;
+}
+
 static void memory_instruction(void)
 {
         const struct instruction *in = &with_modrm[random_below(COUNT(with_modrm))];
@@ -223,6 +231,8 @@ static void memory_instruction(void)
 
         if (in->n == 1 && in->byte[0] == 0xc6 && !random_one_in(8))
                 reg = 0;
+        if (reg == RSP && stack_is_needed())
+                reg = RBX;
         code(in->byte, in->n);
         modrm_di(reg);
         for (unsigned i = 0; i < in->imm + 4u * in->wide; i++)
@@ -312,16 +322,17 @@ static void op_tables(void)
 
 /* Registers of control */
 
+/* Without leaving the mode: QEMU 7.2 lets 64-bit code switch paging off. */
 static uint64_t pick_cr0(bool paging)
 {
         uint64_t value = random_one_in(4) ? random_value() : 0x80010033 ^ 1ull << random_below(32);
 
-        return paging ? value : (value & ~(1ull << 31)) | 1;
+        return paging ? value | 0x80000001 : (value & ~(1ull << 31)) | 1;
 }
 
 static void op_control(void)
 {
-        static const uint8_t which[] = {0xc0, 0xe0, 0xd0, 0xe0}; /* ModRM: CR0, CR4, CR2, CR4 of RAX */
+        static const uint8_t which[] = {0xe0, 0xd0}; /* ModRM: CR4, CR2 of RAX */
         unsigned pick = random_below(8);
 
         begin(MODE_64, random_one_in(16) ? 3 : 0);
@@ -432,7 +443,6 @@ static void op_interrupt(void)
         if (random_one_in(2))
                 run.rflags &= ~RFLAGS_IF;
         CODE(0x0f, 0x30, 0xff, 0xcd, 0x75, 0xfa, 0xfb, 0x90);
-        watch();
         go();
 }
 
@@ -466,7 +476,7 @@ static const uint8_t system_opcodes[][4] = {
     {3, 0x0f, 0x01, 0xd5}, {3, 0x0f, 0x01, 0xd6}, {2, 0x0f, 0x37, 0},    {2, 0x0f, 0xaa, 0},    {2, 0x0f, 0x33, 0},
     {2, 0x0f, 0x08, 0},    {2, 0x0f, 0x09, 0},    {2, 0x0f, 0x77, 0},    {2, 0x0f, 0x0b, 0},    {2, 0x0f, 0xff, 0},
     {2, 0x0f, 0x31, 0},    {2, 0x0f, 0x05, 0},    {2, 0x0f, 0x07, 0},    {2, 0x0f, 0x34, 0},    {2, 0x0f, 0x35, 0},
-    {1, 0xf4, 0, 0},       {1, 0xf1, 0, 0},       {1, 0xce, 0, 0},       {1, 0xcf, 0, 0},       {1, 0x9b, 0, 0},
+    {1, 0xf4, 0, 0},       {1, 0xf1, 0, 0},       {1, 0xce, 0, 0},       {1, 0x9b, 0, 0},
 };
 
 /* With a memory operand: VMCLEAR and the like, INVEPT, INVVPID, INVPCID, XSAVES, descriptor tables... */
@@ -488,10 +498,12 @@ static void op_system(void)
         if (random_one_in(3))
                 byte(prefixes[random_below(sizeof prefixes)]);
         if (random_one_in(3)) {
+                unsigned reg;
                 const uint8_t *group = system_groups[random_below(COUNT(system_groups))];
 
                 code(group + 1, group[0]);
-                modrm_di(random_below(8));
+                reg = random_below(8);
+                modrm_di(group[2] || reg != LTR ? reg : 0);
         } else {
                 const uint8_t *one = system_opcodes[random_below(COUNT(system_opcodes))];
 
@@ -501,17 +513,41 @@ static void op_system(void)
         go();
 }
 
+/* A code segment to go to. Where the code's offset means something else in another one: none, or the same. */
+static unsigned pick_target(void)
+{
+        enum mode mode = (enum mode)run.mode;
+
+        if (mode >= MODE_V86)
+                return (unsigned)run.cs;
+        if (run.cpl == 0 && mode != MODE_64 && mode != MODE_COMPAT_32)
+                return random_one_in(2) ? (unsigned)run.ds : 0x1000 | random_below(0x1000);
+        return random_one_in(2) ? random_below(0x200) : (uint16_t)random_64();
+}
+
+static void far_jump(unsigned target)
+{
+        bool small = run.mode == MODE_COMPAT_16 || run.mode == MODE_16 || run.mode >= MODE_V86;
+        uint64_t to = here() + (small ? 5 : 7);
+
+        CODE(0xea, (unsigned)to, (unsigned)to >> 8);
+        if (!small)
+                CODE((unsigned)to >> 16, (unsigned)to >> 24);
+        CODE(target, target >> 8);
+}
+
 /* Segments and transfers of control, in every mode */
 static void op_segments(void)
 {
         enum mode mode = pick_mode();
-        bool small = mode == MODE_COMPAT_16 || mode == MODE_16 || mode >= MODE_V86;
+        unsigned reg;
 
         begin(mode, pick_level(mode));
         run.reg[RAX] = random_one_in(2) ? random_below(0x200) : random_value();
         switch (random_below(8)) {
-        case 0:
-                CODE(0x8e, 0xc0 | random_below(64)); /* MOV to a segment, or MOV CS */
+        case 0: /* MOV to a segment, or MOV CS */
+                reg = random_below(64);
+                CODE(0x8e, 0xc0 | (stack_is_needed() && reg >> 3 == 2 ? 0 : reg));
                 break;
         case 1:
                 CODE(0x50, 0x9d); /* PUSH AX, POPF */
@@ -520,25 +556,25 @@ static void op_segments(void)
         case 2:
                 CODE(0xcd, (unsigned)random_64());
                 break;
-        case 3: /* RETF to a random segment, at the code's end */
+        case 3: /* RETF to the code's end */
+                run.reg[RAX] = pick_target();
                 run.reg[RBX] = here() + 4;
                 CODE(0x50, 0x53, 0x90, 0xcb);
                 break;
-        case 4: /* a far jump, to an address that is given as bytes */
-                if (small)
-                        CODE(0xea, (unsigned)(here() + 5), (unsigned)(here() + 5) >> 8, (unsigned)random_64(), 0);
-                else
-                        CODE(0xea, (unsigned)(here() + 7), (unsigned)(here() + 7) >> 8, (unsigned)(here() + 7) >> 16,
-                             (unsigned)(here() + 7) >> 24, (unsigned)random_64(), 0);
+        case 4:
+                far_jump(pick_target());
                 break;
         case 5:
                 CODE(0xfa, 0xfb, 0xf4); /* CLI, STI, HLT */
                 break;
-        case 6:
-                CODE(0x0f, 0x00, 0xc0 | random_below(64)); /* SLDT to VERW, of registers */
+        case 6: /* SLDT to VERW, of registers */
+                reg = 0xc0 | random_below(64);
+                if ((reg >> 3 & 7) == LTR)
+                        run.reg[reg & 7] = run.ds;
+                CODE(0x0f, 0x00, stack_is_needed() && (reg & 7) == RSP ? 0xc0 : reg);
                 break;
-        default:
-                CODE(0xc8, (unsigned)random_64(), (unsigned)random_64(), (unsigned)random_64()); /* ENTER */
+        default: /* ENTER, with the stack left even */
+                CODE(0xc8, (unsigned)random_64() & 0xfe, (unsigned)random_64(), (unsigned)random_64());
                 break;
         }
         watch();
