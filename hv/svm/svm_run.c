@@ -235,12 +235,16 @@ static void ignore_check(void *ctx, const char *line)
 
 /*
  * QEMU 7.2 gives this exit also to a guest that moves a value with reserved bits to CR3 or CR4,
- * where a CPU raises #GP. The state it leaves is a good one; should that be refused again and
- * again, then it was not that.
+ * where a CPU raises #GP. The state it leaves then is a good one; should that be refused again and
+ * again, then it was not that. When QEMU refuses VMRUN itself, the host's state is saved as the
+ * guest's, which is lost and must not run.
  */
 static void exit_invalid(struct svm_vcpu *v, struct vm_exit *exit)
 {
-        if (++v->unexplained > UNEXPLAINED_MAX || svm_check_entry(v->vmcb, ignore_check, NULL))
+        bool is_host = v->vmcb->cr3 == cpu_read_cr3();
+
+        if (is_host || ++v->unexplained > UNEXPLAINED_MAX ||
+            svm_check_entry(v->vmcb, ignore_check, NULL))
                 entry_failed(v->vmcb, exit);
         else
                 exit->kind = VM_EXIT_REFUSED;

@@ -322,11 +322,15 @@ static void op_tables(void)
 
 /* Registers of control */
 
-/* Without leaving the mode: QEMU 7.2 lets 64-bit code switch paging off. */
+/*
+ * Without leaving the mode. QEMU 7.2 lets 64-bit code switch paging off, and takes NW without CD,
+ * which its VMRUN then refuses.
+ */
 static uint64_t pick_cr0(bool paging)
 {
         uint64_t value = random_one_in(4) ? random_value() : 0x80010033 ^ 1ull << random_below(32);
 
+        value |= value << 1 & 1ull << 30;
         return paging ? value | 0x80000001 : (value & ~(1ull << 31)) | 1;
 }
 
@@ -370,6 +374,7 @@ static void op_control(void)
                 CODE(0x0f, 0x20, 0xc0 | random_below(64));
                 break;
         default:
+                run.reg[RAX] = (run.reg[RAX] | 0x20) & ~0x1000ull; /* and in QEMU it can lose PAE */
                 CODE(0x0f, 0x22, which[random_below(sizeof which)]);
                 break;
         }
