@@ -5,14 +5,14 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 
-#define ACCESS_L          (1u << 13) /* as the SDM's access rights, table 24-2 */
-#define ACCESS_D          (1u << 14)
-#define ACCESS_CODE       (1u << 3)
-#define ACCESS_DOWN       (1u << 2) /* of data */
-#define ACCESS_RW         (1u << 1) /* data: writable; code: readable */
-#define RFLAGS_VM         (1ull << 17)
-#define CANONICAL(gva)    ((uint64_t)((int64_t)((gva) << 16) >> 16) == (gva))
-#define VECTOR_SS         12u
+#define ACCESS_L       (1u << 13) /* as the SDM's access rights, table 24-2 */
+#define ACCESS_D       (1u << 14)
+#define ACCESS_CODE    (1u << 3)
+#define ACCESS_DOWN    (1u << 2) /* of data */
+#define ACCESS_RW      (1u << 1) /* data: writable; code: readable */
+#define RFLAGS_VM      (1ull << 17)
+#define CANONICAL(gva) ((uint64_t)((int64_t)((gva) << 16) >> 16) == (gva))
+#define VECTOR_SS      12u
 
 bool gva_is_wide(const struct vcpu_state *s)
 {

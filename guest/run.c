@@ -262,7 +262,8 @@ static void refuse_access(struct vm *vm, const struct vm_exit_memory *access)
 static void exit_memory(struct vm *vm, const struct vm_exit_memory *access)
 {
         if (access->implicit)
-                crash(vm, "keeps a page table, a descriptor table or a stack outside of its memory");
+                crash(vm,
+                      "keeps a page table, a descriptor table or a stack outside of its memory");
         else if (access->write && vm_nvram_is_read_only(vm, access->gpa))
                 virt->inject_exception(&vm->vcpu, VECTOR_GP, 0);
         else if (access->fetch)
@@ -370,6 +371,9 @@ static void handle(struct vm *vm, const struct vm_exit *exit)
         case VM_EXIT_SHUTDOWN:
                 crash(vm, "triple fault");
                 break;
+        case VM_EXIT_TASK:
+                crash(vm, "switches tasks by hardware, which is not supported on VT-x");
+                break;
         case VM_EXIT_ENTRY_FAILED:
                 crash(vm, "the CPU refused to run it");
                 break;
@@ -405,9 +409,9 @@ enum vm_end vm_run(struct vm *vm)
 const char *vm_exit_name(enum vm_exit_kind kind)
 {
         static const char *const names[VM_EXIT_KINDS] = {
-            "interrupt", "cpuid",     "hypercall", "io",       "rdmsr",  "wrmsr",
-            "memory",    "hlt",       "timer",     "window",   "xsetbv", "cr8",
-            "refused",   "undefined", "cache",     "shutdown", "entry",  "other"};
+            "interrupt", "cpuid",    "hypercall", "io",     "rdmsr", "wrmsr",   "memory",
+            "hlt",       "timer",    "window",    "xsetbv", "cr8",   "refused", "undefined",
+            "cache",     "shutdown", "task",      "entry",  "other"};
 
         return names[kind];
 }

@@ -1,4 +1,5 @@
-/* Translating as a guest's CPU does for an access, with rights, faults and the marks in the tables (SDM vol. 3 4.6, 4.7). */
+/* Translating as a guest's CPU does for an access, with rights, faults and the marks in the tables
+ * (SDM vol. 3 4.6, 4.7). */
 #include "hv/lib/errno.h"
 #include "mm/paging.h"
 #include "mm/paging_guest_modes.h"

@@ -29,8 +29,8 @@
 #define CR_MOV_FROM  1u
 #define CR_LMSW      3u
 
-#define EPT_WRITE (1u << 1)
-#define EPT_FETCH (1u << 2)
+#define EPT_WRITE      (1u << 1)
+#define EPT_FETCH      (1u << 2)
 #define EPT_LINEAR     (1u << 7) /* there is a linear address */
 #define EPT_TRANSLATED (1u << 8) /* and the access was to what it translates to */
 
@@ -253,6 +253,8 @@ static enum vm_exit_kind simple_kind(uint32_t reason)
                 return VM_EXIT_CACHE;
         case REASON_TRIPLE_FAULT:
                 return VM_EXIT_SHUTDOWN;
+        case REASON_TASK_SWITCH:
+                return VM_EXIT_TASK;
         case REASON_GETSEC:
         case REASON_RDPMC:
         case REASON_MWAIT:

@@ -143,6 +143,15 @@ static void init_itself(void)
                 __asm__ volatile("pause");
 }
 
+/* On SVM it comes back. */
+static void task(void)
+{
+        machine_allow_tasks();
+        begin(MODE_32, 0);
+        CODE(0xcd, 0x31);
+        go();
+}
+
 static void any_code(void)
 {
         begin(MODE_64, 0);
@@ -171,6 +180,7 @@ const struct deadly deadly[] = {
     {"real-stack", real_stack},
     {"apic-off", apic_off},
     {"init-itself", init_itself},
+    {"task", task},
     {"any-code", any_code},
 };
 const unsigned deadly_count = COUNT(deadly);

@@ -109,7 +109,7 @@ static uint64_t pae[4] TABLE, pae_directory[512] TABLE;
 static struct tss64 tss64 TABLE;
 static struct tss32 tss32 TABLE, tss_other TABLE;
 static uint8_t ist[4096] TABLE;
-static bool amd;
+static bool amd, has_tasks;
 
 extern const uint8_t stubs[], real_blob[], real_blob_end[];
 extern const uint32_t real_ivt_offset;
@@ -177,7 +177,12 @@ static void set_gates(void)
                 idt[v] = (struct gate64){(uint16_t)at, CODE64_0, 0x8e01, (uint16_t)(at >> 16), 0, 0};
                 idt32[v] = (back & 0xffff) | CODE32_0 << 16 | 0x8e00ull << 32 | back >> 16 << 48;
         }
+}
+
+void machine_allow_tasks(void)
+{
         idt32[TASK_GATE] = (uint64_t)TSS_OTHER << 16 | 0xe500ull << 32;
+        has_tasks = true;
 }
 
 /* Ports that end the VM or flood the console are not for code that nobody has looked at. */
@@ -256,6 +261,8 @@ void machine_init(void)
         set_gates();
         set_tasks();
         set_page_tables();
+        if (amd)
+                machine_allow_tasks(); /* on VT-x they end the VM */
         __asm__ volatile("mov %0, %%cr3" : : "r"((uint64_t)machine_root) : "memory");
         __asm__ volatile("lgdt %0" : : "m"(machine_gdt_pointer));
         __asm__ volatile("lidt %0" : : "m"(machine_idt_pointer));
@@ -379,7 +386,9 @@ static void reset_other_task(uint64_t cr3)
                                    .gs = DATA_0,
                                    .bitmap = offsetof(struct tss32, ports)};
         tss_other.reg[RSP] = STACK32;
-        machine_gdt[TSS_OTHER / 8] = descriptor((uint32_t)(uintptr_t)&tss_other, sizeof tss_other - 1, 0xe9);
+        if (has_tasks)
+                machine_gdt[TSS_OTHER / 8] =
+                    descriptor((uint32_t)(uintptr_t)&tss_other, sizeof tss_other - 1, 0xe9);
 }
 
 /* real_down takes its registers from here. */

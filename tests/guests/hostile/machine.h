@@ -100,6 +100,9 @@ uint16_t machine_code_selector(enum mode mode, unsigned cpl);
 uint16_t machine_data_selector(enum mode mode, unsigned cpl);
 extern const uint16_t machine_task_selector; /* of a task state segment to switch to, legacy */
 
+/* Let machine_task_selector and interrupt 31h switch tasks in legacy modes, from now on. */
+void machine_allow_tasks(void);
+
 /* Whether the CPU is AMD's. */
 bool machine_is_amd(void);
 

@@ -24,6 +24,7 @@
 void guest_main(const uint8_t *boot);
 
 static uint64_t done[OPERATIONS_MAX];
+static uint64_t ticks[OPERATIONS_MAX]; /* spent, of the TSC */
 
 static void put(char c)
 {
@@ -141,6 +142,8 @@ static unsigned pick(const char *only)
 
 static void attack(uint64_t ops, const char *only)
 {
+        uint64_t begun;
+
         for (uint64_t n = 0; n < ops; n++) {
                 unsigned i = pick(only);
 
@@ -149,10 +152,12 @@ static void attack(uint64_t ops, const char *only)
                         say_counted("progress", n);
                         end_line();
                 }
+                begun = rdtsc();
                 operations[i].run();
                 done[i]++;
                 if (operations[i].bends)
                         machine_restore();
+                ticks[i] += rdtsc() - begun;
         }
 }
 
@@ -161,6 +166,12 @@ static void tell(uint64_t ops, uint64_t seed)
         begin_line();
         for (unsigned i = 0; i < operation_count; i++)
                 say_counted(operations[i].name, done[i]);
+        end_line();
+        begin_line();
+        say(" mean ticks");
+        for (unsigned i = 0; i < operation_count; i++)
+                if (done[i])
+                        say_counted(operations[i].name, ticks[i] / done[i]);
         end_line();
         begin_line();
         say(" ended by");

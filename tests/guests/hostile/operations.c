@@ -24,6 +24,9 @@
 #define NX          (1ull << 63)
 /* In 0F 00 /3. QEMU 7.2 takes a null selector for it, and aborts at the next change of levels. */
 #define LTR 3
+/* Selectors of task state segments. */
+#define FIRST_TASK 0x30u
+#define END_TASKS  0x50u
 
 /* Model-specific registers */
 
@@ -522,12 +525,14 @@ static void op_system(void)
 static unsigned pick_target(void)
 {
         enum mode mode = (enum mode)run.mode;
+        unsigned target;
 
         if (mode >= MODE_V86)
                 return (unsigned)run.cs;
         if (run.cpl == 0 && mode != MODE_64 && mode != MODE_COMPAT_32)
                 return random_one_in(2) ? (unsigned)run.ds : 0x1000 | random_below(0x1000);
-        return random_one_in(2) ? random_below(0x200) : (uint16_t)random_64();
+        target = random_one_in(2) ? random_below(0x200) : (uint16_t)random_64();
+        return target >= FIRST_TASK && target < END_TASKS && !machine_is_amd() ? (unsigned)run.ds : target;
 }
 
 static void far_jump(unsigned target)
@@ -650,14 +655,14 @@ static void op_timer(void)
 {
         static const uint8_t counts[] = {0, 1, 2, 3, 16, 255};
 
-        wrmsr(TIMER_LVT, (random_64() & 0x600ff) | (random_one_in(8) ? 0x10000 : 0));
-        wrmsr(TIMER_DIV, random_64() & 0xb);
-        wrmsr(TIMER_COUNT, random_one_in(4) ? (uint32_t)random_value() : counts[random_below(sizeof counts)]);
-        wrmsr(DEADLINE, random_one_in(2) ? rdtsc() - random_below(1000) : random_value());
+        write_msr(TIMER_LVT, (random_64() & 0x600ff) | (random_one_in(8) ? 0x10000 : 0));
+        write_msr(TIMER_DIV, random_64() & 0xb);
+        write_msr(TIMER_COUNT, random_one_in(4) ? random_value() : counts[random_below(sizeof counts)]);
+        write_msr(DEADLINE, random_one_in(2) ? rdtsc() - random_below(1000) : random_value());
         begin(MODE_64, 0);
         if (random_one_in(2))
                 run.rflags &= ~RFLAGS_IF;
-        run.reg[RCX] = random_below(2000);
+        run.reg[RCX] = 1 + random_below(2000);
         CODE(0xe2, 0xfe, 0xfb, 0x90); /* LOOP, STI */
         for (unsigned n = random_below(8); n; n--)
                 go();

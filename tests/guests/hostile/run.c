@@ -59,6 +59,16 @@ unsigned go(void)
         return again();
 }
 
+void write_msr(uint32_t msr, uint64_t value)
+{
+        begin(MODE_64, 0);
+        run.reg[RCX] = msr;
+        run.reg[RAX] = (uint32_t)value;
+        run.reg[RDX] = value >> 32;
+        CODE(0x0f, 0x30);
+        go();
+}
+
 void watch(void)
 {
         machine_watch(machine_is_amd() ? WATCH_AMD : WATCH_INTEL);

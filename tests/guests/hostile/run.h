@@ -29,6 +29,9 @@ unsigned go(void);
 /* The same, as often as wanted. */
 unsigned again(void);
 
+/* A run that writes one register, which may be refused. */
+void write_msr(uint32_t msr, uint64_t value);
+
 /* A mode, mostly 64-bit; a level that fits it, mostly 0. */
 enum mode pick_mode(void);
 unsigned pick_level(enum mode mode);
