@@ -57,7 +57,7 @@ build/guests/%.bin: tests/guests/%.asm tests/guests/bzimage.inc | deps
 
 # The hostile guest is C behind the same head: its payload stands right behind that.
 HOSTILE := $(wildcard tests/guests/hostile/*)
-HOSTILE_CFLAGS := -std=gnu11 -O2 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only -mcmodel=small \
+HOSTILE_CFLAGS := -std=gnu11 -O2 -I. -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only -mcmodel=small \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -fno-tree-loop-distribute-patterns \
 	-Wall -Wextra -Wshadow -Werror -nostdlib -static -no-pie -Wl,--oformat=binary -Wl,--build-id=none
 

@@ -1,9 +1,9 @@
 /* What ends a VM, one way each: the hypervisor must end this VM alone, and say how. */
-#include "operations.h"
+#include "tests/guests/hostile/operations.h"
 
-#include "machine.h"
-#include "random.h"
-#include "run.h"
+#include "tests/guests/hostile/machine.h"
+#include "tests/guests/hostile/random.h"
+#include "tests/guests/hostile/run.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 #define NOWHERE  0x8f00000000ull
@@ -163,24 +163,15 @@ static void any_code(void)
 }
 
 const struct deadly deadly[] = {
-    {"no-table", no_table},
-    {"halt", halt},
-    {"reset-ports", reset_by_acpi},
-    {"fetch-nowhere", fetch_nowhere},
-    {"fetch-device", fetch_device},
-    {"table-nowhere", table_nowhere},
-    {"table-device", table_device},
-    {"stack-nowhere", stack_nowhere},
-    {"pages-nowhere", pages_nowhere},
-    {"pages-device", pages_device},
-    {"root-nowhere", root_nowhere},
-    {"root-device", root_device},
-    {"root-garbage", root_garbage},
-    {"paging-off", paging_off},
-    {"real-stack", real_stack},
-    {"apic-off", apic_off},
-    {"init-itself", init_itself},
-    {"task", task},
+    {"no-table", no_table},           {"halt", halt},
+    {"reset-ports", reset_by_acpi},   {"fetch-nowhere", fetch_nowhere},
+    {"fetch-device", fetch_device},   {"table-nowhere", table_nowhere},
+    {"table-device", table_device},   {"stack-nowhere", stack_nowhere},
+    {"pages-nowhere", pages_nowhere}, {"pages-device", pages_device},
+    {"root-nowhere", root_nowhere},   {"root-device", root_device},
+    {"root-garbage", root_garbage},   {"paging-off", paging_off},
+    {"real-stack", real_stack},       {"apic-off", apic_off},
+    {"init-itself", init_itself},     {"task", task},
     {"any-code", any_code},
 };
 const unsigned deadly_count = COUNT(deadly);

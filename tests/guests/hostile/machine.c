@@ -1,5 +1,5 @@
 /* Tables of the hostile guest's machine and the set-up of its runs; contract in machine.h. */
-#include "machine.h"
+#include "tests/guests/hostile/machine.h"
 
 /* Selectors; those that modes.asm names are in modes.inc. */
 #define CODE64_0   0x08
@@ -12,7 +12,16 @@
 #define TSS_OTHER  0x48
 #define LEVELS     0x50 /* from here on eight descriptors a privilege level */
 
-enum { SEL_CODE64, SEL_CODE32, SEL_DATA32, SEL_CODE16, SEL_DATA16, SEL_OLD16, SEL_OLD_DATA16, SEL_COUNT = 8 };
+enum {
+        SEL_CODE64,
+        SEL_CODE32,
+        SEL_DATA32,
+        SEL_CODE16,
+        SEL_DATA16,
+        SEL_OLD16,
+        SEL_OLD_DATA16,
+        SEL_COUNT = 8
+};
 
 #define GDT_ENTRIES 64
 #define ENTRY_P     0x01ull
@@ -128,9 +137,9 @@ void *memset(void *to, int value, size_t n)
 
 static uint64_t descriptor(uint32_t base, uint32_t limit, uint32_t access)
 {
-        return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)(access & 0xff) << 40 |
-               (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)(access >> 8 & 15) << 52 |
-               (uint64_t)(base >> 24) << 56;
+        return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 |
+               (uint64_t)(access & 0xff) << 40 | (uint64_t)(limit >> 16 & 15) << 48 |
+               (uint64_t)(access >> 8 & 15) << 52 | (uint64_t)(base >> 24) << 56;
 }
 
 #define CODE_ACCESS(dpl) (0x9bu | (dpl) << 5)
@@ -174,7 +183,8 @@ static void set_gates(void)
         for (unsigned v = 0; v < 256; v++) {
                 uintptr_t at = (uintptr_t)stubs + 10 * v;
 
-                idt[v] = (struct gate64){(uint16_t)at, CODE64_0, 0x8e01, (uint16_t)(at >> 16), 0, 0};
+                idt[v] =
+                    (struct gate64){(uint16_t)at, CODE64_0, 0x8e01, (uint16_t)(at >> 16), 0, 0};
                 idt32[v] = (back & 0xffff) | CODE32_0 << 16 | 0x8e00ull << 32 | back >> 16 << 48;
         }
 }
@@ -214,7 +224,8 @@ static void set_page_tables(void)
                 low[i] = i * (uint64_t)LARGE_PAGE | ENTRY_P | ENTRY_W | ENTRY_LARGE;
         for (unsigned i = 0; i < 16; i++)
                 if (arena[i].bits)
-                        arena_table[i] = (arena[i].gpa ? arena[i].gpa : ARENA_RAM + i * PAGE) | arena[i].bits;
+                        arena_table[i] =
+                            (arena[i].gpa ? arena[i].gpa : ARENA_RAM + i * PAGE) | arena[i].bits;
         for (uint32_t i = 0; i < 1024; i++)
                 pse[i] = i << 22 | (uint32_t)(all | ENTRY_LARGE);
         pse[KEEP_BASE >> 22] &= ~(uint32_t)ENTRY_U;
@@ -238,7 +249,10 @@ static void set_real_mode(void)
         for (size_t i = 0; i < (size_t)(real_blob_end - real_blob); i++)
                 ((volatile uint8_t *)(uintptr_t)REAL_CODE)[i] = real_blob[i];
         for (unsigned v = 0; v < 256; v++)
-                __asm__ volatile("movl %0, (%1)" : : "r"(real_ivt_offset), "r"(vectors + 4 * v) : "memory");
+                __asm__ volatile("movl %0, (%1)"
+                                 :
+                                 : "r"(real_ivt_offset), "r"(vectors + 4 * v)
+                                 : "memory");
 }
 
 bool machine_is_amd(void)
@@ -309,8 +323,10 @@ uint64_t *machine_window_table(unsigned level)
 
 uint16_t machine_code_selector(enum mode mode, unsigned cpl)
 {
-        static const uint8_t index[] = {[MODE_64] = SEL_CODE64,        [MODE_COMPAT_32] = SEL_CODE32,
-                                        [MODE_COMPAT_16] = SEL_CODE16, [MODE_32] = SEL_CODE32,
+        static const uint8_t index[] = {[MODE_64] = SEL_CODE64,
+                                        [MODE_COMPAT_32] = SEL_CODE32,
+                                        [MODE_COMPAT_16] = SEL_CODE16,
+                                        [MODE_32] = SEL_CODE32,
                                         [MODE_16] = SEL_OLD16};
 
         if (mode >= MODE_V86)
@@ -320,8 +336,10 @@ uint16_t machine_code_selector(enum mode mode, unsigned cpl)
 
 uint16_t machine_data_selector(enum mode mode, unsigned cpl)
 {
-        static const uint8_t index[] = {[MODE_64] = SEL_DATA32,        [MODE_COMPAT_32] = SEL_DATA32,
-                                        [MODE_COMPAT_16] = SEL_DATA16, [MODE_32] = SEL_DATA32,
+        static const uint8_t index[] = {[MODE_64] = SEL_DATA32,
+                                        [MODE_COMPAT_32] = SEL_DATA32,
+                                        [MODE_COMPAT_16] = SEL_DATA16,
+                                        [MODE_32] = SEL_DATA32,
                                         [MODE_16] = SEL_OLD_DATA16};
 
         if (mode >= MODE_V86)

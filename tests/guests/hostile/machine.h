@@ -28,9 +28,9 @@
 #define WINDOW_LOW  0xc0000000ull
 
 /* What no operation may write: the guest itself, below 1 MiB its way to real mode and back. */
-#define KEEP_LOW_END  0x00030000ull
-#define KEEP_BASE     0x01000000ull
-#define KEEP_END      0x01100000ull
+#define KEEP_LOW_END 0x00030000ull
+#define KEEP_BASE    0x01000000ull
+#define KEEP_END     0x01100000ull
 
 enum mode {
         MODE_64,

@@ -1,12 +1,12 @@
 /*
  * A hostile guest: random operations against the hypervisor, the same for the same seed. Its kernel
- * command line tells seed=N, ops=N, only=NAME (one kind of operation) and deadly=N (the Nth of those
- * that end the VM comes at the end). The last line tells what was done; then it powers off.
+ * command line tells seed=N, ops=N, only=NAME (one kind of operation) and deadly=N (the Nth of
+ * those that end the VM comes at the end). The last line tells what was done; then it powers off.
  */
-#include "machine.h"
-#include "operations.h"
-#include "random.h"
-#include "run.h"
+#include "tests/guests/hostile/machine.h"
+#include "tests/guests/hostile/operations.h"
+#include "tests/guests/hostile/random.h"
+#include "tests/guests/hostile/run.h"
 
 #define COM1         0x3f8u
 #define COM1_STATUS  (COM1 + 5)

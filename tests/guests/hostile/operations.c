@@ -1,8 +1,8 @@
 /* The operations of the hostile guest: each draws what it does at random. */
-#include "operations.h"
+#include "tests/guests/hostile/operations.h"
 
-#include "random.h"
-#include "run.h"
+#include "tests/guests/hostile/random.h"
+#include "tests/guests/hostile/run.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -32,11 +32,12 @@
 
 static uint32_t pick_msr(void)
 {
-        static const uint32_t special[] = {0x10,   0x11,  0x12,  0x1b,       0x3a,  0x8b,  0x174, 0x175, 0x176,
-                                           0x1a0,  0x1d9, 0x277, 0x2ff,      0x480, 0x48b, 0x6e0, 0x808, 0x80b,
-                                           0x80f,  0x830, 0x83f, 0xc0000080, 0xc0000081,   0xc0000082, 0xc0000084,
-                                           0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103, 0xc0010114, 0xc0010117,
-                                           0xc0010015, 0xc0011029};
+        static const uint32_t special[] = {
+            0x10,       0x11,       0x12,       0x1b,       0x3a,       0x8b,       0x174,
+            0x175,      0x176,      0x1a0,      0x1d9,      0x277,      0x2ff,      0x480,
+            0x48b,      0x6e0,      0x808,      0x80b,      0x80f,      0x830,      0x83f,
+            0xc0000080, 0xc0000081, 0xc0000082, 0xc0000084, 0xc0000100, 0xc0000101, 0xc0000102,
+            0xc0000103, 0xc0010114, 0xc0010117, 0xc0010015, 0xc0011029};
 
         switch (random_below(8)) {
         case 0:
@@ -91,14 +92,16 @@ static bool meets(uint32_t port, unsigned size, uint32_t first, uint32_t end)
 static bool keep_off(uint32_t port, unsigned size)
 {
         return meets(port, size, COM1_DATA, COM1_DATA + 1) || meets(port, size, PM_PORTS, PM_END) ||
-               meets(port, size, KEYBOARD, KEYBOARD + 1) || meets(port, size, PC_RESET, PC_RESET + 1);
+               meets(port, size, KEYBOARD, KEYBOARD + 1) ||
+               meets(port, size, PC_RESET, PC_RESET + 1);
 }
 
 static uint16_t pick_port(void)
 {
-        static const uint16_t known[] = {0x20,  0x21,  0x40,  0x43,  0x60,  0x61,  0x64,  0x70,  0x71,  0x80,
-                                         0x92,  0xcf8, 0xcfa, 0xcfc, 0xcfe, 0x3f6, 0x3f8, 0x3f9, 0x3fa, 0x3fb,
-                                         0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x5fd, 0x600, 0x604, 0xb2,  0,     0xffff};
+        static const uint16_t known[] = {0x20,  0x21,  0x40,  0x43,  0x60,  0x61,  0x64,  0x70,
+                                         0x71,  0x80,  0x92,  0xcf8, 0xcfa, 0xcfc, 0xcfe, 0x3f6,
+                                         0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff,
+                                         0x5fd, 0x600, 0x604, 0xb2,  0,     0xffff};
 
         return random_one_in(2) ? known[random_below(COUNT(known))] : (uint16_t)random_64();
 }
@@ -112,7 +115,8 @@ static void op_port(void)
 
         begin(mode, pick_level(mode));
         run.reg[RDX] = port | (random_one_in(4) ? random_64() << 16 : 0);
-        if (size > 1 && (size == 2) != (mode == MODE_COMPAT_16 || mode == MODE_16 || mode >= MODE_V86))
+        if (size > 1 &&
+            (size == 2) != (mode == MODE_COMPAT_16 || mode == MODE_16 || mode >= MODE_V86))
                 byte(0x66);
         byte((out ? 0xeeu : 0xecu) | (size > 1));
         go();
@@ -179,11 +183,13 @@ static void op_string_io(void)
 
 static void op_cpuid(void)
 {
-        static const uint32_t bases[] = {0, 0x40000000, 0x40000100, 0x80000000, 0x8fffffff, 0xc0000000, 0xffffffff};
+        static const uint32_t bases[] = {0,          0x40000000, 0x40000100, 0x80000000,
+                                         0x8fffffff, 0xc0000000, 0xffffffff};
         enum mode mode = pick_mode();
 
         begin(mode, pick_level(mode));
-        run.reg[RAX] = random_one_in(8) ? random_value() : bases[random_below(COUNT(bases))] + random_below(64);
+        run.reg[RAX] = random_one_in(8) ? random_value()
+                                        : bases[random_below(COUNT(bases))] + random_below(64);
         run.reg[RCX] = random_one_in(4) ? random_value() : random_below(70);
         CODE(0x0f, 0xa2);
         go();
@@ -197,29 +203,84 @@ struct instruction {
 };
 
 static const struct instruction with_modrm[] = {
-    {1, 0, 0, {0x88}},       {1, 0, 0, {0x89}},       {1, 0, 0, {0x8a}},       {1, 0, 0, {0x8b}},
-    {1, 1, 0, {0xc6}},       {1, 0, 1, {0xc7}},       {1, 0, 0, {0x00}},       {1, 0, 0, {0x01}},
-    {1, 0, 0, {0x02}},       {1, 0, 0, {0x03}},       {1, 0, 0, {0x08}},       {1, 0, 0, {0x09}},
-    {1, 0, 0, {0x0a}},       {1, 0, 0, {0x0b}},       {1, 0, 0, {0x11}},       {1, 0, 0, {0x19}},
-    {1, 0, 0, {0x20}},       {1, 0, 0, {0x21}},       {1, 0, 0, {0x23}},       {1, 0, 0, {0x29}},
-    {1, 0, 0, {0x2b}},       {1, 0, 0, {0x30}},       {1, 0, 0, {0x31}},       {1, 0, 0, {0x33}},
-    {1, 0, 0, {0x38}},       {1, 0, 0, {0x39}},       {1, 0, 0, {0x3b}},       {1, 1, 0, {0x80}},
-    {1, 0, 1, {0x81}},       {1, 1, 0, {0x83}},       {1, 0, 0, {0x84}},       {1, 0, 0, {0x85}},
-    {1, 0, 0, {0x86}},       {1, 0, 0, {0x87}},       {1, 0, 0, {0x8c}},       {1, 0, 0, {0x8f}},
-    {1, 1, 0, {0xc0}},       {1, 0, 0, {0xd1}},       {1, 0, 0, {0xd3}},       {1, 0, 0, {0xd9}},
-    {1, 0, 0, {0xdd}},       {1, 1, 0, {0xf6}},       {1, 0, 0, {0xf7}},       {1, 0, 0, {0xfe}},
-    {1, 0, 0, {0x62}},       {1, 0, 0, {0x63}},       {1, 1, 0, {0x6b}},       {2, 0, 0, {0x0f, 0x10}},
-    {2, 0, 0, {0x0f, 0x11}}, {2, 0, 0, {0x0f, 0x2b}}, {2, 0, 0, {0x0f, 0x6f}}, {2, 0, 0, {0x0f, 0x7f}},
-    {2, 0, 0, {0x0f, 0xa3}}, {2, 0, 0, {0x0f, 0xab}}, {2, 0, 0, {0x0f, 0xb3}}, {2, 0, 0, {0x0f, 0xbb}},
-    {2, 1, 0, {0x0f, 0xba}}, {2, 0, 0, {0x0f, 0xae}}, {2, 0, 0, {0x0f, 0xb0}}, {2, 0, 0, {0x0f, 0xb1}},
-    {2, 0, 0, {0x0f, 0xb6}}, {2, 0, 0, {0x0f, 0xb7}}, {2, 0, 0, {0x0f, 0xbe}}, {2, 0, 0, {0x0f, 0xbf}},
-    {2, 0, 0, {0x0f, 0xc0}}, {2, 0, 0, {0x0f, 0xc1}}, {2, 0, 0, {0x0f, 0xc3}}, {2, 0, 0, {0x0f, 0xc7}},
-    {2, 0, 0, {0x0f, 0xe7}}, {2, 0, 0, {0x0f, 0x45}}, {3, 0, 0, {0x0f, 0x38, 0xf0}},
+    {1, 0, 0, {0x88}},
+    {1, 0, 0, {0x89}},
+    {1, 0, 0, {0x8a}},
+    {1, 0, 0, {0x8b}},
+    {1, 1, 0, {0xc6}},
+    {1, 0, 1, {0xc7}},
+    {1, 0, 0, {0x00}},
+    {1, 0, 0, {0x01}},
+    {1, 0, 0, {0x02}},
+    {1, 0, 0, {0x03}},
+    {1, 0, 0, {0x08}},
+    {1, 0, 0, {0x09}},
+    {1, 0, 0, {0x0a}},
+    {1, 0, 0, {0x0b}},
+    {1, 0, 0, {0x11}},
+    {1, 0, 0, {0x19}},
+    {1, 0, 0, {0x20}},
+    {1, 0, 0, {0x21}},
+    {1, 0, 0, {0x23}},
+    {1, 0, 0, {0x29}},
+    {1, 0, 0, {0x2b}},
+    {1, 0, 0, {0x30}},
+    {1, 0, 0, {0x31}},
+    {1, 0, 0, {0x33}},
+    {1, 0, 0, {0x38}},
+    {1, 0, 0, {0x39}},
+    {1, 0, 0, {0x3b}},
+    {1, 1, 0, {0x80}},
+    {1, 0, 1, {0x81}},
+    {1, 1, 0, {0x83}},
+    {1, 0, 0, {0x84}},
+    {1, 0, 0, {0x85}},
+    {1, 0, 0, {0x86}},
+    {1, 0, 0, {0x87}},
+    {1, 0, 0, {0x8c}},
+    {1, 0, 0, {0x8f}},
+    {1, 1, 0, {0xc0}},
+    {1, 0, 0, {0xd1}},
+    {1, 0, 0, {0xd3}},
+    {1, 0, 0, {0xd9}},
+    {1, 0, 0, {0xdd}},
+    {1, 1, 0, {0xf6}},
+    {1, 0, 0, {0xf7}},
+    {1, 0, 0, {0xfe}},
+    {1, 0, 0, {0x62}},
+    {1, 0, 0, {0x63}},
+    {1, 1, 0, {0x6b}},
+    {2, 0, 0, {0x0f, 0x10}},
+    {2, 0, 0, {0x0f, 0x11}},
+    {2, 0, 0, {0x0f, 0x2b}},
+    {2, 0, 0, {0x0f, 0x6f}},
+    {2, 0, 0, {0x0f, 0x7f}},
+    {2, 0, 0, {0x0f, 0xa3}},
+    {2, 0, 0, {0x0f, 0xab}},
+    {2, 0, 0, {0x0f, 0xb3}},
+    {2, 0, 0, {0x0f, 0xbb}},
+    {2, 1, 0, {0x0f, 0xba}},
+    {2, 0, 0, {0x0f, 0xae}},
+    {2, 0, 0, {0x0f, 0xb0}},
+    {2, 0, 0, {0x0f, 0xb1}},
+    {2, 0, 0, {0x0f, 0xb6}},
+    {2, 0, 0, {0x0f, 0xb7}},
+    {2, 0, 0, {0x0f, 0xbe}},
+    {2, 0, 0, {0x0f, 0xbf}},
+    {2, 0, 0, {0x0f, 0xc0}},
+    {2, 0, 0, {0x0f, 0xc1}},
+    {2, 0, 0, {0x0f, 0xc3}},
+    {2, 0, 0, {0x0f, 0xc7}},
+    {2, 0, 0, {0x0f, 0xe7}},
+    {2, 0, 0, {0x0f, 0x45}},
+    {3, 0, 0, {0x0f, 0x38, 0xf0}},
     {3, 0, 0, {0x0f, 0x38, 0xf1}},
 };
 
-static const uint8_t string_opcodes[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf};
-static const uint8_t memory_prefixes[] = {0x66, 0x67, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0xf0, 0xf2, 0xf3};
+static const uint8_t string_opcodes[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa,
+                                         0xab, 0xac, 0xad, 0xae, 0xaf};
+static const uint8_t memory_prefixes[] = {0x66, 0x67, 0x26, 0x2e, 0x36, 0x3e,
+                                          0x64, 0x65, 0xf0, 0xf2, 0xf3};
 
 /* Where there is no other stack to take an exception on than the code's own. */
 static bool stack_is_needed(void)
@@ -307,7 +368,8 @@ static uint64_t entry(unsigned level)
 static void op_tables(void)
 {
         static const uint8_t touch[] = {0x8a, 0x88, 0x8b, 0x89};
-        unsigned level = random_below(WINDOW_LEVELS), index = random_below(4), shift = 12 + 9 * level;
+        unsigned level = random_below(WINDOW_LEVELS), index = random_below(4),
+                 shift = 12 + 9 * level;
         uint64_t at = random_one_in(4) ? WINDOW_LOW : WINDOW_HIGH;
 
         machine_window_table(level)[index] = entry(level);
@@ -350,7 +412,8 @@ static void op_control(void)
                 CODE(0x0f, 0x22, 0xc0);
                 break;
         case 1:
-                CODE(0x0f, 0x20, 0xd9, 0x48, 0x31, 0xc8, 0x0f, 0x22, 0xd8); /* CR3 = CR3 ^ RAX, low bits */
+                CODE(0x0f, 0x20, 0xd9, 0x48, 0x31, 0xc8, 0x0f, 0x22,
+                     0xd8); /* CR3 = CR3 ^ RAX, low bits */
                 run.reg[RAX] = random_64() & 0x8000000000000fff;
                 break;
         case 2:
@@ -440,7 +503,9 @@ static void op_interrupt(void)
         uint64_t icr = random_64() & 0xcfff;
 
         icr |= (uint64_t)random_below(4) << 18;
-        icr |= (uint64_t)(random_one_in(4) ? (uint32_t)random_64() : targets[random_below(COUNT(targets))]) << 32;
+        icr |= (uint64_t)(random_one_in(4) ? (uint32_t)random_64()
+                                           : targets[random_below(COUNT(targets))])
+               << 32;
         if (stops_itself(icr))
                 icr |= 3u << 18;
         begin(MODE_64, 0);
@@ -457,7 +522,8 @@ static void op_interrupt(void)
 /* Any bytes at all, unprivileged */
 static void op_code(void)
 {
-        static const enum mode modes[] = {MODE_64, MODE_COMPAT_32, MODE_COMPAT_16, MODE_16, MODE_V86};
+        static const enum mode modes[] = {MODE_64, MODE_COMPAT_32, MODE_COMPAT_16, MODE_16,
+                                          MODE_V86};
         enum mode mode = modes[random_one_in(2) ? 0 : random_below(COUNT(modes))];
 
         begin(mode, 3);
@@ -475,22 +541,27 @@ static void op_code(void)
 /* Virtualization and its neighbours: a guest has none of it */
 
 static const uint8_t system_opcodes[][4] = {
-    {3, 0x0f, 0x01, 0xc1}, {3, 0x0f, 0x01, 0xc2}, {3, 0x0f, 0x01, 0xc3}, {3, 0x0f, 0x01, 0xc4}, {3, 0x0f, 0x01, 0xd4},
-    {3, 0x0f, 0x01, 0xd8}, {3, 0x0f, 0x01, 0xd9}, {3, 0x0f, 0x01, 0xda}, {3, 0x0f, 0x01, 0xdb}, {3, 0x0f, 0x01, 0xdc},
-    {3, 0x0f, 0x01, 0xdd}, {3, 0x0f, 0x01, 0xde}, {3, 0x0f, 0x01, 0xdf}, {3, 0x0f, 0x01, 0xc0}, {3, 0x0f, 0x01, 0xcf},
-    {3, 0x0f, 0x01, 0xd7}, {3, 0x0f, 0x01, 0xee}, {3, 0x0f, 0x01, 0xef}, {3, 0x0f, 0x01, 0xf8}, {3, 0x0f, 0x01, 0xf9},
-    {3, 0x0f, 0x01, 0xfa}, {3, 0x0f, 0x01, 0xfb}, {3, 0x0f, 0x01, 0xfc}, {3, 0x0f, 0x01, 0xfd}, {3, 0x0f, 0x01, 0xfe},
-    {3, 0x0f, 0x01, 0xff}, {3, 0x0f, 0x01, 0xc8}, {3, 0x0f, 0x01, 0xc9}, {3, 0x0f, 0x01, 0xd0}, {3, 0x0f, 0x01, 0xd1},
-    {3, 0x0f, 0x01, 0xd5}, {3, 0x0f, 0x01, 0xd6}, {2, 0x0f, 0x37, 0},    {2, 0x0f, 0xaa, 0},    {2, 0x0f, 0x33, 0},
-    {2, 0x0f, 0x08, 0},    {2, 0x0f, 0x09, 0},    {2, 0x0f, 0x77, 0},    {2, 0x0f, 0x0b, 0},    {2, 0x0f, 0xff, 0},
-    {2, 0x0f, 0x31, 0},    {2, 0x0f, 0x05, 0},    {2, 0x0f, 0x07, 0},    {2, 0x0f, 0x34, 0},    {2, 0x0f, 0x35, 0},
-    {1, 0xf4, 0, 0},       {1, 0xf1, 0, 0},       {1, 0xce, 0, 0},       {1, 0x9b, 0, 0},
+    {3, 0x0f, 0x01, 0xc1}, {3, 0x0f, 0x01, 0xc2}, {3, 0x0f, 0x01, 0xc3}, {3, 0x0f, 0x01, 0xc4},
+    {3, 0x0f, 0x01, 0xd4}, {3, 0x0f, 0x01, 0xd8}, {3, 0x0f, 0x01, 0xd9}, {3, 0x0f, 0x01, 0xda},
+    {3, 0x0f, 0x01, 0xdb}, {3, 0x0f, 0x01, 0xdc}, {3, 0x0f, 0x01, 0xdd}, {3, 0x0f, 0x01, 0xde},
+    {3, 0x0f, 0x01, 0xdf}, {3, 0x0f, 0x01, 0xc0}, {3, 0x0f, 0x01, 0xcf}, {3, 0x0f, 0x01, 0xd7},
+    {3, 0x0f, 0x01, 0xee}, {3, 0x0f, 0x01, 0xef}, {3, 0x0f, 0x01, 0xf8}, {3, 0x0f, 0x01, 0xf9},
+    {3, 0x0f, 0x01, 0xfa}, {3, 0x0f, 0x01, 0xfb}, {3, 0x0f, 0x01, 0xfc}, {3, 0x0f, 0x01, 0xfd},
+    {3, 0x0f, 0x01, 0xfe}, {3, 0x0f, 0x01, 0xff}, {3, 0x0f, 0x01, 0xc8}, {3, 0x0f, 0x01, 0xc9},
+    {3, 0x0f, 0x01, 0xd0}, {3, 0x0f, 0x01, 0xd1}, {3, 0x0f, 0x01, 0xd5}, {3, 0x0f, 0x01, 0xd6},
+    {2, 0x0f, 0x37, 0},    {2, 0x0f, 0xaa, 0},    {2, 0x0f, 0x33, 0},    {2, 0x0f, 0x08, 0},
+    {2, 0x0f, 0x09, 0},    {2, 0x0f, 0x77, 0},    {2, 0x0f, 0x0b, 0},    {2, 0x0f, 0xff, 0},
+    {2, 0x0f, 0x31, 0},    {2, 0x0f, 0x05, 0},    {2, 0x0f, 0x07, 0},    {2, 0x0f, 0x34, 0},
+    {2, 0x0f, 0x35, 0},    {1, 0xf4, 0, 0},       {1, 0xf1, 0, 0},       {1, 0xce, 0, 0},
+    {1, 0x9b, 0, 0},
 };
 
-/* With a memory operand: VMCLEAR and the like, INVEPT, INVVPID, INVPCID, XSAVES, descriptor tables... */
+/* With a memory operand: VMCLEAR and the like, INVEPT, INVVPID, INVPCID, XSAVES, descriptor
+ * tables... */
 static const uint8_t system_groups[][4] = {
-    {2, 0x0f, 0xc7, 0}, {2, 0x0f, 0x78, 0}, {2, 0x0f, 0x79, 0}, {3, 0x0f, 0x38, 0x80}, {3, 0x0f, 0x38, 0x81},
-    {3, 0x0f, 0x38, 0x82}, {2, 0x0f, 0x00, 0}, {2, 0x0f, 0x02, 0}, {2, 0x0f, 0x03, 0}, {2, 0x0f, 0xae, 0},
+    {2, 0x0f, 0xc7, 0},    {2, 0x0f, 0x78, 0},    {2, 0x0f, 0x79, 0}, {3, 0x0f, 0x38, 0x80},
+    {3, 0x0f, 0x38, 0x81}, {3, 0x0f, 0x38, 0x82}, {2, 0x0f, 0x00, 0}, {2, 0x0f, 0x02, 0},
+    {2, 0x0f, 0x03, 0},    {2, 0x0f, 0xae, 0},
 };
 
 static void op_system(void)
@@ -500,7 +571,8 @@ static void op_system(void)
 
         begin(mode, pick_level(mode));
         run.reg[RDI] = pick_pointer(mode);
-        run.reg[RAX] = random_one_in(2) ? ARENA_RAM + ARENA_DATA + random_below(4) * 0x800 : run.reg[RAX];
+        run.reg[RAX] =
+            random_one_in(2) ? ARENA_RAM + ARENA_DATA + random_below(4) * 0x800 : run.reg[RAX];
         run.reg[RCX] = random_one_in(2) ? run_pointer(mode, ARENA_DATA) : run.reg[RCX];
         run.reg[RDX] = random_one_in(2) ? run_pointer(mode, ARENA_DATA) : run.reg[RDX];
         if (random_one_in(3))
@@ -521,7 +593,8 @@ static void op_system(void)
         go();
 }
 
-/* A code segment to go to. Where the code's offset means something else in another one: none, or the same. */
+/* A code segment to go to. Where the code's offset means something else in another one: none, or
+ * the same. */
 static unsigned pick_target(void)
 {
         enum mode mode = (enum mode)run.mode;
@@ -532,7 +605,8 @@ static unsigned pick_target(void)
         if (run.cpl == 0 && mode != MODE_64 && mode != MODE_COMPAT_32)
                 return random_one_in(2) ? (unsigned)run.ds : 0x1000 | random_below(0x1000);
         target = random_one_in(2) ? random_below(0x200) : (uint16_t)random_64();
-        return target >= FIRST_TASK && target < END_TASKS && !machine_is_amd() ? (unsigned)run.ds : target;
+        return target >= FIRST_TASK && target < END_TASKS && !machine_is_amd() ? (unsigned)run.ds
+                                                                               : target;
 }
 
 static void far_jump(unsigned target)
@@ -584,7 +658,8 @@ static void op_segments(void)
                 CODE(0x0f, 0x00, stack_is_needed() && (reg & 7) == RSP ? 0xc0 : reg);
                 break;
         default: /* ENTER, with the stack left even */
-                CODE(0xc8, (unsigned)random_64() & 0xfe, (unsigned)random_64(), (unsigned)random_64());
+                CODE(0xc8, (unsigned)random_64() & 0xfe, (unsigned)random_64(),
+                     (unsigned)random_64());
                 break;
         }
         watch();
@@ -603,7 +678,8 @@ static void op_legacy(void)
         run.reg[RDI] = run_pointer(mode, pick_offset());
         switch (random_below(3)) {
         case 0:
-                run.reg[RAX] = (pick_cr0(false) & ~0x80000001ull) | (mode == MODE_REAL ? 0 : run.cr0 & 0x80000001);
+                run.reg[RAX] = (pick_cr0(false) & ~0x80000001ull) |
+                               (mode == MODE_REAL ? 0 : run.cr0 & 0x80000001);
                 CODE(0x0f, 0x22, 0xc0);
                 break;
         case 1:
@@ -657,7 +733,8 @@ static void op_timer(void)
 
         write_msr(TIMER_LVT, (random_64() & 0x600ff) | (random_one_in(8) ? 0x10000 : 0));
         write_msr(TIMER_DIV, random_64() & 0xb);
-        write_msr(TIMER_COUNT, random_one_in(4) ? random_value() : counts[random_below(sizeof counts)]);
+        write_msr(TIMER_COUNT,
+                  random_one_in(4) ? random_value() : counts[random_below(sizeof counts)]);
         write_msr(DEADLINE, random_one_in(2) ? rdtsc() - random_below(1000) : random_value());
         begin(MODE_64, 0);
         if (random_one_in(2))
@@ -670,14 +747,23 @@ static void op_timer(void)
 }
 
 const struct operation operations[] = {
-    {"msr", 10, 1, op_msr},           {"port", 10, 0, op_port},
-    {"string-io", 10, 0, op_string_io}, {"cpuid", 6, 0, op_cpuid},
-    {"memory", 14, 0, op_memory},     {"odd", 10, 0, op_odd},
-    {"tables", 14, 0, op_tables},     {"control", 6, 1, op_control},
-    {"debug", 4, 1, op_debug},        {"hypercall", 8, 0, op_hypercall},
-    {"interrupt", 6, 0, op_interrupt}, {"code", 10, 0, op_code},
-    {"system", 8, 0, op_system},      {"segments", 8, 0, op_segments},
-    {"legacy", 4, 0, op_legacy},      {"task", 2, 0, op_task},
-    {"storm", 1, 0, op_storm},        {"timer", 2, 1, op_timer},
+    {"msr", 10, 1, op_msr},
+    {"port", 10, 0, op_port},
+    {"string-io", 10, 0, op_string_io},
+    {"cpuid", 6, 0, op_cpuid},
+    {"memory", 14, 0, op_memory},
+    {"odd", 10, 0, op_odd},
+    {"tables", 14, 0, op_tables},
+    {"control", 6, 1, op_control},
+    {"debug", 4, 1, op_debug},
+    {"hypercall", 8, 0, op_hypercall},
+    {"interrupt", 6, 0, op_interrupt},
+    {"code", 10, 0, op_code},
+    {"system", 8, 0, op_system},
+    {"segments", 8, 0, op_segments},
+    {"legacy", 4, 0, op_legacy},
+    {"task", 2, 0, op_task},
+    {"storm", 1, 0, op_storm},
+    {"timer", 2, 1, op_timer},
 };
 const unsigned operation_count = COUNT(operations);

@@ -1,7 +1,7 @@
 /* Xorshift64* and what is drawn from it; contract in random.h. */
-#include "random.h"
+#include "tests/guests/hostile/random.h"
 
-#include "machine.h"
+#include "tests/guests/hostile/machine.h"
 
 #define MARGIN 0x10000ull
 
@@ -31,10 +31,11 @@ uint32_t random_below(uint32_t n)
 
 uint64_t random_address(void)
 {
-        static const uint64_t places[] = {0,          0x9fc00,    0xa0000,      0xe0000,    0xf0000,
-                                          0xfec00000, 0xfec00010, 0xfee00000,   0xfee00300, 0xfed00000,
-                                          0xc0000000, 0xffff0000, 0x100000000,  0x140000000, 0x8f00000000,
-                                          1ull << 36, 1ull << 39, (1ull << 40) - 8, 1ull << 46, 1ull << 51};
+        static const uint64_t places[] = {0,           0x9fc00,          0xa0000,      0xe0000,
+                                          0xf0000,     0xfec00000,       0xfec00010,   0xfee00000,
+                                          0xfee00300,  0xfed00000,       0xc0000000,   0xffff0000,
+                                          0x100000000, 0x140000000,      0x8f00000000, 1ull << 36,
+                                          1ull << 39,  (1ull << 40) - 8, 1ull << 46,   1ull << 51};
 
         switch (random_below(4)) {
         case 0:

@@ -1,7 +1,7 @@
 /* Building runs of code; contract in run.h. */
-#include "run.h"
+#include "tests/guests/hostile/run.h"
 
-#include "random.h"
+#include "tests/guests/hostile/random.h"
 
 #define WATCH_AMD   100000u /* ticks of a run; on an emulator of VT-x the TSC counts instructions */
 #define WATCH_INTEL 20000u

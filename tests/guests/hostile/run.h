@@ -1,12 +1,13 @@
 /* Building one run of code after another: what the operations are written with. */
 #pragma once
 
-#include "machine.h"
+#include "tests/guests/hostile/machine.h"
 
 /* The run that is being built; an operation may set any of it. */
 extern struct run run;
 
-/* Begin a run with random registers; code at a random place, now and then at the end of its pages. */
+/* Begin a run with random registers; code at a random place, now and then at the end of its pages.
+ */
 void begin(enum mode mode, unsigned cpl);
 
 /* Append bytes of code, or one. */
@@ -14,7 +15,8 @@ void code(const uint8_t *bytes, size_t n);
 void byte(unsigned value);
 #define CODE(...) code((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
-/* Append a ModRM byte for the memory at DI, with this register in the other field; 16-bit code has another one. */
+/* Append a ModRM byte for the memory at DI, with this register in the other field; 16-bit code has
+ * another one. */
 void modrm_di(unsigned reg);
 
 /* Where the next byte goes, as the code itself would name it. */
