@@ -144,24 +144,26 @@ static void attack(uint64_t ops, const char *only)
 {
         uint64_t begun;
 
-        for (uint64_t n = 0; n < ops; n++) {
+        for (uint64_t told = 1024; runs < ops;) {
+                uint64_t before = runs;
                 unsigned i = pick(only);
 
-                if (n >= 1024 && !(n & (n - 1))) {
+                if (runs >= told) {
                         begin_line();
-                        say_counted("progress", n);
+                        say_counted("progress", runs);
                         end_line();
+                        told *= 2;
                 }
                 begun = rdtsc();
                 operations[i].run();
-                done[i]++;
+                done[i] += runs - before;
                 if (operations[i].bends)
                         machine_restore();
                 ticks[i] += rdtsc() - begun;
         }
 }
 
-static void tell(uint64_t ops, uint64_t seed)
+static void tell(uint64_t seed)
 {
         begin_line();
         for (unsigned i = 0; i < operation_count; i++)
@@ -186,7 +188,7 @@ static void tell(uint64_t ops, uint64_t seed)
         end_line();
         begin_line();
         say(" done");
-        say_counted("ops", ops);
+        say_counted("ops", runs);
         say_counted("seed", seed);
         end_line();
 }
@@ -227,7 +229,7 @@ void guest_main(const uint8_t *boot)
         end_line();
         attack(ops, option(line, "only"));
         machine_restore();
-        tell(ops, seed);
+        tell(seed);
         if (end)
                 die(end);
         out8(PM_CONTROL, PM_POWER_OFF);

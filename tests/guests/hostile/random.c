@@ -3,7 +3,7 @@
 
 #include "tests/guests/hostile/machine.h"
 
-#define MARGIN 0x10000ull
+#define MARGIN 0x100000ull
 
 uint64_t random_ram_end = 0x4000000;
 

@@ -8,6 +8,7 @@
 
 struct run run;
 uint64_t endings[VECTOR_UNKNOWN + 1];
+uint64_t runs;
 
 static unsigned at;
 
@@ -50,12 +51,18 @@ unsigned again(void)
         unsigned vector = machine_run(&run);
 
         endings[vector]++;
+        runs++;
         return vector;
+}
+
+void finish(void)
+{
+        CODE(0x0f, 0x0b);
 }
 
 unsigned go(void)
 {
-        CODE(0x0f, 0x0b);
+        finish();
         return again();
 }
 

@@ -25,11 +25,17 @@ uint64_t here(void);
 /* Let an interrupt end the run after a moment; for code that could take long. */
 void watch(void);
 
+/* End the code, to be run by again(). */
+void finish(void);
+
 /* End the code, and run it. Returns the vector that ended it. */
 unsigned go(void);
 
-/* The same, as often as wanted. */
+/* Run what was ended, with the registers as they are now; as often as wanted. */
 unsigned again(void);
+
+/* How many runs there were: what the guest counts as operations. */
+extern uint64_t runs;
 
 /* A run that writes one register, which may be refused. */
 void write_msr(uint32_t msr, uint64_t value);
