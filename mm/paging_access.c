@@ -99,7 +99,7 @@ uint32_t paging_guest_access(const struct paging_guest_regs *regs, uint64_t gva,
                              const struct paging_guest_memory *mem, gpa_t *out)
 {
         struct guest_mode mode = guest_mode_of(regs);
-        struct walk w;
+        struct walk w = {0};
         uint32_t fault, told = (access->write ? PAGING_FAULT_WRITE : 0) |
                                (access->user ? PAGING_FAULT_USER : 0);
         unsigned shift;

@@ -391,6 +391,16 @@ static void test_fetch_outside_memory_ends_the_vm(void)
         CHECK_EQ(play_one(step), VM_CRASHED);
 }
 
+/* The CPU's own access is not the instruction's at RIP, which could be any. */
+static void test_tables_outside_memory_end_the_vm(void)
+{
+        struct fake_step step = plain(VM_EXIT_MEMORY);
+
+        step.exit.memory = (struct vm_exit_memory){.gpa = GPA(1 * TiB), .implicit = true};
+        CHECK_EQ(play_one(step), VM_CRASHED);
+        CHECK_EQ(fake.exceptions, 0);
+}
+
 int main(void)
 {
         fake_vm_create(&vm);
@@ -415,6 +425,7 @@ int main(void)
         RUN(test_escape_pauses);
         RUN(test_crash_is_not_paused);
         RUN(test_fetch_outside_memory_ends_the_vm);
+        RUN(test_tables_outside_memory_end_the_vm);
         fake_vm_destroy(&vm);
         return unit_done();
 }

@@ -63,7 +63,10 @@ static void segments(uint16_t code, uint16_t data)
 
 static void begin(const char *code, size_t n)
 {
+        unsigned vcpus = fake.vcpus;
+
         memset(&fake, 0, sizeof fake);
+        fake.vcpus = vcpus;
         memset(vm.vcpu.regs, 0, sizeof vm.vcpu.regs);
         put(CODE, code, n);
         fake.state.cr0 = CR0_PE;
