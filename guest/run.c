@@ -411,7 +411,7 @@ const char *vm_exit_name(enum vm_exit_kind kind)
         static const char *const names[VM_EXIT_KINDS] = {
             "interrupt", "cpuid",    "hypercall", "io",     "rdmsr", "wrmsr",   "memory",
             "hlt",       "timer",    "window",    "xsetbv", "cr8",   "refused", "undefined",
-            "cache",     "shutdown", "task",      "entry",  "other"};
+            "cache",     "shutdown", "entry",     "task",   "other"};
 
         return names[kind];
 }

@@ -73,8 +73,8 @@ enum vm_exit_kind {
         VM_EXIT_UNDEFINED,    /* an instruction the guest does not have: inject #UD */
         VM_EXIT_CACHE,        /* WBINVD or INVD; skip after handling */
         VM_EXIT_SHUTDOWN,     /* triple fault */
-        VM_EXIT_TASK,         /* a task switch by hardware, not done yet */
         VM_EXIT_ENTRY_FAILED, /* the CPU refused the guest state; the backend has printed why */
+        VM_EXIT_TASK,         /* a task switch by hardware, which the backend cannot do */
         VM_EXIT_UNEXPECTED,   /* anything else; reason is the vendor's number */
         VM_EXIT_KINDS
 };

@@ -6,7 +6,7 @@ from tests.e2e.test_faults import guest
 from tests.e2e.test_monitor import states, until_prompt
 from tests.machine.lab import Vm
 
-OPERATIONS = {"qemu": (100_000, 10_000_000), "bochs": (20_000, 1_000_000)}  # make test, make soak
+OPERATIONS = {"qemu": (600_000, 10_000_000), "bochs": (20_000, 800_000)}  # make test, make soak
 LIMIT_S = (240, 3600)
 FILES = {"hostile.bin": guest("hostile")}
 

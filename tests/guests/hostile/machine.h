@@ -85,7 +85,10 @@ uint8_t *run_bytes(enum mode mode);
 /* Run it until something comes: the vector that ended it, or VECTOR_UNKNOWN. */
 unsigned machine_run(const struct run *r);
 
-/* A machine that ends each run after so many ticks of the TSC; 0: no more. */
+/* Call a function that an exception may leave: it returns then, too. */
+void machine_call(void (*function)(void));
+
+/* End each run from now on after so many ticks of the TSC, by an interrupt; 0: no more. */
 void machine_watch(uint32_t ticks);
 
 /* Everything that operations may bend: registers of control and debugging, MSRs, the local APIC. */

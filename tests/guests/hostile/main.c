@@ -202,7 +202,7 @@ static void die(uint64_t number)
         say(" deadly ");
         say(d->name);
         end_line();
-        d->run();
+        machine_call(d->run);
         begin_line();
         say(" survived");
         end_line();

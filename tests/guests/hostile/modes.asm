@@ -13,7 +13,7 @@ REAL_CODE       equ 0x8000              ; real_blob's place
 REAL_FRAME      equ 0x8800              ; what real_down takes its registers from
 
 extern machine_gdt, machine_gdt_pointer, machine_idt_pointer, machine_idt32_pointer, machine_root
-global start, run_enter, stubs, legacy_back, real_blob, real_blob_end, real_up, real_ivt_offset
+global start, run_enter, machine_call, stubs, legacy_back, real_blob, real_blob_end, real_up, real_ivt_offset
 extern guest_main
 
 section .start
@@ -65,6 +65,21 @@ run_enter:
         mov r15, [rdi + 120]
         mov rdi, [rdi + 56]
         iretq
+
+; void machine_call(void (*)(void))
+machine_call:
+        push rbx
+        push rbp
+        push r12
+        push r13
+        push r14
+        push r15
+        mov [resume], rsp
+        mov rax, rdi
+        sub rsp, 8
+        call rax
+        xor eax, eax
+        jmp back64
 
 ; 256 entries of 10 bytes for the 64-bit table; the stack is that of the interrupt stack table
 align 16
