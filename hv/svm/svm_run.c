@@ -21,6 +21,7 @@
 #define SHORT_INSTRUCTION 3u /* bytes */
 #define DR6_BS            (1ull << 14)
 #define ATTRIB_L          (1u << 9)
+#define ATTRIB_D          (1u << 10)
 #define CR_GPR            0x0fu
 #define UNEXPLAINED_MAX   100u
 
@@ -234,6 +235,19 @@ static void ignore_check(void *ctx, const char *line)
 }
 
 /*
+ * SYSENTER in long mode loads a CS with L and without D (APM vol. 3); that of QEMU 7.2 has both,
+ * and its VMRUN then refuses it. Returns whether it was that, and is mended.
+ */
+static bool mend_sysenter(struct vmcb *vmcb)
+{
+        if (!is_wide(vmcb) || !(vmcb->cs.attrib & ATTRIB_D))
+                return false;
+        vmcb->cs.attrib &= (uint16_t)~ATTRIB_D;
+        svm_dirty(vmcb, CLEAN_SEGMENTS);
+        return true;
+}
+
+/*
  * QEMU 7.2 gives this exit also to a guest that moves a value with reserved bits to CR3 or CR4,
  * where a CPU raises #GP. The state it leaves then is a good one; should that be refused again and
  * again, then it was not that. When QEMU refuses VMRUN itself, the host's state is saved as the
@@ -243,6 +257,10 @@ static void exit_invalid(struct svm_vcpu *v, struct vm_exit *exit)
 {
         bool is_host = v->vmcb->cr3 == cpu_read_cr3();
 
+        if (!is_host && mend_sysenter(v->vmcb)) {
+                exit->kind = VM_EXIT_HOST;
+                return;
+        }
         if (is_host || ++v->unexplained > UNEXPLAINED_MAX ||
             svm_check_entry(v->vmcb, ignore_check, NULL))
                 entry_failed(v->vmcb, exit);
