@@ -154,9 +154,11 @@ static uint64_t pick_pointer(enum mode mode)
         return run_pointer(mode, pick_offset());
 }
 
+/* Without an end on SVM only: on Bochs 2.7 the watch's interrupt sometimes does not end such a run.
+ */
 static uint64_t pick_count(void)
 {
-        switch (random_below(8)) {
+        switch (random_below(8) + (machine_is_amd() ? 0u : 3u)) {
         case 0:
                 return 0;
         case 1:
