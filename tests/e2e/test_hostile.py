@@ -35,7 +35,7 @@ DEADLY = (
     ("root-device", OUTSIDE),
     ("root-garbage", ANY),
     ("paging-off", ANY),
-    ("real-stack", TRIPLE),
+    ("real-table", TRIPLE),
     ("apic-off", ANY),
     ("init-itself", TRIPLE),
     ("task", ANY),

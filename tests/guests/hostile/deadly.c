@@ -118,22 +118,23 @@ static void paging_off(void)
 {
         begin(MODE_COMPAT_32, 0);
         run.reg[RAX] = 0x33;
+        load_idt(0, 0); /* what is in the 64-bit table means something else then */
         CODE(0x0f, 0x22, 0xc0);
         go();
 }
 
-static void real_stack(void)
+static void real_table(void)
 {
+        __builtin_memset(run_bytes(MODE_REAL) + ARENA_DATA, 0, 6);
         begin(MODE_REAL, 0);
-        run.reg[RSP] = 7;
-        CODE(0xbc, 1, 0, 0x50, 0x50); /* SP = 1, then two words */
+        CODE(0x0f, 0x01, 0x1e, ARENA_DATA & 0xff, ARENA_DATA >> 8); /* LIDT */
         go();
 }
 
 static void apic_off(void)
 {
         wrmsr(0x1b, 0xfee00000);
-        __asm__ volatile("sti; hlt");
+        __asm__ volatile("cli; hlt");
 }
 
 static void init_itself(void)
@@ -170,7 +171,7 @@ const struct deadly deadly[] = {
     {"pages-nowhere", pages_nowhere}, {"pages-device", pages_device},
     {"root-nowhere", root_nowhere},   {"root-device", root_device},
     {"root-garbage", root_garbage},   {"paging-off", paging_off},
-    {"real-stack", real_stack},       {"apic-off", apic_off},
+    {"real-table", real_table},       {"apic-off", apic_off},
     {"init-itself", init_itself},     {"task", task},
     {"any-code", any_code},
 };

@@ -78,8 +78,8 @@ machine_call:
         mov rax, rdi
         sub rsp, 8
         call rax
-        xor eax, eax
-        jmp back64
+        add rsp, 8
+        jmp leave_run
 
 ; 256 entries of 10 bytes for the 64-bit table; the stack is that of the interrupt stack table
 align 16
@@ -111,6 +111,7 @@ back64:
         wrmsr
         mov eax, r8d
 .no_eoi:
+leave_run:
         pop r15
         pop r14
         pop r13
