@@ -312,7 +312,10 @@ void lapic_timer_expired(struct lapic *l, uint64_t now)
                 return;
         if (TIMER_MODE(lvt) == TIMER_PERIODIC) {
                 uint64_t period = l->timer_initial * timer_cycles(l);
+                uint64_t least = (uint64_t)l->tsc_per_tick * LAPIC_PERIOD_MIN;
                 /* Periods nobody could be interrupted in are lost, as IRR holds one interrupt. */
+                if (period < least)
+                        period = least;
                 l->timer_deadline += ((now - l->timer_deadline) / period + 1) * period;
         } else {
                 l->timer_deadline = NEVER;

@@ -34,6 +34,9 @@ enum apic_mode {
 #define APIC_DEST_ALL  0xffffffffu
 #define APIC_NO_SENDER 0xffffffffu /* of an interrupt that no vCPU has sent */
 
+/* Ticks between two periodic interrupts at least: a guest must get somewhere in between. */
+#define LAPIC_PERIOD_MIN 500000u
+
 /* An interrupt on its way from an I/O APIC or another vCPU. */
 struct apic_message {
         uint32_t dest; /* x2APIC ID, or logical address; APIC_DEST_ALL: everybody */

@@ -10,6 +10,7 @@
 #include "guest/machine_check.h"
 #include "guest/mmio.h"
 #include "guest/msr.h"
+#include "guest/string_io.h"
 #include "guest/vm_nvram.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
@@ -200,7 +201,7 @@ static void exit_io(struct vm_vcpu *v, const struct vm_exit_io *io)
         uint64_t *rax = &v->vcpu.regs[REG_RAX];
 
         if (io->string) {
-                crash(v, "string I/O instructions are not supported");
+                string_io(v, io);
                 return;
         }
         spin_lock(&v->vm->devices);
@@ -238,16 +239,28 @@ static void exit_msr(struct vm_vcpu *v, bool write)
         virt->skip(&v->vcpu);
 }
 
+/* At privilege level 0, where nothing is lost by setting all of the state. */
+static void set_stack_pointer(struct vm_vcpu *v, uint64_t rsp)
+{
+        struct vcpu_state s;
+
+        virt->get_state(&v->vcpu, &s);
+        s.rsp = rsp;
+        virt->set_state(&v->vcpu, &s);
+}
+
 static void exit_cr8(struct vm_vcpu *v, const struct vm_exit_cr8 *access)
 {
+        struct vcpu_state s;
         uint64_t *reg = &v->vcpu.regs[access->reg];
-        uint64_t value = *reg << TPR_SHIFT;
+        uint64_t value;
         int err;
 
         if (access->reg == REG_RSP) {
-                crash(v, "MOV between CR8 and RSP is not supported");
-                return;
+                virt->get_state(&v->vcpu, &s);
+                reg = &s.rsp;
         }
+        value = *reg << TPR_SHIFT;
         if (access->write)
                 err = *reg > 15 ? -1 : lapic_msr_write(&v->lapic, MSR_X2APIC_TPR, value, 0);
         else
@@ -256,20 +269,32 @@ static void exit_cr8(struct vm_vcpu *v, const struct vm_exit_cr8 *access)
                 virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
                 return;
         }
-        if (!access->write)
-                *reg = value >> TPR_SHIFT;
         virt->skip(&v->vcpu);
+        if (access->write)
+                return;
+        *reg = value >> TPR_SHIFT;
+        if (access->reg == REG_RSP)
+                set_stack_pointer(v, s.rsp);
+}
+
+/* As on KVM for a program: the guest's own handler tells whose the instruction was. */
+static void refuse_access(struct vm_vcpu *v, const struct vm_exit_memory *access)
+{
+        printk(LOG_DEBUG, "vm %s: #UD for an access to 0x%lx by an instruction that is not known",
+               v->vm->config->name, access->gpa.v);
+        virt->inject_exception(&v->vcpu, VECTOR_UD, 0);
 }
 
 static void exit_memory(struct vm_vcpu *v, const struct vm_exit_memory *access)
 {
-        if (access->write && vm_nvram_is_read_only(v->vm, access->gpa))
+        if (access->implicit)
+                crash(v, "keeps a page table, a descriptor table or a stack outside of its memory");
+        else if (access->write && vm_nvram_is_read_only(v->vm, access->gpa))
                 virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
         else if (access->fetch)
                 crash(v, "executes outside of its memory");
         else if (mmio_access(v, access))
-                crash(v, "accesses an address outside of its memory with an instruction that is "
-                         "not known here");
+                refuse_access(v, access);
 }
 
 static void exit_xsetbv(struct vm_vcpu *v)
@@ -368,6 +393,9 @@ static void handle(struct vm_vcpu *v, const struct vm_exit *exit)
                 break;
         case VM_EXIT_SHUTDOWN:
                 crash(v, "triple fault");
+                break;
+        case VM_EXIT_TASK:
+                crash(v, "switches tasks by hardware, which is not supported on VT-x");
                 break;
         case VM_EXIT_ENTRY_FAILED:
                 crash(v, "the CPU refused to run it");
@@ -517,9 +545,9 @@ enum vcpu_leave vcpu_run(struct vm_vcpu *v, unsigned cpu)
 const char *vm_exit_name(enum vm_exit_kind kind)
 {
         static const char *const names[VM_EXIT_KINDS] = {
-            "interrupt", "cpuid",     "hypercall", "io",       "rdmsr",  "wrmsr",
-            "memory",    "hlt",       "timer",     "window",   "xsetbv", "cr8",
-            "refused",   "undefined", "cache",     "shutdown", "entry",  "other"};
+            "interrupt", "cpuid",    "hypercall", "io",     "rdmsr", "wrmsr",   "memory",
+            "hlt",       "timer",    "window",    "xsetbv", "cr8",   "refused", "undefined",
+            "cache",     "shutdown", "entry",     "task",   "other"};
 
         return names[kind];
 }

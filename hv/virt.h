@@ -55,6 +55,7 @@ struct vcpu_state {
         struct vcpu_segment seg[SEG_COUNT];
         uint64_t gdt_base, idt_base;
         uint16_t gdt_limit, idt_limit;
+        uint8_t cpl; /* told only, never taken: it follows from the segments */
 };
 
 enum vm_exit_kind {
@@ -75,6 +76,7 @@ enum vm_exit_kind {
         VM_EXIT_CACHE,        /* WBINVD or INVD; skip after handling */
         VM_EXIT_SHUTDOWN,     /* triple fault */
         VM_EXIT_ENTRY_FAILED, /* the CPU refused the guest state; the backend has printed why */
+        VM_EXIT_TASK,         /* a task switch by hardware, which the backend cannot do */
         VM_EXIT_UNEXPECTED,   /* anything else; reason is the vendor's number */
         VM_EXIT_KINDS
 };
@@ -91,6 +93,7 @@ struct vm_exit_memory {
         gpa_t gpa;
         bool write;
         bool fetch;
+        bool implicit; /* the CPU's own: of a page table, or to deliver an event */
 };
 
 struct vm_exit_cr8 {
@@ -202,6 +205,8 @@ struct virt_ops {
         /* Inject at the next run: an exception (error code where the vector has one), an interrupt.
          */
         void (*inject_exception)(struct vcpu *vcpu, uint8_t vector, uint32_t error);
+        /* A page fault, with its address in CR2. */
+        void (*inject_page_fault)(struct vcpu *vcpu, uint64_t gva, uint32_t error);
         void (*inject_irq)(struct vcpu *vcpu, uint8_t vector);
         /* Inject an NMI at the next run if the guest can take one now; whether it does. */
         must_check bool (*inject_nmi)(struct vcpu *vcpu);

@@ -131,3 +131,33 @@ must_check int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t 
  */
 size_t paging_guest_read(const struct paging_guest_regs *regs, uint64_t gva,
                          paging_guest_read_fn read, void *ctx, void *to, size_t len);
+
+/* A guest's memory for a walk that leaves marks: read as above; set ORs bits into such 8 bytes. */
+struct paging_guest_memory {
+        paging_guest_read_fn read;
+        void (*set)(void *ctx, gpa_t gpa, uint64_t bits);
+        void *ctx;
+};
+
+/* An access to data: what for, by whom, and the guest's RFLAGS. */
+struct paging_access {
+        bool write, user;
+        uint64_t rflags;
+};
+
+/* The error code of a page fault, SDM vol. 3 4.7. */
+#define PAGING_FAULT_PRESENT  1u
+#define PAGING_FAULT_WRITE    2u
+#define PAGING_FAULT_USER     4u
+#define PAGING_FAULT_RESERVED 8u
+#define PAGING_FAULT          (1u << 31) /* no bit of the error code: there is a fault */
+
+/*
+ * Translate a canonical (outside of long mode: 32-bit) linear address as the guest's CPU would for
+ * this access, and set the accessed and dirty bits as it would. 0, or the fault that the guest gets
+ * (PAGING_FAULT set). Tables that are not in the guest's memory read as all ones, bits above the
+ * CPU's physical address width are not taken as reserved, and protection keys are not looked at.
+ */
+must_check uint32_t paging_guest_access(const struct paging_guest_regs *regs, uint64_t gva,
+                                        const struct paging_access *access,
+                                        const struct paging_guest_memory *mem, gpa_t *out);

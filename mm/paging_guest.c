@@ -2,33 +2,15 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "mm/paging.h"
+#include "mm/paging_guest_modes.h"
 
-#define CR0_PG   (1ull << 31)
-#define CR4_PSE  (1ull << 4)
-#define CR4_PAE  (1ull << 5)
-#define CR4_LA57 (1ull << 12)
-#define EFER_LMA (1ull << 10)
-
-#define ENTRY_P    (1ull << 0)
-#define ENTRY_PS   (1ull << 7)
-#define ENTRY_ADDR 0x000ffffffffff000ull
-
-/* How a paging mode cuts an address, SDM vol. 3 4.1.1: as many levels of so many bits each. */
-struct guest_mode {
-        unsigned levels;
-        unsigned index_bits;
-        unsigned entry_size;  /* bytes */
-        unsigned large_level; /* entries up to this level may be leaves */
-        uint64_t root_mask;   /* the table's address in CR3 */
-};
-
-static struct guest_mode mode_of(const struct paging_guest_regs *regs)
+struct guest_mode guest_mode_of(const struct paging_guest_regs *regs)
 {
-        if (regs->efer & EFER_LMA)
-                return (struct guest_mode){4, 9, 8, 2, ENTRY_ADDR};
-        if (regs->cr4 & CR4_PAE)
+        if (regs->efer & GUEST_EFER_LMA)
+                return (struct guest_mode){4, 9, 8, 2, GUEST_ENTRY_ADDR};
+        if (regs->cr4 & GUEST_CR4_PAE)
                 return (struct guest_mode){3, 9, 8, 1, 0xffffffe0};
-        return (struct guest_mode){2, 10, 4, (regs->cr4 & CR4_PSE) ? 1 : 0, 0xfffff000};
+        return (struct guest_mode){2, 10, 4, (regs->cr4 & GUEST_CR4_PSE) ? 1 : 0, 0xfffff000};
 }
 
 static int read_entry(const struct guest_mode *mode, uint64_t table, uint64_t index,
@@ -41,13 +23,12 @@ static int read_entry(const struct guest_mode *mode, uint64_t table, uint64_t in
                 return err;
         if (mode->entry_size == 4)
                 *out = at % 8 ? *out >> 32 : *out & UINT32_MAX;
-        return (*out & ENTRY_P) ? 0 : -EFAULT;
+        return (*out & GUEST_ENTRY_P) ? 0 : -EFAULT;
 }
 
-/* The address a leaf of 2^shift bytes points to. */
-static uint64_t leaf_base(const struct guest_mode *mode, uint64_t entry, unsigned shift)
+uint64_t guest_leaf_base(const struct guest_mode *mode, uint64_t entry, unsigned shift)
 {
-        uint64_t base = align_down(entry & ENTRY_ADDR, 1ull << shift);
+        uint64_t base = align_down(entry & GUEST_ENTRY_ADDR, 1ull << shift);
 
         /* A 4 MiB page keeps bits 39:32 of its address in bits 20:13 (PSE-36, SDM table 4-4). */
         if (mode->entry_size == 4 && shift > 12)
@@ -58,23 +39,23 @@ static uint64_t leaf_base(const struct guest_mode *mode, uint64_t entry, unsigne
 int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t gva, paging_guest_read_fn read,
                       void *ctx, gpa_t *out)
 {
-        struct guest_mode mode = mode_of(regs);
+        struct guest_mode mode = guest_mode_of(regs);
         uint64_t entry = regs->cr3 & mode.root_mask;
-        bool wide = regs->efer & EFER_LMA;
+        bool wide = regs->efer & GUEST_EFER_LMA;
         unsigned level = mode.levels, shift;
 
         if (!wide)
                 gva &= UINT32_MAX;
-        if (!(regs->cr0 & CR0_PG)) {
+        if (!(regs->cr0 & GUEST_CR0_PG)) {
                 *out = GPA(gva);
                 return 0;
         }
-        if (wide && (regs->cr4 & CR4_LA57))
+        if (wide && (regs->cr4 & GUEST_CR4_LA57))
                 return -ENOTSUP;
         if (wide && (uint64_t)((int64_t)(gva << 16) >> 16) != gva)
                 return -EFAULT;
         do {
-                uint64_t table = level == mode.levels ? entry : entry & ENTRY_ADDR;
+                uint64_t table = level == mode.levels ? entry : entry & GUEST_ENTRY_ADDR;
                 int err;
 
                 level--;
@@ -83,8 +64,8 @@ int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t gva, paging
                                  ctx, &entry);
                 if (err)
                         return err;
-        } while (level && !(level <= mode.large_level && (entry & ENTRY_PS)));
-        *out = GPA(leaf_base(&mode, entry, shift) | (gva & ((1ull << shift) - 1)));
+        } while (level && !(level <= mode.large_level && (entry & GUEST_ENTRY_PS)));
+        *out = GPA(guest_leaf_base(&mode, entry, shift) | (gva & ((1ull << shift) - 1)));
         return 0;
 }
 

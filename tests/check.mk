@@ -1,7 +1,7 @@
 # `make check`: style, static analysis, headers alone, layers. Each check prints one line when all is well.
 
 CHECK_DIRS := boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench tests/bench/peer-kvm \
-	tests/fuzz tests/machine
+	tests/fuzz tests/machine tests/guests/hostile
 CHECK_C := $(sort $(wildcard $(CHECK_DIRS:%=%/*.c)))
 CHECK_H := $(sort $(wildcard $(CHECK_DIRS:%=%/*.h)))
 CHECK_ASM := $(sort $(wildcard boot/*.asm hv/*.asm hv/vmx/*.asm hv/svm/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
@@ -54,7 +54,7 @@ check-asm: build/gen/offsets.inc | deps
 	$(Q)for f in $(CHECK_ASM); do \
 		format=elf64; case $$f in tests/*) format=bin;; esac; \
 		$(NASM) -f $$format -w+all -w-unknown-warning -Werror -i tests/guests/ \
-			-DTABLE='"build/check/table.inc"' $$f -o build/check/assembled || exit 1; \
+			-DPAYLOAD='"LICENSE"' -DTABLE='"build/check/table.inc"' $$f -o build/check/assembled || exit 1; \
 	done
 	@echo "check: assembly without warnings: $(words $(CHECK_ASM)) files"
 

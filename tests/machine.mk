@@ -58,6 +58,20 @@ build/guests/%.bin: tests/guests/%.asm tests/guests/bzimage.inc | deps
 	@mkdir -p $(@D)
 	$(Q)nasm -f bin -i tests/guests/ $< -o $@
 
+# The hostile guest is C behind the same head: its payload stands right behind that.
+HOSTILE := $(wildcard tests/guests/hostile/*)
+HOSTILE_CFLAGS := -std=gnu11 -O2 -I. -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only -mcmodel=small \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -fno-tree-loop-distribute-patterns \
+	-Wall -Wextra -Wshadow -Werror -nostdlib -static -no-pie -Wl,--oformat=binary -Wl,--build-id=none
+
+build/guests/hostile.payload: $(HOSTILE) | deps
+	@mkdir -p $(@D)
+	$(Q)nasm -f elf64 -Werror -i tests/guests/hostile/ tests/guests/hostile/modes.asm -o build/guests/hostile_modes.o
+	$(Q)$(CC) $(HOSTILE_CFLAGS) -T tests/guests/hostile/link.ld $(filter %.c,$^) build/guests/hostile_modes.o -o $@
+
+build/guests/hostile.bin: tests/guests/hostile.asm tests/guests/bzimage.inc build/guests/hostile.payload
+	$(Q)nasm -f bin -i tests/guests/ -DPAYLOAD='"build/guests/hostile.payload"' $< -o $@
+
 build/guests/text.bin: LICENSE
 	@mkdir -p $(@D)
 	$(Q)cp $< $@

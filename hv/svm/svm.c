@@ -190,6 +190,7 @@ const struct virt_ops svm_ops = {
     .skip = svm_skip,
     .advance = svm_advance,
     .inject_exception = svm_inject_exception,
+    .inject_page_fault = svm_inject_page_fault,
     .inject_irq = svm_inject_irq,
     .inject_nmi = svm_inject_nmi,
     .can_take_irq = svm_can_take_irq,

@@ -14,8 +14,9 @@ struct svm_vcpu {
         struct vmcb *vmcb;
         struct dram *dram;
         struct tag asid;
-        uint64_t deadline; /* TSC, UINT64_MAX: none */
-        bool window;       /* exit when the guest can take an interrupt */
+        uint64_t deadline;    /* TSC, UINT64_MAX: none */
+        unsigned unexplained; /* refusals of VMRUN without a known reason, in a row */
+        bool window;          /* exit when the guest can take an interrupt */
         struct lent_state lent;
 };
 
@@ -79,6 +80,7 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit);
 void svm_skip(struct vcpu *vcpu);
 void svm_advance(struct vcpu *vcpu, unsigned bytes);
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
+void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error);
 void svm_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool svm_inject_nmi(struct vcpu *vcpu);
 bool svm_can_take_irq(struct vcpu *vcpu);

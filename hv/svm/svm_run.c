@@ -9,9 +9,9 @@
 #include "hv/alarm.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/percpu.h"
 #include "hv/mce.h"
 #include "hv/mitigate.h"
+#include "hv/percpu.h"
 #include "hv/svm/svm.h"
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_decode.h"
@@ -25,7 +25,9 @@
 #define SHORT_INSTRUCTION 3u /* bytes */
 #define DR6_BS            (1ull << 14)
 #define ATTRIB_L          (1u << 9)
+#define ATTRIB_D          (1u << 10)
 #define CR_GPR            0x0fu
+#define UNEXPLAINED_MAX   100u
 
 /* In svm_entry.asm. */
 void svm_enter(struct vcpu *vcpu, const struct vmcb *vmcb);
@@ -136,6 +138,7 @@ static void exit_memory(struct vmcb *vmcb, struct vm_exit *exit)
             .gpa = GPA(vmcb->exit_info2),
             .write = vmcb->exit_info1 & NPF_WRITE,
             .fetch = vmcb->exit_info1 & NPF_FETCH,
+            .implicit = vmcb->exit_info1 & NPF_TABLE || vmcb->exit_event & EVENT_VALID,
         };
         redeliver(vmcb);
 }
@@ -199,6 +202,46 @@ static void entry_failed(const struct vmcb *vmcb, struct vm_exit *exit)
                 printk(LOG_ERROR, "SVM: no check that is known here fails");
 }
 
+static void ignore_check(void *ctx, const char *line)
+{
+        (void)ctx;
+        (void)line;
+}
+
+/*
+ * SYSENTER in long mode loads a CS with L and without D (APM vol. 3); that of QEMU 7.2 has both,
+ * and its VMRUN then refuses it. Returns whether it was that, and is mended.
+ */
+static bool mend_sysenter(struct vmcb *vmcb)
+{
+        if (!is_wide(vmcb) || !(vmcb->cs.attrib & ATTRIB_D))
+                return false;
+        vmcb->cs.attrib &= (uint16_t)~ATTRIB_D;
+        svm_dirty(vmcb, CLEAN_SEGMENTS);
+        return true;
+}
+
+/*
+ * QEMU 7.2 gives this exit also to a guest that moves a value with reserved bits to CR3 or CR4,
+ * where a CPU raises #GP. The state it leaves then is a good one; should that be refused again and
+ * again, then it was not that. When QEMU refuses VMRUN itself, the host's state is saved as the
+ * guest's, which is lost and must not run.
+ */
+static void exit_invalid(struct svm_vcpu *v, struct vm_exit *exit)
+{
+        bool is_host = v->vmcb->cr3 == cpu_read_cr3();
+
+        if (!is_host && mend_sysenter(v->vmcb)) {
+                exit->kind = VM_EXIT_HOST;
+                return;
+        }
+        if (is_host || ++v->unexplained > UNEXPLAINED_MAX ||
+            svm_check_entry(v->vmcb, ignore_check, NULL))
+                entry_failed(v->vmcb, exit);
+        else
+                exit->kind = VM_EXIT_REFUSED;
+}
+
 /* Exits that are told by their code alone. */
 static enum vm_exit_kind simple_kind(uint64_t code)
 {
@@ -235,7 +278,7 @@ static enum vm_exit_kind simple_kind(uint64_t code)
 static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
 {
         struct vmcb *vmcb = svm_vmcb(vcpu);
-        uint64_t code = vmcb->exit_code;
+        uint64_t code = (uint64_t)(int32_t)vmcb->exit_code;
 
         exit->reason = (uint32_t)code;
         switch (code) {
@@ -260,8 +303,8 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
                 exit->cpl = vmcb->cpl;
                 break;
         case SVM_EXIT_INVALID:
-                entry_failed(vmcb, exit);
-                break;
+                exit_invalid(vcpu->arch, exit);
+                return;
         default:
                 if ((code & ~(uint64_t)VECTOR_MAX) == SVM_EXIT_EXCEPTION)
                         exit_exception(vcpu, exit);
@@ -271,6 +314,7 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
                         redeliver(vmcb);
                 break;
         }
+        ((struct svm_vcpu *)vcpu->arch)->unexplained = 0;
 }
 
 static bool read_msr_fast(struct vcpu *vcpu, const struct vmcb *vmcb)
@@ -369,6 +413,13 @@ void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
         if (vmcb->cr0 & CR0_PE && with_error >> (vector & VECTOR_MAX) & 1)
                 event |= EVENT_ERROR_CODE | (uint64_t)error << 32;
         vmcb->event = event;
+}
+
+void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
+{
+        svm_vmcb(vcpu)->cr2 = gva;
+        svm_dirty(svm_vmcb(vcpu), CLEAN_CR2);
+        svm_inject_exception(vcpu, VECTOR_PF, error);
 }
 
 void svm_inject_irq(struct vcpu *vcpu, uint8_t vector)

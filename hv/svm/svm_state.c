@@ -107,6 +107,7 @@ void svm_get_state(struct vcpu *vcpu, struct vcpu_state *s)
             .idt_base = vmcb->idtr.base,
             .gdt_limit = (uint16_t)vmcb->gdtr.limit,
             .idt_limit = (uint16_t)vmcb->idtr.limit,
+            .cpl = vmcb->cpl,
         };
         list_segments(vmcb, seg);
         for (unsigned i = 0; i < SEG_COUNT; i++) {

@@ -83,6 +83,7 @@
 #define IO_INFO_PORT(i) ((uint16_t)((i) >> 16))
 #define NPF_WRITE       (1ull << 1)
 #define NPF_FETCH       (1ull << 4)
+#define NPF_TABLE       (1ull << 33) /* while the guest's tables were walked */
 #define CR_INFO_MOV     (1ull << 63)
 
 enum svm_exit_code {
@@ -120,7 +121,7 @@ enum svm_exit_code {
         SVM_EXIT_NPF = 0x400,
 };
 
-#define SVM_EXIT_INVALID UINT64_MAX /* VMRUN refused the guest state */
+#define SVM_EXIT_INVALID UINT64_MAX /* VMRUN refused the guest state; QEMU stores 32 bits */
 
 /* attrib: descriptor bits 40-47 in its low byte, 52-55 in the four bits above. */
 struct vmcb_segment {

@@ -262,6 +262,7 @@ const struct virt_ops vmx_ops = {
     .skip = vmx_skip,
     .advance = vmx_advance,
     .inject_exception = vmx_inject_exception,
+    .inject_page_fault = vmx_inject_page_fault,
     .inject_irq = vmx_inject_irq,
     .inject_nmi = vmx_inject_nmi,
     .can_take_irq = vmx_can_take_irq,

@@ -70,6 +70,7 @@ void vmx_halt(struct vcpu *vcpu);
 void vmx_skip(struct vcpu *vcpu);
 void vmx_advance(struct vcpu *vcpu, unsigned bytes);
 void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
+void vmx_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error);
 void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool vmx_inject_nmi(struct vcpu *vcpu);
 bool vmx_can_take_irq(struct vcpu *vcpu);

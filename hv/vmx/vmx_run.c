@@ -5,9 +5,9 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/percpu.h"
 #include "hv/mce.h"
 #include "hv/mitigate.h"
+#include "hv/percpu.h"
 #include "hv/trap.h"
 #include "hv/vmx/vmx.h"
 #include "hv/vmx/vmx_check.h"
@@ -32,8 +32,10 @@
 #define CR_MOV_FROM  1u
 #define CR_LMSW      3u
 
-#define EPT_WRITE (1u << 1)
-#define EPT_FETCH (1u << 2)
+#define EPT_WRITE      (1u << 1)
+#define EPT_FETCH      (1u << 2)
+#define EPT_LINEAR     (1u << 7) /* there is a linear address */
+#define EPT_TRANSLATED (1u << 8) /* and the access was to what it translates to */
 
 /* In vmx_entry.asm: 0 after an exit, 1 when the instruction itself failed. */
 unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
@@ -149,6 +151,8 @@ static void exit_memory(struct vm_exit *exit)
             .gpa = GPA(vmx_read(VMCS_GUEST_PHYSICAL_ADDRESS)),
             .write = q & EPT_WRITE,
             .fetch = q & EPT_FETCH,
+            .implicit = !(q & EPT_LINEAR) || !(q & EPT_TRANSLATED) ||
+                        vmx_read32(VMCS_IDT_VECTORING) & INTR_VALID,
         };
         redeliver();
 }
@@ -250,6 +254,8 @@ static enum vm_exit_kind simple_kind(uint32_t reason)
                 return VM_EXIT_CACHE;
         case REASON_TRIPLE_FAULT:
                 return VM_EXIT_SHUTDOWN;
+        case REASON_TASK_SWITCH:
+                return VM_EXIT_TASK;
         case REASON_GETSEC:
         case REASON_RDPMC:
         case REASON_MWAIT:
@@ -368,6 +374,12 @@ void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
                 vmx_write(VMCS_ENTRY_EXCEPTION_ERROR, error);
         }
         vmx_write(VMCS_ENTRY_INTERRUPTION, info);
+}
+
+void vmx_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
+{
+        cpu_write_cr2(gva);
+        vmx_inject_exception(vcpu, VECTOR_PF, error);
 }
 
 void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector)

@@ -75,8 +75,10 @@ static struct fake_step take_step(struct fuzz_input *in)
                                                    .rep = what >> 14 & 1};
                 break;
         case VM_EXIT_MEMORY:
-                step.exit.memory =
-                    (struct vm_exit_memory){GPA(take_gpa(in)), what >> 8 & 1, (what >> 9 & 7) == 7};
+                step.exit.memory = (struct vm_exit_memory){.gpa = GPA(take_gpa(in)),
+                                                           .write = what >> 8 & 1,
+                                                           .fetch = (what >> 9 & 7) == 7,
+                                                           .implicit = (what >> 12 & 15) == 15};
                 break;
         case VM_EXIT_CR8:
                 step.exit.cr8 = (struct vm_exit_cr8){what >> 8 & 15, what >> 12 & 1};
@@ -106,7 +108,12 @@ static void take_state(struct fuzz_input *in)
                 s->efer = fuzz_take(in, 2);
         }
         fake.irqs_blocked = what & 8;
-        vm.vcpu[0]->vcpu.regs[REG_RDI] = fuzz_take(in, 1);
+        s->cpl = what >> 4 & 3;
+        for (unsigned i = 0; i < SEG_COUNT && what & 64; i++)
+                if (i != SEG_CS)
+                        s->seg[i] = (struct vcpu_segment){
+                            .base = take_gpa(in), .limit = UINT32_MAX, .access = 0xc093};
+        vm.vcpu[0]->vcpu.regs[REG_RDI] = what & 128 ? take_gpa(in) : fuzz_take(in, 1);
         vm.vcpu[0]->vcpu.regs[REG_RSI] = take_gpa(in);
 }
 
@@ -130,7 +137,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         end = fake_play(&vm, step, steps);
         DEMAND(end == VM_POWERED_OFF || end == VM_REBOOTED || end == VM_HALTED ||
                end == VM_CRASHED);
-        DEMAND(!fake.exceptions || fake.exception == VECTOR_GP || fake.exception == VECTOR_UD);
+        DEMAND(!fake.exceptions || fake.exception == VECTOR_GP || fake.exception == VECTOR_UD ||
+               fake.exception == VECTOR_PF);
         DEMAND(fake.advanced <= steps * DECODE_BYTES_MAX);
         DEMAND(!fake.irqs || fake.irq >= 16);
         return 0;

@@ -156,6 +156,15 @@ static void inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
         fake.exception = vector;
 }
 
+static void inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
+{
+        (void)vcpu;
+        fake.exceptions++;
+        fake.exception = VECTOR_PF;
+        fake.state.cr2 = gva;
+        fake.error = error;
+}
+
 static void inject_irq(struct vcpu *vcpu, uint8_t vector)
 {
         (void)vcpu;
@@ -208,6 +217,7 @@ static const struct virt_ops fake_ops = {
     .skip = skip,
     .advance = advance,
     .inject_exception = inject_exception,
+    .inject_page_fault = inject_page_fault,
     .inject_irq = inject_irq,
     .inject_nmi = inject_nmi,
     .can_take_irq = can_take_irq,

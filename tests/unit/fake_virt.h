@@ -26,6 +26,7 @@ struct fake_virt {
         unsigned advanced; /* bytes */
         unsigned exceptions;
         uint8_t exception; /* the last */
+        uint32_t error;    /* of the last page fault; its address is in state */
         unsigned irqs;
         uint8_t irq; /* the last */
         uint64_t deadline;

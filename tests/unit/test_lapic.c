@@ -318,6 +318,10 @@ static void test_timer_count(void)
         CHECK(lapic_deadline(&w.l) == UINT64_MAX);
 }
 
+/* Long enough for LAPIC_PERIOD_MIN. */
+#define COUNTS (LAPIC_PERIOD_MIN / 100)
+#define STEP   ((uint64_t)TICK * COUNTS)
+
 static void test_timer_periodic(void)
 {
         struct world w;
@@ -325,22 +329,35 @@ static void test_timer_periodic(void)
         world_init(&w, 0);
         wr(&w, 0x83e, 11, 0);
         wr(&w, LVT_TIMER, 0x200ec, 0);
-        wr(&w, TMICT, 100, 0);
-        lapic_timer_expired(&w.l, 100 * TICK + 5);
+        wr(&w, TMICT, 100 * COUNTS, 0);
+        lapic_timer_expired(&w.l, 100 * STEP + 5);
         CHECK_EQ(lapic_next_irq(&w.l), 0xec);
-        CHECK_EQ(lapic_deadline(&w.l), 200 * TICK);
+        CHECK_EQ(lapic_deadline(&w.l), 200 * STEP);
         lapic_accept(&w.l, 0xec);
-        lapic_timer_expired(&w.l, 450 * TICK); /* late: no burst, no drift */
-        CHECK_EQ(lapic_deadline(&w.l), 500 * TICK);
-        wr(&w, LVT_TIMER, 0x300ec, 460 * TICK);
+        lapic_timer_expired(&w.l, 450 * STEP); /* late: no burst, no drift */
+        CHECK_EQ(lapic_deadline(&w.l), 500 * STEP);
+        wr(&w, LVT_TIMER, 0x300ec, 460 * STEP);
         CHECK(lapic_deadline(&w.l) == UINT64_MAX);
-        CHECK_EQ(rd(&w, TMCCT, 510 * TICK), 90); /* masked, it counts on */
+        CHECK_EQ(rd(&w, TMCCT, 510 * STEP), 90 * COUNTS); /* masked, it counts on */
         lapic_eoi(&w.l);
         lapic_accept(&w.l, 0xec);
         lapic_eoi(&w.l);
-        wr(&w, LVT_TIMER, 0x200ec, 620 * TICK); /* what passed masked is gone */
+        wr(&w, LVT_TIMER, 0x200ec, 620 * STEP); /* what passed masked is gone */
         CHECK_EQ(lapic_next_irq(&w.l), -1);
-        CHECK_EQ(lapic_deadline(&w.l), 700 * TICK);
+        CHECK_EQ(lapic_deadline(&w.l), 700 * STEP);
+}
+
+/* A period that no guest could do anything in: it goes on all the same. */
+static void test_timer_storm(void)
+{
+        struct world w;
+
+        world_init(&w, 0);
+        wr(&w, 0x83e, 11, 0);
+        wr(&w, LVT_TIMER, 0x200ec, 0);
+        wr(&w, TMICT, 1, 0);
+        lapic_timer_expired(&w.l, TICK);
+        CHECK(lapic_deadline(&w.l) >= (uint64_t)LAPIC_PERIOD_MIN * TICK);
 }
 
 static void test_timer_deadline(void)
@@ -493,6 +510,7 @@ int main(void)
         RUN(test_deliver);
         RUN(test_timer_count);
         RUN(test_timer_periodic);
+        RUN(test_timer_storm);
         RUN(test_timer_deadline);
         RUN(test_software_disable);
         RUN(test_random);

@@ -84,6 +84,7 @@ static void test_plain_exits(void)
         CHECK_EQ(play_one(plain(VM_EXIT_HOST)), VM_POWERED_OFF);
         CHECK_EQ(fake.exceptions + fake.skips, 0);
         CHECK_EQ(play_one(plain(VM_EXIT_SHUTDOWN)), VM_CRASHED);
+        CHECK_EQ(play_one(plain(VM_EXIT_TASK)), VM_CRASHED);
         CHECK_EQ(play_one(plain(VM_EXIT_ENTRY_FAILED)), VM_CRASHED);
         CHECK_EQ(play_one(plain(VM_EXIT_UNEXPECTED)), VM_CRASHED);
 }
@@ -163,15 +164,6 @@ static void test_out_reaches_a_device(void)
         CHECK_EQ(fake.regs[REG_RAX], 0xa5);
 }
 
-static void test_string_io_ends_the_vm(void)
-{
-        struct fake_step step = io(UART_SCRATCH, 1, false, 0);
-
-        step.exit.io.string = true;
-        CHECK_EQ(play_one(step), VM_CRASHED);
-        CHECK_EQ(fake.skips, 0);
-}
-
 static void test_power_ports(void)
 {
         CHECK_EQ(play_one(io(PLATFORM_ACPI_PM_PORT + ACPI_PM_RESET, 1, false, 6)), VM_REBOOTED);
@@ -201,8 +193,14 @@ static void test_cr8_is_the_task_priority(void)
         CHECK_EQ(fake.regs[REG_RAX], 9);
         expect_gp(cr8(REG_RAX, true, 16));
         expect_gp(cr8(REG_RAX, true, 1ull << 60));
-        CHECK_EQ(play_one(cr8(REG_RSP, true, 0)), VM_CRASHED);
-        expect_skip(cr8(REG_RAX, true, 0));
+        expect_skip(cr8(REG_RSP, false, 0));
+        CHECK_EQ(fake.state.rsp, 9);
+        fake.state.rsp = 16;
+        expect_gp(cr8(REG_RSP, true, 0));
+        fake.state.rsp = 0;
+        expect_skip(cr8(REG_RSP, true, 0));
+        expect_skip(rdmsr(MSR_TPR));
+        CHECK_EQ(fake.regs[REG_RAX], 0);
 }
 
 static void test_halt(void)
@@ -401,6 +399,16 @@ static void test_fetch_outside_memory_ends_the_vm(void)
         CHECK_EQ(play_one(step), VM_CRASHED);
 }
 
+/* The CPU's own access is not the instruction's at RIP, which could be any. */
+static void test_tables_outside_memory_end_the_vm(void)
+{
+        struct fake_step step = plain(VM_EXIT_MEMORY);
+
+        step.exit.memory = (struct vm_exit_memory){.gpa = GPA(1 * TiB), .implicit = true};
+        CHECK_EQ(play_one(step), VM_CRASHED);
+        CHECK_EQ(fake.exceptions, 0);
+}
+
 int main(void)
 {
         fake_vm_create(&vm);
@@ -411,7 +419,6 @@ int main(void)
         RUN(test_hypercall_answers_in_rax);
         RUN(test_in_widths);
         RUN(test_out_reaches_a_device);
-        RUN(test_string_io_ends_the_vm);
         RUN(test_power_ports);
         RUN(test_msrs);
         RUN(test_cr8_is_the_task_priority);
@@ -426,6 +433,7 @@ int main(void)
         RUN(test_typed_bytes);
         RUN(test_posted);
         RUN(test_fetch_outside_memory_ends_the_vm);
+        RUN(test_tables_outside_memory_end_the_vm);
         fake_vm_destroy(&vm);
         return unit_done();
 }
