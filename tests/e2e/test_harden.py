@@ -35,7 +35,7 @@ GRANULE = 2 << 20
 
 
 def inject(machine, status, address):
-    """A machine check by bank 1 of CPU 0, once the monitor's prompt is there: TCG 7.2 gives those that come while a
+    """A machine check by bank 1 of CPU 0, once the guest is paused: TCG 7.2 gives those that come while a
     guest runs to the guest, past its intercept."""
     words = f"mce 0 1 {status:#x} {MCIP_RIPV:#x} {address:#x} {MISC_PHYSICAL:#x}"
     equal(machine.command("human-monitor-command", **{"command-line": words}), "", words)
@@ -53,6 +53,7 @@ def test_machine_check(t):
         enter(machine)
         region = ask_json(machine, "map -v")[1][0]
         equal(ask_json(machine, "nv bad"), [[]], "the bad list before")
+        ask(machine, "vm pause tiny")
         bad = region["first"] + 3 * GRANULE + 0x5678
         inject(machine, VAL | UC | EN | MISCV | ADDRV, bad)
         machine.expect(r"error: mce: NVRAM at 0x[0-9a-f]+ is damaged: its granule is on the bad list", ANSWER_LIMIT_S)
@@ -60,6 +61,7 @@ def test_machine_check(t):
         ask(machine, "")
         (table,) = ask_json(machine, "nv bad")
         equal([(row["granule"], row["region"]) for row in table], [(bad & -GRANULE, "data")], "the bad list")
+        ask(machine, "vm resume tiny")
         machine.position = len(machine.log)
         machine.send(ENTER)
         told = machine.expect(r"^guest: machine check at 0x([0-9a-f]+)", ANSWER_LIMIT_S)
@@ -67,6 +69,7 @@ def test_machine_check(t):
         equal(int(told[1], 16) % GRANULE, 0x5640, "the place in the granule")
         machine.expect("^guest: tick", ANSWER_LIMIT_S)
         enter(machine)
+        ask(machine, "vm pause tiny")
         machine.fatal = r"^PF-TEST: \S+ FAIL.*$"
         inject(machine, VAL | UC | EN | MISCV | ADDRV | PCC, bad)
         machine.expect(r"error: panic: machine check: the CPU's state is corrupt \(MCG_STATUS 0x5, bank 1: "
