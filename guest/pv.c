@@ -41,10 +41,12 @@ struct pv_offer pv_offer(unsigned vcpus, bool emulated, bool own_cpus)
         if (emulated)
                 o.features |= KVM_FEATURE_STEAL_TIME | KVM_FEATURE_PV_EOI;
         if (vcpus > 1)
-                o.features |= KVM_FEATURE_PV_UNHALT | KVM_FEATURE_PV_SEND_IPI;
-        /* These two look at the steal time of the others. */
+                o.features |= KVM_FEATURE_PV_SEND_IPI;
+        /* Two of them look at the steal time of the others; and a vCPU with its own interrupts
+         * rests without an exit, where nobody sees a kick. */
         if (vcpus > 1 && emulated)
-                o.features |= KVM_FEATURE_PV_TLB_FLUSH | KVM_FEATURE_PV_SCHED_YIELD;
+                o.features |=
+                    KVM_FEATURE_PV_UNHALT | KVM_FEATURE_PV_TLB_FLUSH | KVM_FEATURE_PV_SCHED_YIELD;
         if (own_cpus)
                 o.hints = KVM_HINTS_REALTIME;
         return o;

@@ -20,6 +20,7 @@
 #define TPR_SHIFT      4
 #define LVT_MASKED     (1u << 16)
 
+#define REST_LOOK_MS        1000
 #define FIRST_USABLE_VECTOR 32 /* below stand the exceptions */
 
 static void crash(struct vm_vcpu *v, const char *why)
@@ -472,6 +473,26 @@ static bool is_awake(struct vm_vcpu *v)
         return v->activity == VCPU_RUNS;
 }
 
+/*
+ * A guest that has its CPU's interrupts rests without an exit, unless CPU 0 has work for such
+ * times. So one that nothing can wake any more is found by a look now and then.
+ */
+static void look_at_rest(struct vm_vcpu *v, unsigned cpu, uint64_t now)
+{
+        const struct pool *pool = v->vm->host->pool;
+        uint64_t again = now + (uint64_t)v->vm->host->tsc_khz * REST_LOOK_MS;
+        struct vcpu_state s = {.rflags = RFLAGS_IF};
+
+        virt->exit_on_halt(&v->vcpu, cpu == 0 && pool && pool->dying);
+        if (virt->rests(&v->vcpu))
+                virt->get_state(&v->vcpu, &s);
+        __atomic_store_n(&v->deaf, !(s.rflags & RFLAGS_IF) && !v->nmi, __ATOMIC_SEQ_CST);
+        if (v->deaf && all_deaf(v->vm))
+                vm_finish(v->vm, VM_HALTED);
+        if (again < v->look_at)
+                v->look_at = again;
+}
+
 /* Whether another is to have the CPU. */
 static bool must_leave(struct vm_vcpu *v, unsigned cpu)
 {
@@ -491,6 +512,8 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         if (spare >= 0)
                 host->kick((unsigned)spare);
         lapic_timer_expired(&v->lapic, now);
+        if (v->vm->direct)
+                look_at_rest(v, cpu, now);
         arm(v);
         return (cpu == 0 && host->service()) || sched_yields(host->sched, cpu, now);
 }

@@ -194,6 +194,12 @@ struct virt_ops {
         /* Rest in HLT at the next run until an event; ends with any exit or injection. Only after
          * pass_interrupts. */
         void (*halt)(struct vcpu *vcpu);
+        /*
+         * Whether HLT exits, as it does at first; where it does not, rests tells whether the guest
+         * is in one. Only after pass_interrupts.
+         */
+        void (*exit_on_halt)(struct vcpu *vcpu, bool on);
+        bool (*rests)(struct vcpu *vcpu);
 
         /*
          * Step over the instruction that caused the last exit, ending an STI or MOV SS shadow: skip

@@ -67,6 +67,8 @@ void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *state);
 void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *state);
 void vmx_run(struct vcpu *vcpu, struct vm_exit *exit);
 void vmx_halt(struct vcpu *vcpu);
+void vmx_exit_on_halt(struct vcpu *vcpu, bool on);
+bool vmx_rests(struct vcpu *vcpu);
 void vmx_skip(struct vcpu *vcpu);
 void vmx_advance(struct vcpu *vcpu, unsigned bytes);
 void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);

@@ -346,6 +346,23 @@ void vmx_halt(struct vcpu *vcpu)
         vmx_write(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
 }
 
+void vmx_exit_on_halt(struct vcpu *vcpu, bool on)
+{
+        struct vmx_vcpu *v = vcpu->arch;
+        uint32_t base = (v->cpu_base & ~CPU_HLT) | (on ? CPU_HLT : 0);
+
+        if (base == v->cpu_base)
+                return;
+        v->cpu_base = base;
+        vmx_write(VMCS_CPU_CONTROLS, base | (v->window ? CPU_INTERRUPT_WINDOW : 0));
+}
+
+bool vmx_rests(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        return vmx_read(VMCS_GUEST_ACTIVITY) == ACTIVITY_HLT;
+}
+
 void vmx_advance(struct vcpu *vcpu, unsigned bytes)
 {
         (void)vcpu;

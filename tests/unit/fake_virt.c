@@ -127,6 +127,18 @@ static void flush_tlb(struct vcpu *vcpu)
         fake.flushes++;
 }
 
+static void exit_on_halt(struct vcpu *vcpu, bool on)
+{
+        (void)vcpu;
+        fake.halts_exit = on;
+}
+
+static bool rests(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        return fake.rests;
+}
+
 static void halt(struct vcpu *vcpu)
 {
         (void)vcpu;
@@ -214,6 +226,8 @@ static const struct virt_ops fake_ops = {
     .set_xcr0 = set_xcr0,
     .run = run,
     .halt = halt,
+    .exit_on_halt = exit_on_halt,
+    .rests = rests,
     .skip = skip,
     .advance = advance,
     .inject_exception = inject_exception,
@@ -378,6 +392,7 @@ void fake_load(const struct fake_step *steps, size_t count)
 {
         fake = (struct fake_virt){.state = fake.state,
                                   .irqs_blocked = fake.irqs_blocked,
+                                  .rests = fake.rests,
                                   .window = fake.window,
                                   .vcpus = fake.vcpus,
                                   .quiet_until = fake.quiet_until};

@@ -20,8 +20,10 @@ struct fake_step {
 /* All since the last fake_play, but state and the fields up to it, which are the test's. */
 struct fake_virt {
         struct vcpu_state state; /* what get_state tells */
+        bool rests;              /* what rests tells */
         bool irqs_blocked;       /* what can_take_irq tells, negated */
         bool window;             /* asked for by want_irq_window */
+        bool halts_exit;         /* asked for by exit_on_halt */
         unsigned skips, halts;
         unsigned advanced; /* bytes */
         unsigned exceptions;

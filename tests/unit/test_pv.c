@@ -53,7 +53,7 @@ static void test_offers(void)
 
         CHECK_EQ(pv_offer(1, false, false).features, always);
         CHECK_EQ(pv_offer(1, true, false).features, always | 1u << 5 | 1u << 6);
-        CHECK_EQ(pv_offer(2, false, false).features, always | 1u << 7 | 1u << 11);
+        CHECK_EQ(pv_offer(2, false, false).features, always | 1u << 11);
         CHECK_EQ(pv_offer(2, true, false).features,
                  always | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 9 | 1u << 11 | 1u << 13);
         CHECK_EQ(pv_offer(1, true, false).hints, 0);

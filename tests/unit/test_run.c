@@ -214,6 +214,23 @@ static void test_halt(void)
 }
 
 /* SDM vol. 1 13.3. */
+/* With its own CPU: no exit to rest, and a rest that nothing can end is found. */
+static void test_direct_rest(void)
+{
+        vm.direct = true;
+        fake.rests = true;
+        fake.state.rflags = RFLAGS_IF;
+        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
+        CHECK(!fake.halts_exit);
+        CHECK(fake.deadline != UINT64_MAX);
+        fake.state.rflags = 0;
+        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_HALTED);
+        fake.rests = false;
+        vm.vcpu[0]->deaf = false;
+        vm.direct = false;
+        fake.state.rflags = RFLAGS_IF;
+}
+
 static void test_xsetbv(void)
 {
         static const struct {
@@ -423,6 +440,7 @@ int main(void)
         RUN(test_msrs);
         RUN(test_cr8_is_the_task_priority);
         RUN(test_halt);
+        RUN(test_direct_rest);
         RUN(test_xsetbv);
         RUN(test_interrupt_is_injected);
         RUN(test_interrupt_waits_for_its_window);
