@@ -66,13 +66,21 @@ static uint64_t least_time(const struct sched *s, const struct sched_entity *e, 
         return least == UINT64_MAX ? e->virtual_time : least;
 }
 
+/* Of the same time, the one that has waited longer. */
+static bool is_before(const struct sched_entity *a, const struct sched_entity *b)
+{
+        if (a->virtual_time != b->virtual_time)
+                return a->virtual_time < b->virtual_time;
+        return a->since < b->since;
+}
+
 /* The first in line for this CPU. */
 static struct sched_entity *first(const struct sched *s, unsigned cpu)
 {
         struct sched_entity *best = NULL;
 
         for (struct sched_entity *e = s->ready; e; e = e->next)
-                if (may_run(e, cpu) && (!best || e->virtual_time < best->virtual_time))
+                if (may_run(e, cpu) && (!best || is_before(e, best)))
                         best = e;
         return best;
 }

@@ -7,6 +7,7 @@
 #include "drivers/lapic.h"
 #include "guest/platform.h"
 #include "guest/run.h"
+#include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/trap.h"
 
@@ -334,7 +335,7 @@ static bool service(void)
 /* As cpus_turn, on a machine of one CPU. */
 void fake_turn(void)
 {
-        struct sched_entity *e = sched_pick(&sched, 0, 0);
+        struct sched_entity *e = sched_pick(&sched, 0, cpu_rdtsc());
         static const enum sched_state state[] = {
             [VCPU_READY] = SCHED_READY, [VCPU_BLOCKED] = SCHED_BLOCKED, [VCPU_STOPPED] = SCHED_OFF};
         struct vm_vcpu *v;
@@ -342,7 +343,7 @@ void fake_turn(void)
         if (!e)
                 return;
         v = (struct vm_vcpu *)((char *)e - offsetof(struct vm_vcpu, sched));
-        sched_put(&sched, 0, state[vcpu_run(v, 0)], SCHED_NEVER, 0);
+        sched_put(&sched, 0, state[vcpu_run(v, 0)], SCHED_NEVER, cpu_rdtsc());
 }
 
 void fake_vm_create(struct vm *vm)
