@@ -1,0 +1,82 @@
+"""The life of VMs: started, stopped, reset, paused, crashed and started again, with every byte of memory accounted for."""
+from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
+from tests.e2e.test_faults import guest
+from tests.e2e.test_monitor import ask, ask_json, enter, states, until_prompt
+from tests.machine.lab import Vm
+
+FILES = {f"{name}.bin": guest(name) for name in ("counter", "triple_fault", "halt_forever", "spin")}
+OPERATIONS = {"qemu": (60, 1000), "bochs": (20, 100)}  # make test, make soak
+SETTLE_S = 0.3
+
+
+def tiny(name, kernel, more=""):
+    return Vm(keys=f"vm={name} mem=32M {more}".strip(), kernel=f"{kernel}.bin", initrd="", args="root=none")
+
+
+VMS = [
+    tiny("counts", "counter", "nvram=count:4M"),
+    tiny("spins", "spin", "vcpus=2"),
+    tiny("crashes", "triple_fault"),
+    tiny("halts", "halt_forever", "cpus=0"),
+]
+# what can be asked of a VM in this state, and the states that may come of it
+VERBS = {
+    "running": {"stop": {"stopped"}, "reset": {"running"}, "pause": {"paused"}},
+    "paused": {"resume": {"running"}, "stop": {"stopped"}, "reset": {"running"}},
+    "": {"start": {"running"}},
+}
+ENDS = {"crashes": "crashed", "halts": "halted"}  # by themselves, soon
+
+
+def await_end(machine, name, since):
+    """Its end is told over the prompt, which comes again."""
+    machine.position = since
+    machine.expect(rf"vm {name}: {ENDS[name]}", BOOT_LIMIT_S)
+    until_prompt(machine, machine.position)
+
+
+def operate(machine, random, name, state):
+    verb, expected = random.choice(sorted(VERBS.get(state, VERBS[""]).items()))
+    since = len(machine.log)
+    machine.send(f"vm {verb} {name}" + (" -y" if verb in ("stop", "reset") else "") + "\r")
+    if name in ENDS:
+        await_end(machine, name, since)
+        expected = {ENDS[name]}
+    else:
+        until_prompt(machine, since)
+    equal({states(machine)[name]}, expected, f"the state of {name} after {verb}")
+
+
+def stop_all(machine):
+    for name, state in states(machine).items():
+        if state in ("running", "paused"):
+            ask(machine, f"vm stop {name} -y")
+
+
+def memory(machine):
+    """What is used, by kind and by size of block, once released NVRAM is scrubbed."""
+    ask(machine, "nv scrub wait")
+    return ask_json(machine, "mem")[:2]
+
+
+@test(long=True)
+def test_life(t):
+    """Operations at random on four VMs, two of which end by themselves; after them memory is used as before the first."""
+    with t.boot(t.setup(cpus=2), *VMS, files=FILES, options="console=com1 exit=monitor") as machine:
+        machine.expect("vm halts: starts", BOOT_LIMIT_S)
+        machine.expect("vm halts: halted", BOOT_LIMIT_S)
+        machine.run_for(1)
+        enter(machine)
+        stop_all(machine)
+        before = memory(machine)
+        for _ in range(OPERATIONS[t.family][t.soak]):
+            name, state = t.random.choice(sorted(states(machine).items()))
+            operate(machine, t.random, name, state)
+            if t.random.random() < 0.1:
+                machine.run_for(SETTLE_S)
+        stop_all(machine)
+        equal(memory(machine), before, "memory in use")
+        starts = {row["name"]: row["starts"] for row in ask_json(machine, "vm list")[0]}
+        check(all(count > 1 for count in starts.values()), f"starts: {starts}")
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
