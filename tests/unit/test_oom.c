@@ -1,0 +1,103 @@
+/*
+ * Out of memory while a VM is built: with 0, 1, 2 ... free frames beside the blocks for its RAM,
+ * until it can be built. Each time what was taken is given back, and a VM is either there or not.
+ */
+#include "guest/vms.h"
+
+#include "hv/lib/string.h"
+#include "tests/unit/fake_virt.h"
+#include "tests/unit/unit.h"
+
+#define FRAMES_MAX 20000u
+#define ORDER_2M   9u
+#define RAM_BLOCKS 8u /* of 2 MiB: the VM's 16 MiB */
+
+static struct vm built; /* by fake_vm_create: gives memory and configuration */
+static struct dram *dram;
+static hpa_t frame[FRAMES_MAX];
+static unsigned frames;
+
+/* Take all memory but RAM_BLOCKS blocks and count frames. */
+static void fill(unsigned count)
+{
+        hpa_t block[RAM_BLOCKS];
+
+        frames = 0;
+        for (unsigned i = 0; i < RAM_BLOCKS; i++)
+                CHECK_EQ(dram_alloc(dram, ORDER_2M, &block[i]), 0);
+        while (!dram_alloc(dram, 0, &frame[frames]))
+                frames++;
+        for (unsigned i = 0; i < RAM_BLOCKS; i++)
+                CHECK_EQ(dram_free(dram, block[i], ORDER_2M), 0);
+        for (unsigned i = 0; i < count; i++)
+                CHECK_EQ(dram_free(dram, frame[--frames], 0), 0);
+}
+
+static void empty(void)
+{
+        while (frames)
+                CHECK_EQ(dram_free(dram, frame[--frames], 0), 0);
+}
+
+static void test_vm_create(void)
+{
+        static struct vm vm;
+        struct vm_config config = *fake_vm_config();
+        unsigned refused = 0;
+        int err;
+
+        config.vcpus = 4;
+        do {
+                uint64_t before;
+
+                fill(refused);
+                before = dram_free_bytes(dram);
+                err = vm_create(&vm, &config, fake_vm_host(), false);
+                if (!err)
+                        vm_destroy(&vm);
+                CHECK_EQ(dram_free_bytes(dram), before);
+                CHECK_EQ(fake.vcpus, 1);
+                empty();
+        } while (err && ++refused < 100);
+        CHECK_EQ(err, 0);
+        CHECK(refused >= 4 && refused < 100); /* a frame a vCPU, and the page tables */
+}
+
+/* By way of the queue: one that does not fit is refused, and can be started later. */
+static void test_vms_start(void)
+{
+        static struct config config;
+        static struct vms vms;
+        unsigned refused = 0;
+        uint64_t whole = dram_free_bytes(dram);
+
+        config_init(&config);
+        config.vm_count = 1;
+        config.vm[0] = *fake_vm_config();
+        vms_init(&vms, &config, fake_vm_host(), fake_turn);
+        do {
+                fill(refused);
+                vms_service(&vms);
+                empty();
+                if (vms.entry[0].state == VMS_RUNNING)
+                        break;
+                CHECK_EQ(vms.entry[0].end, VM_REFUSED);
+                CHECK(!vms.entry[0].vm);
+                CHECK_EQ(dram_free_bytes(dram), whole);
+                CHECK_EQ(vms_start(&vms, &vms.entry[0]), 0);
+        } while (++refused < 100);
+        CHECK(refused >= 1);
+        CHECK_EQ(vms.entry[0].starts, 1);
+        CHECK_EQ(vms_stop(&vms, &vms.entry[0]), 0);
+        CHECK_EQ(dram_free_bytes(dram), whole);
+}
+
+int main(void)
+{
+        fake_vm_create(&built);
+        dram = fake_vm_host()->dram;
+        RUN(test_vm_create);
+        RUN(test_vms_start);
+        fake_vm_destroy(&built);
+        return unit_done();
+}
