@@ -87,6 +87,18 @@ static void vm_weight(struct config_line *line, struct config_word value)
                 line_vm(line)->weight = (uint32_t)weight;
 }
 
+static void vm_watchdog(struct config_line *line, struct config_word value)
+{
+        struct config_word rest;
+        uint64_t seconds;
+
+        if (config_read_digits(value, &seconds, &rest) || rest.len || !seconds ||
+            seconds > CONFIG_WATCHDOG_MAX)
+                config_complain(line, "seconds from 1 to %u are expected", CONFIG_WATCHDOG_MAX);
+        else
+                line_vm(line)->watchdog = (uint32_t)seconds;
+}
+
 /* Of a VM before it, so that none waits for itself. */
 static void vm_after(struct config_line *line, struct config_word value)
 {
@@ -170,6 +182,7 @@ static const struct config_key vm_keys[] = {
     {"cpus", false, vm_cpus},
     {"weight", false, vm_weight},
     {"after", false, vm_after},
+    {"watchdog", false, vm_watchdog},
 };
 
 static void copy_cmdline(struct config_line *line)

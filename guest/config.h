@@ -27,9 +27,10 @@
 #define CONFIG_BAD_MAX     64 /* addresses of nvram-bad= */
 #define CONFIG_ERRORS_MAX  32
 
-#define CONFIG_VCPUS_MAX 16u
-#define CONFIG_MEM_MIN   (16 * MiB)
-#define CONFIG_SIZE_MAX  (1 * TiB) /* of a VM's memory, and of a region */
+#define CONFIG_VCPUS_MAX    16u
+#define CONFIG_WATCHDOG_MAX 3600u
+#define CONFIG_MEM_MIN      (16 * MiB)
+#define CONFIG_SIZE_MAX     (1 * TiB) /* of a VM's memory, and of a region */
 
 /* What to do when the last VM has ended. */
 enum config_exit {
@@ -84,6 +85,7 @@ struct vm_config {
         unsigned vcpus;
         uint32_t cpus;                /* cpus=: bit n: its vCPUs may run on CPU n; 0: on all */
         uint32_t weight;              /* weight=: of each vCPU; 0: nothing said */
+        uint32_t watchdog;            /* watchdog=: seconds; 0: none */
         char after[CONFIG_NAME_SIZE]; /* after=: starts when that VM has ended; "": at once */
         struct config_region region[CONFIG_REGIONS_MAX];
         size_t region_count;

@@ -493,6 +493,31 @@ static void look_at_rest(struct vm_vcpu *v, unsigned cpu, uint64_t now)
                 v->look_at = again;
 }
 
+/*
+ * The watchdog: a vCPU that was found with its interrupts off at every look for so long does
+ * nothing any more that a kernel should. It is told once; what to do is the administrator's.
+ */
+static void watch(struct vm_vcpu *v, uint64_t now)
+{
+        const struct vm *vm = v->vm;
+        uint64_t second = (uint64_t)vm->host->tsc_khz * 1000;
+        struct vcpu_state s;
+
+        virt->get_state(&v->vcpu, &s);
+        if (s.rflags & RFLAGS_IF) {
+                v->off_since = 0;
+                __atomic_store_n(&v->hung, false, __ATOMIC_RELAXED);
+        } else if (!v->off_since) {
+                v->off_since = now;
+        } else if (!v->hung && now - v->off_since >= vm->config->watchdog * second) {
+                printk(LOG_WARN, "vm %s: vCPU %u has had its interrupts off for %u s, at 0x%lx",
+                       vm->config->name, v->id, vm->config->watchdog, s.rip);
+                __atomic_store_n(&v->hung, true, __ATOMIC_RELAXED);
+        }
+        if (now + second < v->look_at)
+                v->look_at = now + second;
+}
+
 /* Whether another is to have the CPU. */
 static bool must_leave(struct vm_vcpu *v, unsigned cpu)
 {
@@ -514,6 +539,8 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         lapic_timer_expired(&v->lapic, now);
         if (v->vm->direct)
                 look_at_rest(v, cpu, now);
+        if (v->vm->config->watchdog)
+                watch(v, now);
         arm(v);
         return (cpu == 0 && host->service()) || sched_yields(host->sched, cpu, now);
 }

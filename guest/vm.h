@@ -89,8 +89,11 @@ struct vm_vcpu {
         struct pv_vcpu pv;
         unsigned id; /* and its APIC ID */
         enum vcpu_activity activity;
-        bool nmi;         /* to be injected */
-        bool deaf;        /* rests with interrupts off: only another vCPU can wake it */
+        bool nmi;  /* to be injected */
+        bool deaf; /* rests with interrupts off: only another vCPU can wake it */
+        bool hung; /* told: its interrupts have been off for too long */
+        uint64_t
+            off_since;    /* TSC of the first look that found them off; 0: the last found them on */
         bool look;        /* ask the scheduler before the next entry */
         bool unhalt;      /* kicked: its HLT ends, or the next one */
         uint64_t stolen;  /* of sched.waited, told to the guest */

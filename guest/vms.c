@@ -344,5 +344,8 @@ const char *vms_state_text(const struct vms_entry *entry)
                 return vm_end_text(entry->end);
         if (entry->state == VMS_RUNNING && entry->vm->paused)
                 return vm_end_text(VM_PAUSED);
+        for (unsigned i = 0; entry->state == VMS_RUNNING && i < entry->vm->vcpus; i++)
+                if (__atomic_load_n(&entry->vm->vcpu[i]->hung, __ATOMIC_RELAXED))
+                        return "hung";
         return text[entry->state];
 }

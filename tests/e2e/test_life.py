@@ -80,3 +80,16 @@ def test_life(t):
         check(all(count > 1 for count in starts.values()), f"starts: {starts}")
         machine.send("poweroff -y\r")
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+
+
+@test()
+def test_watchdog(t):
+    """A guest that keeps its interrupts off is told of, and stays as it is; one that has them on is not."""
+    vms = [tiny("hangs", "spin", "watchdog=2"), tiny("counts", "counter", "watchdog=2")]
+    with t.boot(t.setup(), *vms, files=FILES, options="console=com1 exit=monitor") as machine:
+        machine.expect(r"warning: vm hangs: vCPU 0 has had its interrupts off for 2 s, at 0x[0-9a-f]+", BOOT_LIMIT_S)
+        enter(machine)
+        equal(states(machine), {"hangs": "hung", "counts": "running"}, "the states")
+        ask(machine, "vm stop hangs -y")
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")

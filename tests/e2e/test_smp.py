@@ -5,7 +5,7 @@ from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.e2e.test_monitor import ask, ask_json, enter, states
 from tests.machine.lab import BUILD, Vm
 
-FILES = {name: BUILD / "guests" / name for name in ("spin.bin", "counter.bin")}
+FILES = {name: BUILD / "guests" / name for name in ("spin.bin", "counter.bin", "cpuid_storm.bin")}
 STRESS = {"initrd": BUILD / "stress.img"}
 LINUX_LIMIT_S = 3 * BOOT_LIMIT_S
 
@@ -120,5 +120,34 @@ def test_pinned(t):
         check(abs(ran["also"] / both - 0.75) <= 0.02, f"shares on CPU 1: {ran}")
         ask(machine, "vm pause also")
         equal(states(machine), {"left": "running", "right": "running", "also": "paused"}, "the states")
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+
+
+def exits_per_us(machine, names, seconds):
+    """Exits by CPUID a microsecond of each vCPU's own time."""
+    before = counters(machine)
+    machine.run_for(seconds)
+    after = counters(machine)
+
+    def grown(name, counter):
+        return after[name, counter] - before[name, counter]
+
+    return {name: grown(name, "exits cpuid") / grown(name, "vcpu0 ran us") for name in names}
+
+
+@test(on=BOCHS)
+def test_exits_scale(t):
+    """Two CPUs full of exits: each makes as many as alone, as there is no lock or line of memory that both need."""
+    guests = [Vm(keys=f"vm={name} mem=32M cpus={cpu}", kernel="cpuid_storm.bin", initrd="", args="root=none")
+              for name, cpu in (("left", 0), ("right", 1))]
+    with t.boot(t.setup(cpus=2), *guests, files=FILES, options="console=com1 exit=monitor") as machine:
+        machine.expect(r"vm right: starts", BOOT_LIMIT_S)
+        machine.run_for(1)
+        enter(machine)
+        both = exits_per_us(machine, ("left", "right"), 3)
+        ask(machine, "vm pause left")
+        alone = exits_per_us(machine, ("right",), 3)
+        check(abs(both["right"] / alone["right"] - 1) < 0.02, f"exits a microsecond: together {both}, alone {alone}")
         machine.send("poweroff -y\r")
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")

@@ -231,6 +231,32 @@ static void test_direct_rest(void)
         fake.state.rflags = RFLAGS_IF;
 }
 
+/* Interrupts off at each look: told when the time is over, and taken back when they are on. */
+static void test_watchdog(void)
+{
+        static struct vm_config watched;
+        const struct vm_config *before = vm.config;
+        struct vm_vcpu *v = vm.vcpu[0];
+
+        watched = *before;
+        watched.watchdog = 2;
+        vm.config = &watched;
+        fake.state.rflags = 0;
+        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
+        CHECK(v->off_since && !v->hung);
+        v->off_since -= 1999000000ull; /* at 1 GHz */
+        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
+        CHECK(v->hung || cpu_rdtsc() - v->off_since < 2000000000ull);
+        v->off_since -= 1000000000ull;
+        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
+        CHECK(v->hung);
+        CHECK(fake.deadline != UINT64_MAX);
+        fake.state.rflags = RFLAGS_IF;
+        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
+        CHECK(!v->hung && !v->off_since);
+        vm.config = before;
+}
+
 static void test_xsetbv(void)
 {
         static const struct {
@@ -441,6 +467,7 @@ int main(void)
         RUN(test_cr8_is_the_task_priority);
         RUN(test_halt);
         RUN(test_direct_rest);
+        RUN(test_watchdog);
         RUN(test_xsetbv);
         RUN(test_interrupt_is_injected);
         RUN(test_interrupt_waits_for_its_window);
