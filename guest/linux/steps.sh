@@ -171,3 +171,15 @@ step_stress() # locks, shared memory and memory patterns on all CPUs, each resul
                 --vm-bytes 8M --switch 2 >/run/stress 2>&1 || { tail -n 20 /run/stress; return 1; }
         echo "PF-TEST: stress ok $(grep -c passed /run/stress)"
 }
+
+step_neighbour() # write to a file on the first region and verify all of it, for ever
+{
+        mount_dax /dev/pmem0 /pmem || return 1
+        round=0
+        while pf_log append /pmem "$seed" >/run/log && pf_log verify /pmem "$seed" >>/run/log; do
+                round=$((round + 1))
+                echo "PF-STATE: neighbour round=$round"
+        done
+        cat /run/log
+        return 1
+}
