@@ -75,28 +75,26 @@ static void vm_cpus(struct config_line *line, struct config_word value)
         } while (more);
 }
 
-static void vm_weight(struct config_line *line, struct config_word value)
+static void read_number(struct config_line *line, struct config_word value, uint32_t max,
+                        uint32_t *out)
 {
         struct config_word rest;
-        uint64_t weight;
+        uint64_t number;
 
-        if (config_read_digits(value, &weight, &rest) || rest.len || !weight ||
-            weight > SCHED_WEIGHT_MAX)
-                config_complain(line, "a number from 1 to %u is expected", SCHED_WEIGHT_MAX);
+        if (config_read_digits(value, &number, &rest) || rest.len || !number || number > max)
+                config_complain(line, "a number from 1 to %u is expected", max);
         else
-                line_vm(line)->weight = (uint32_t)weight;
+                *out = (uint32_t)number;
+}
+
+static void vm_weight(struct config_line *line, struct config_word value)
+{
+        read_number(line, value, SCHED_WEIGHT_MAX, &line_vm(line)->weight);
 }
 
 static void vm_watchdog(struct config_line *line, struct config_word value)
 {
-        struct config_word rest;
-        uint64_t seconds;
-
-        if (config_read_digits(value, &seconds, &rest) || rest.len || !seconds ||
-            seconds > CONFIG_WATCHDOG_MAX)
-                config_complain(line, "seconds from 1 to %u are expected", CONFIG_WATCHDOG_MAX);
-        else
-                line_vm(line)->watchdog = (uint32_t)seconds;
+        read_number(line, value, CONFIG_WATCHDOG_MAX, &line_vm(line)->watchdog);
 }
 
 /* Of a VM before it, so that none waits for itself. */

@@ -15,13 +15,6 @@ static struct sched sched;
 static uint64_t last[CPUS_MAX]; /* serial of the VM whose vCPU was loaded last */
 static bool (*rest_hook)(uint64_t until);
 
-void cpus_init(uint32_t tsc_khz, bool (*hook)(uint64_t until))
-{
-        sched_init(&sched, cpu_count, (uint64_t)tsc_khz * SLICE_MS);
-        rest_hook = hook;
-        trap_set_irq(TRAP_VECTOR_KICK, host_lapic_eoi);
-}
-
 struct sched *cpus_sched(void)
 {
         return &sched;
@@ -106,7 +99,6 @@ static void stop(struct vm_vcpu *v, struct cpu *cpu)
 static void leave(struct vm_vcpu *v, struct cpu *cpu, enum vcpu_leave how)
 {
         uint64_t now = cpu_rdtsc();
-        int spare;
 
         if (how == VCPU_STOPPED) {
                 stop(v, cpu);
@@ -114,17 +106,29 @@ static void leave(struct vm_vcpu *v, struct cpu *cpu, enum vcpu_leave how)
         }
         if (!is_bound(v))
                 virt->unload(&v->vcpu);
-        if (how == VCPU_READY) {
+        if (how == VCPU_READY)
                 sched_put(&sched, cpu->index, SCHED_READY, SCHED_NEVER, now);
-                return;
-        }
-        sched_put(&sched, cpu->index, SCHED_BLOCKED, lapic_deadline(&v->lapic), now);
-        /* What was posted after the last look, while it did not count as blocked yet. */
-        if (vm_has_news(v)) {
-                spare = sched_wake(&sched, &v->sched, now);
-                if (spare >= 0)
-                        cpus_kick((unsigned)spare);
-        }
+        else
+                sched_put(&sched, cpu->index, SCHED_BLOCKED, lapic_deadline(&v->lapic), now);
+}
+
+static struct vm_vcpu *vcpu_of(const struct sched_entity *e)
+{
+        return (struct vm_vcpu *)((uint64_t)e - offsetof(struct vm_vcpu, sched));
+}
+
+/* What was posted after its last look, when nobody saw that it rests. */
+static bool has_news(const struct sched_entity *e)
+{
+        return vm_has_news(vcpu_of(e));
+}
+
+void cpus_init(uint32_t tsc_khz, bool (*hook)(uint64_t until))
+{
+        sched_init(&sched, cpu_count, (uint64_t)tsc_khz * SLICE_MS);
+        sched.has_news = has_news;
+        rest_hook = hook;
+        trap_set_irq(TRAP_VECTOR_KICK, host_lapic_eoi);
 }
 
 void cpus_turn(void)
@@ -142,7 +146,7 @@ void cpus_turn(void)
                 rest(cpu, look_at);
                 return;
         }
-        v = (struct vm_vcpu *)((char *)e - offsetof(struct vm_vcpu, sched));
+        v = vcpu_of(e);
         load(v, cpu);
         leave(v, cpu, vcpu_run(v, cpu->index));
 }

@@ -201,6 +201,8 @@ void sched_put(struct sched *s, unsigned cpu, enum sched_state state, uint64_t w
         else if (state == SCHED_BLOCKED && wake_at != SCHED_NEVER)
                 list_add(&s->cpu[cpu].sleeping, e);
         set_state(e, state, now);
+        if (state == SCHED_BLOCKED && s->has_news && s->has_news(e))
+                make_ready(s, e, now);
         spin_unlock(&s->lock);
 }
 

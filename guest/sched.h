@@ -50,6 +50,9 @@ struct sched_cpu {
 
 struct sched {
         struct spinlock lock;
+        /* Whether something waits for a vCPU that has just been marked as blocked: it is ready
+         * then. Under the lock, as the vCPU may be gone right behind it. NULL: never. */
+        bool (*has_news)(const struct sched_entity *e);
         unsigned cpus;
         uint64_t slice; /* ticks that one runs while others wait */
         struct sched_entity *ready;

@@ -46,6 +46,30 @@ static void refused(const char *line, const char *key, const char *what)
                 printf("# %s: \"%s\"\n", line, config.error[0].text);
 }
 
+static void test_scheduling(void)
+{
+        LOAD("vm=a mem=64M vcpus=4 cpus=0,2-3,31 weight=250 watchdog=9 -- root=x",
+             "vm=b mem=64M after=a -- root=x");
+        CHECK_EQ(config.error_count, 0);
+        CHECK_EQ(config.vm[0].vcpus, 4);
+        CHECK_EQ(config.vm[0].cpus, 0x8000000du);
+        CHECK_EQ(config.vm[0].weight, 250);
+        CHECK_EQ(config.vm[0].watchdog, 9);
+        CHECK(strcmp(config.vm[1].after, "a") == 0);
+        CHECK_EQ(config.vm[1].cpus + config.vm[1].weight + config.vm[1].watchdog, 0);
+        refused("vm=a mem=64M cpus=", "cpus=", "numbers of CPUs");
+        refused("vm=a mem=64M cpus=1-", "cpus=", "numbers of CPUs");
+        refused("vm=a mem=64M cpus=1x", "cpus=", "numbers of CPUs");
+        refused("vm=a mem=64M cpus=3-2", "cpus=", "from 0 to 31");
+        refused("vm=a mem=64M cpus=32", "cpus=", "from 0 to 31");
+        refused("vm=a mem=64M cpus=0-4294967296", "cpus=", "from 0 to 31");
+        refused("vm=a mem=64M weight=0", "weight=", "from 1 to 10000");
+        refused("vm=a mem=64M weight=10001", "weight=", "from 1 to 10000");
+        refused("vm=a mem=64M watchdog=1h", "watchdog=", "from 1 to 3600");
+        refused("vm=a mem=64M after=a", "after=", "no VM of that name");
+        refused("vm=a mem=64M after=b", "after=", "no VM of that name");
+}
+
 static void test_option_defaults(void)
 {
         config_init(&config);
@@ -474,6 +498,7 @@ static void test_random_lines(void)
 
 int main(void)
 {
+        RUN(test_scheduling);
         RUN(test_option_defaults);
         RUN(test_options);
         RUN(test_mitigations);

@@ -158,6 +158,33 @@ static void test_sleepers(void)
         CHECK_EQ(sched_spare(&s), -1);
 }
 
+static const struct sched_entity *asked;
+
+static bool news(const struct sched_entity *of)
+{
+        asked = of;
+        CHECK_EQ(of->state, SCHED_BLOCKED);
+        return true;
+}
+
+/* Whoever blocks while something waits for it is ready at once. */
+static void test_news(void)
+{
+        static const uint32_t weight[] = {100};
+
+        start(1, 1, weight);
+        s.has_news = news;
+        CHECK(sched_pick(&s, 0, now));
+        sched_put(&s, 0, SCHED_READY, SCHED_NEVER, now);
+        CHECK(!asked);
+        CHECK(sched_pick(&s, 0, now));
+        sched_put(&s, 0, SCHED_BLOCKED, now + 100, now);
+        CHECK(asked == &e[0]);
+        CHECK_EQ(e[0].state, SCHED_READY);
+        CHECK(!s.cpu[0].sleeping);
+        CHECK(sched_pick(&s, 0, now));
+}
+
 /* A CPU at rest is asked to take what another one has no room for. */
 static void test_spare(void)
 {
@@ -228,6 +255,7 @@ int main(void)
         RUN(test_newcomer);
         RUN(test_wakes);
         RUN(test_sleepers);
+        RUN(test_news);
         RUN(test_spare);
         RUN(test_random);
         return unit_done();
