@@ -162,7 +162,7 @@ int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind 
         merge(map, &new, &w);
         while (w.count > MEMMAP_ENTRIES_MAX) {
                 drop_weakest(map, &w);
-                err = -ENOSPC;
+                err = err ? err : -ENOSPC;
         }
         memcpy(map->range, w.range, w.count * sizeof w.range[0]);
         map->count = w.count;

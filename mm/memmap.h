@@ -68,7 +68,8 @@ void memmap_init(struct memmap *map);
 /*
  * Add what source says of size bytes from start. Empty entries are ignored. An entry that wraps or
  * passes map->limit is cut there when it reserves; when it offers memory it is broken: -ERANGE, RAM
- * is not added, and NVRAM is reserved up to the limit, so that none of it is taken for RAM.
+ * is not added, and NVRAM is reserved up to the limit, so that none of it is taken for RAM (with a
+ * full table, as below, where nothing else tells than map->lost).
  * -ENOSPC: the table is full, and ranges of the weakest kinds, the smallest first, were left out to
  * keep every stronger one; memory that could have been used may be missing (map->lost tells up to
  * which kind), nothing reserved ever is.
