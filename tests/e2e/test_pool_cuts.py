@@ -137,6 +137,13 @@ def counted(log, known):
     return max([known, *(int(n, 16) for n in re.findall(r"^keeper: count ([0-9a-f]{8})\r?$", log, re.M))])
 
 
+def enter_and_pause(machine):
+    """The guest stands still from here on, and what it has said unseen before it did is in the log."""
+    enter(machine)
+    ask(machine, "vm pause keeper")
+    ask(machine, "vm log keeper")
+
+
 def boot(t, setup):
     keeper = Vm(keys=f"vm=keeper mem=32M nvram={KEPT}:2M", kernel="keeper.bin", initrd="", args="root=none")
     return t.boot(setup, keeper, options="console=com1 exit=poweroff", files=FILES)
@@ -147,7 +154,7 @@ def prepare(t, setup, tool):
     with boot(t, setup) as machine:
         look(machine, 0)
         machine.expect(r"^keeper: count", BOOT_LIMIT_S)
-        enter(machine)
+        enter_and_pause(machine)
         began = time.monotonic()
         ask(machine, "nv scrub wait")
         ask(machine, "nv create r0 8M keeper")
@@ -191,7 +198,7 @@ def test_pool_cuts(t):
         with t.start(setup, t.folder / "boot.iso") as machine:
             look(machine, known)
             machine.expect(r"^keeper: count", BOOT_LIMIT_S)
-            enter(machine)
+            enter_and_pause(machine)
             equal({row["name"]: row["size"] for row in ask_json(machine, "nv list")[0]}, script.pool.sizes(), where)
             check("error" not in ask(machine, "nv check"), f"{where}: nv check: {machine.log[-500:]}")
             pools, lines, since = type_batch(machine, script)

@@ -115,7 +115,7 @@ def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=No
         command += ["-drive", f"file={iso},format=raw,if=none,id=disk,snapshot=on", "-device", "ide-hd,drive=disk"]
     else:
         command += ["-cdrom", str(iso), "-boot", "d"]
-    command += ["-chardev", f"socket,id=line,host=127.0.0.1,port={port}"]
+    command += ["-chardev", f"socket,id=line,host=127.0.0.1,port={port},nodelay=on"]
     command += ["-device", "isa-serial,chardev=line,index=1"] if bare else ["-serial", "chardev:line"]
     command += ["-qmp", f"unix:{control.name},server=on,wait=off"]
     if rom:
