@@ -92,11 +92,20 @@ class Tool:
         self.images = [parts[0]] + [word for part in parts[1:] for word in ("-i", part)]
         self.folder = folder
 
-    def run(self, *words):
+    def call(self, *words):
         command = [BUILD / "nvpool", *words[:-1], *self.images, *words[-1]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_LIMIT_S)
-        check(done.returncode == 0, f"{' '.join(map(str, command))}: status {done.returncode}: {done.stdout}{done.stderr}")
+        return subprocess.run(command, capture_output=True, text=True, timeout=TOOL_LIMIT_S)
+
+    def run(self, *words):
+        done = self.call(*words)
+        check(done.returncode == 0, f"{' '.join(map(str, done.args))}: status {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def check_after_cut(self):
+        """All is well; or one object, which was being written, has one good copy and one that is cut short."""
+        done = self.call("-r", "-v", ["check"])
+        half = re.search("^nvpool: 1 objects have one damaged copy: nothing is lost", done.stderr, re.M)
+        check(done.returncode == 0 or half, f"check: status {done.returncode}: {done.stdout}{done.stderr}")
 
     def sizes(self):
         table = json.loads(self.run("-r", "-o", "json", ["list"]).splitlines()[0])
@@ -207,7 +216,7 @@ def test_pool_cuts(t):
             known = counted(machine.log, known)
             done = done_in(machine.log[since:])
         allowed = pools[done : done + 2]
-        tool.run("-r", "-v", ["check"])
+        tool.check_after_cut()
         kept = [pool for pool in allowed if matches(tool, pool, seed)]
         check(kept, f"{where}, after {done} of {lines}: found {tool.sizes()}, may be {[p.sizes() for p in allowed]}")
         script.pool = kept[0]
