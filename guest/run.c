@@ -313,12 +313,26 @@ static void exit_xsetbv(struct vm_vcpu *v)
         virt->skip(&v->vcpu);
 }
 
+/*
+ * Whether nothing can wake this VM any more. What somebody sent meanwhile speaks against it: he was
+ * awake behind the begin of this look, and looks himself when he rests.
+ */
 static bool all_deaf(const struct vm *vm)
 {
+        uint64_t sent = __atomic_load_n(&vm->sent, __ATOMIC_SEQ_CST);
+
         for (unsigned i = 0; i < vm->vcpus; i++)
-                if (!__atomic_load_n(&vm->vcpu[i]->deaf, __ATOMIC_SEQ_CST))
+                if (vm_has_news(vm->vcpu[i]) ||
+                    !__atomic_load_n(&vm->vcpu[i]->deaf, __ATOMIC_SEQ_CST))
                         return false;
-        return true;
+        return __atomic_load_n(&vm->sent, __ATOMIC_SEQ_CST) == sent;
+}
+
+static void become_deaf(struct vm_vcpu *v)
+{
+        __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
+        if (all_deaf(v->vm))
+                vm_finish(v->vm, VM_HALTED);
 }
 
 static void exit_halt(struct vm_vcpu *v)
@@ -328,9 +342,7 @@ static void exit_halt(struct vm_vcpu *v)
         virt->skip(&v->vcpu);
         virt->get_state(&v->vcpu, &s);
         if (!(s.rflags & RFLAGS_IF)) {
-                __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
-                if (all_deaf(v->vm))
-                        vm_finish(v->vm, VM_HALTED);
+                become_deaf(v);
         } else if (v->vm->direct) {
                 if (v->sched.cpu == 0 && lapic_next_irq(&v->lapic) < 0)
                         (void)idle_scrub(v->vm->host->pool, v->vm->host->tsc_khz,
@@ -458,19 +470,28 @@ static bool is_kicked(struct vm_vcpu *v)
                __atomic_exchange_n(&v->unhalt, false, __ATOMIC_SEQ_CST);
 }
 
-/* Whether the vCPU goes on, with what has come for it. */
+/* Whether the vCPU goes on, with what has come for it. While that is looked at, it is not deaf. */
 static bool is_awake(struct vm_vcpu *v)
 {
-        uint32_t events = posted_drain(&v->posted, &v->lapic);
+        bool deaf = v->deaf, news = deaf && vm_has_news(v);
+        uint32_t events;
 
+        if (news)
+                __atomic_store_n(&v->deaf, false, __ATOMIC_SEQ_CST);
+        events = posted_drain(&v->posted, &v->lapic);
         if (events)
                 take_events(v, events);
         if (v->activity == VCPU_HALTED &&
-            (v->nmi || is_kicked(v) || (!v->deaf && lapic_next_irq(&v->lapic) >= 0))) {
+            (v->nmi || is_kicked(v) || (!deaf && lapic_next_irq(&v->lapic) >= 0)))
                 v->activity = VCPU_RUNS;
-                v->deaf = false;
+        if (v->activity == VCPU_RUNS) {
+                if (deaf && !v->vm->direct) /* else look_at_rest says so */
+                        v->deaf = false;
+                return true;
         }
-        return v->activity == VCPU_RUNS;
+        if (news)
+                become_deaf(v);
+        return false;
 }
 
 /*

@@ -112,6 +112,7 @@ struct vm {
         struct spinlock devices;
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
         unsigned vcpus; /* that exist */
+        uint64_t sent;  /* what its vCPUs and devices have sent to vCPUs */
         struct cpuid_policy cpuid;
         const struct vm_host *host;
         const struct vm_config *config;

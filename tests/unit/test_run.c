@@ -214,6 +214,35 @@ static void test_halt(void)
 }
 
 /* SDM vol. 1 13.3. */
+static struct apic_message ipi(enum apic_mode mode, uint8_t vector)
+{
+        return (struct apic_message){.dest = 0, .mode = (uint8_t)mode, .vector = vector};
+}
+
+static void post(enum apic_mode mode, uint8_t vector)
+{
+        const struct apic_message m = ipi(mode, vector);
+
+        vm_post(&vm, NULL, &m);
+}
+
+/* What is on its way to a vCPU that rests with interrupts off keeps the VM alive. */
+static void test_halt_with_a_kick(void)
+{
+        struct vm_vcpu *v = vm.vcpu[0];
+
+        fake.state.rflags = 0;
+        v->unhalt = true;
+        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
+        CHECK(!v->unhalt && !v->deaf);
+        post(APIC_NMI, 0);
+        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
+        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_HALTED);
+        v->activity = VCPU_RUNS;
+        v->deaf = false;
+        fake.state.rflags = RFLAGS_IF;
+}
+
 /* With its own CPU: no exit to rest, and a rest that nothing can end is found. */
 static void test_direct_rest(void)
 {
@@ -406,18 +435,6 @@ static void test_typed_bytes(void)
         CHECK_EQ(console_get(), 'y');
 }
 
-static struct apic_message ipi(enum apic_mode mode, uint8_t vector)
-{
-        return (struct apic_message){.dest = 0, .mode = (uint8_t)mode, .vector = vector};
-}
-
-static void post(enum apic_mode mode, uint8_t vector)
-{
-        const struct apic_message m = ipi(mode, vector);
-
-        vm_post(&vm, NULL, &m);
-}
-
 /* What others post is taken in before the next entry. */
 static void test_posted(void)
 {
@@ -467,6 +484,7 @@ int main(void)
         RUN(test_cr8_is_the_task_priority);
         RUN(test_halt);
         RUN(test_direct_rest);
+        RUN(test_halt_with_a_kick);
         RUN(test_watchdog);
         RUN(test_xsetbv);
         RUN(test_interrupt_is_injected);
