@@ -20,6 +20,7 @@ ROUNDS_AFTER = 3
 # What ends a VM, in the order of tests/guests/hostile/deadly.c, and how Permafrost tells that end. Where the machines
 # differ, or the guest's own random bytes decide, any end of the VM is right.
 TRIPLE = "triple fault"
+REBOOTS = "reboots"  # for ever: the guest does the same again
 OUTSIDE = "outside of its memory"
 ANY = r"triple fault|outside of its memory|halted|crashed|not supported"
 DEADLY = (
@@ -39,7 +40,7 @@ DEADLY = (
     ("paging-off", ANY),
     ("real-table", TRIPLE),
     ("apic-off", ANY),
-    ("init-itself", TRIPLE),
+    ("init-itself", REBOOTS),
     ("task", ANY),
 )
 
@@ -79,10 +80,11 @@ def test_hostile(t):
 def test_hostile_ends(t):
     """Each way to end a VM, one VM after the other: the reason is told, and the next VM starts."""
     seed = t.random.randrange(1, 1 << 16)
-    for first in range(0, len(DEADLY), 9):
-        chosen = list(enumerate(DEADLY, 1))[first : first + 9]
+    ends = [(number, end) for number, end in enumerate(DEADLY, 1) if end[1] != REBOOTS]
+    for first in range(0, len(ends), 9):
+        chosen = ends[first : first + 9]
         vms = [hostile(f"h{number}", seed + number, 500, f"deadly={number}") for number, _ in chosen]
-        vms = [vms[0], *(replace(vm, more=f"after=h{number - 1}") for vm, (number, _) in zip(vms[1:], chosen[1:]))]
+        vms = [vms[0], *(replace(vm, more=f"after=h{before}") for vm, (before, _) in zip(vms[1:], chosen))]
         with t.boot(t.setup(), *vms, files=FILES) as machine:
             equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
             log = machine.log
@@ -91,3 +93,18 @@ def test_hostile_ends(t):
             part = part[: part.find(": starts", 20)] if ": starts" in part[20:] else part
             check(f"hostile: deadly {name}" in part, f"{name} did not come (seed {seed + number})")
             check(re.search(rf"vm h{number}: .*({says})", part), f"{name}: not told (seed {seed + number})")
+
+
+@test()
+def test_hostile_reboots(t):
+    """INIT to the vCPU that boots is the VM's reset: it comes again and again, until the administrator ends it."""
+    number = [name for name, _ in DEADLY].index("init-itself") + 1
+    vm = hostile("h", t.random.randrange(1, 1 << 16), 500, f"deadly={number}")
+    with t.boot(t.setup(), vm, options="console=com1 exit=monitor", files=FILES) as machine:
+        for _ in range(3):
+            machine.expect("hostile: deadly init-itself", BOOT_LIMIT_S)
+            machine.expect("vm h: reboots", BOOT_LIMIT_S)
+        machine.send(ENTER + "vm stop h -y\r")
+        machine.expect("vm h: stopped", BOOT_LIMIT_S)
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
