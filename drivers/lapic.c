@@ -44,6 +44,7 @@ enum lapic_register {
 #define RATE_LOOKS        8
 
 #define SPURIOUS_ENABLE   (1u << 8)
+#define SPURIOUS_UNUSED   0x1fu /* an exception's: no guest can have it in service */
 #define ICR_SELF          (1u << 18)
 #define ICR_ASSERT        (1u << 14)
 #define ICR_NMI           (4u << 8)
@@ -183,6 +184,20 @@ static bool any_vector(enum lapic_register first)
         return any != 0;
 }
 
+/*
+ * There are APICs (Bochs 2.7) whose end of interrupt leaves the vector of spurious interrupts
+ * alone, and yet a guest can have sent it: meanwhile it is another one.
+ */
+static void end_all(void)
+{
+        uint32_t own = reg_read(REG_SPURIOUS);
+
+        reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | SPURIOUS_UNUSED);
+        while (any_vector(REG_ISR))
+                reg_write(REG_EOI, 0);
+        reg_write(REG_SPURIOUS, own);
+}
+
 void host_lapic_take_back(void)
 {
         reg_write(REG_LVT_TIMER, LVT_MASKED);
@@ -190,8 +205,7 @@ void host_lapic_take_back(void)
         reg_write(REG_TIMER_INITIAL, 0);
         reg_write(REG_TPR, 0);
         while (any_vector(REG_ISR) || any_vector(REG_IRR)) {
-                while (any_vector(REG_ISR))
-                        reg_write(REG_EOI, 0);
+                end_all();
                 cpu_sti();
                 cpu_pause();
                 cpu_cli();

@@ -42,6 +42,7 @@ DEADLY = (
     ("apic-off", ANY),
     ("init-itself", REBOOTS),
     ("task", ANY),
+    ("spurious", TRIPLE),
 )
 
 
