@@ -1,4 +1,4 @@
-/* The verbs without a group: map, mem, cpu, stats, log, poweroff, reboot. */
+/* The verbs without a group: map, mem, mem-fail, cpu, stats, log, poweroff, reboot. */
 #include "guest/monitor_commands.h"
 
 #include "guest/map_view.h"
@@ -7,6 +7,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/printk.h"
+#include "hv/lib/string.h"
 #include "hv/mce.h"
 #include "hv/mitigate.h"
 #include "mm/pm.h"
@@ -94,6 +95,21 @@ static int mem(const struct command_call *call)
         show_blocks(call->out, &dram);
         if (host->pool)
                 show_persistence(call->out, host);
+        return 0;
+}
+
+/* A fault for tests: what an operation does when memory ends in the middle of it. */
+static int mem_fail(const struct command_call *call)
+{
+        const char *text = call->word[0];
+        uint64_t n;
+
+        if (config_parse_size(text, strlen(text), &n)) {
+                out_error(call->out, "%s: not a number", text);
+                return -EINVAL;
+        }
+        n = dram_fail_after(host_of(call)->vms->host->dram, n);
+        out_line(call->out, n ? "%lu allocations were left to go" : "no fault was to come", n);
         return 0;
 }
 
@@ -231,6 +247,8 @@ static int reboot_machine(const struct command_call *call)
 const struct command monitor_commands[] = {
     {"map", "", "the memory map; -v also draws DRAM and NVRAM", 0, 0, false, 0, map},
     {"mem", "", "DRAM and NVRAM: total, used, free, blocks by order", 0, 0, false, 0, mem},
+    {"mem-fail", "N", "for tests: the N-th allocation of DRAM from now on fails; 0: none", 1, 1,
+     false, 0, mem_fail},
     {"cpu", "", "weaknesses of the CPU, and what is done about them", 0, 0, false, 0, cpu},
     {"stats", "", "the VMs' exits by kind, their vCPUs' times", 0, 0, false, 0, stats},
     {"log", "", "the last lines of the log", 0, 0, false, 0, show_log},

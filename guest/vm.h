@@ -77,6 +77,7 @@ struct vm_block {
 struct vm_region {
         struct pool_ref ref;
         enum pool_access access;
+        bool created; /* for this run of the VM */
 };
 
 struct vm;

@@ -126,9 +126,10 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
         struct pool *pool = vm->host->pool;
         struct pool_region *region = pool_find(pool, place->name);
         struct vm_region *attached = &vm->region[vm->regions];
+        bool created = !region;
         int err;
 
-        if (!region) {
+        if (created) {
                 err = pool_create(pool, place->name, vm->config->name, place->size, cpu_rdtsc(),
                                   &region);
                 if (err) {
@@ -139,7 +140,7 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
                 printk(LOG_INFO, "vm %s: created region %s, %lu MiB", vm->config->name, place->name,
                        place->size / MiB);
         }
-        *attached = (struct vm_region){pool_ref(region), access_of(place)};
+        *attached = (struct vm_region){pool_ref(region), access_of(place), created};
         err = pool_attach(pool, &attached->ref, vm->config->name, attached->access);
         if (err) {
                 vm_refuse(vm->config, "nvram=%s: the region %s", place->name, attach_error(err));
@@ -158,12 +159,26 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
         return err;
 }
 
+/* The VM is refused: what was created for it goes again, as no guest has seen it. */
+static void undo_attach(struct vm *vm)
+{
+        size_t attached = vm->regions;
+
+        vm_nvram_detach(vm);
+        for (size_t i = 0; i < attached; i++)
+                if (vm->region[i].created && pool_delete(vm->host->pool, vm->region[i].ref.region))
+                        printk(LOG_WARN, "vm %s: region %s, just created, stays", vm->config->name,
+                               vm->layout.region[i].name);
+}
+
 int vm_nvram_attach(struct vm *vm)
 {
         int err = 0;
 
         for (size_t i = 0; !err && i < vm->layout.region_count; i++)
                 err = attach_region(vm, &vm->layout.region[i]);
+        if (err)
+                undo_attach(vm);
         return err;
 }
 

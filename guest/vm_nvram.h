@@ -12,7 +12,7 @@
  */
 must_check int vm_nvram_check(struct vm *vm);
 
-/* Create what does not exist, attach and map all. On an error what was attached stays so. */
+/* Create what does not exist, attach and map all. On an error the pool is as before. */
 must_check int vm_nvram_attach(struct vm *vm);
 
 /* The persistence domain as the kernel argument tells it: a word, "volatile" when any range of the

@@ -327,6 +327,25 @@ static inline hpa_t take_under_cursor(struct dram *d)
         return frame;
 }
 
+/*
+ * Faults for tests. While one is to come the cursor stays nowhere, so that every allocation leaves
+ * the hot path, which need not ask.
+ */
+uint64_t dram_fail_after(struct dram *dram, uint64_t n)
+{
+        uint64_t left = dram->fail_in;
+
+        dram->fail_in = n;
+        if (n)
+                dram->cursor.word = &dram->no_frames;
+        return left;
+}
+
+static bool fails(struct dram *d)
+{
+        return d->fail_in && !--d->fail_in;
+}
+
 /* Out of line, as everything the two hot paths rarely need: it keeps them short. */
 static __attribute__((noinline)) int take_elsewhere(struct dram *d, hpa_t *out)
 {
@@ -334,9 +353,13 @@ static __attribute__((noinline)) int take_elsewhere(struct dram *d, hpa_t *out)
 
         if (!d->started)
                 return -EINVAL;
+        if (fails(d))
+                return -ENOMEM;
         err = move_cursor(d);
         if (!err)
                 *out = take_under_cursor(d);
+        if (d->fail_in)
+                d->cursor.word = &d->no_frames;
         return err;
 }
 
@@ -404,6 +427,8 @@ static __attribute__((noinline)) int alloc_block(struct dram *d, unsigned order,
 
         if (order > DRAM_ORDER_1G || !d->started)
                 return -EINVAL;
+        if (fails(d))
+                return -ENOMEM;
         err = (order < DRAM_ORDER_2M ? take_small : take_large)(d, order, out);
         if (!err)
                 d->used[order]++;

@@ -45,6 +45,7 @@ struct dram {
         uint64_t *areas_partial, *areas_free, *areas_whole; /* a bit an area */
         int64_t warm;       /* a partly used chunk that may be wholly free, or -1 */
         uint64_t no_frames; /* 0: what the cursor points to when it is nowhere */
+        uint64_t fail_in;   /* 1: the next counted allocation fails; 0: none does */
         uint64_t used[DRAM_ORDERS];
         uint64_t total_frames, metadata_bytes;
         size_t ranges, spans;
@@ -91,6 +92,13 @@ must_check int dram_alloc(struct dram *dram, unsigned order, hpa_t *out);
 
 /* The same, filled with zeros. */
 must_check int dram_alloc_zeroed(struct dram *dram, unsigned order, hpa_t *out);
+
+/*
+ * For tests: the n-th allocation from here on fails with -ENOMEM, once; 0: none does. A frame that
+ * is given back meanwhile may be taken again uncounted. Returns what was left to go of an earlier
+ * n; 0: that has failed.
+ */
+uint64_t dram_fail_after(struct dram *dram, uint64_t n);
 
 /*
  * Give back a block with the order it was allocated with. -EINVAL, an error in the log and no

@@ -83,6 +83,30 @@ def test_life(t):
 
 
 @test()
+def test_out_of_memory(t):
+    """Each allocation that the start of a VM makes fails once: the VM is refused, and memory is used as before."""
+    vm = tiny("counts", "counter", "vcpus=2 nvram=count:4M")
+    with t.boot(t.setup(), vm, files=FILES, options="console=com1 exit=monitor") as machine:
+        machine.expect("guest: counts", BOOT_LIMIT_S)
+        enter(machine)
+        stop_all(machine)
+        before, refused, reached = memory(machine), 0, 0
+        while "left to go" not in ask(machine, "mem-fail 0"):
+            reached += 1
+            check(reached < 100, "the start allocates without end")
+            ask(machine, f"mem-fail {reached}")
+            ask(machine, "vm start counts")
+            state = states(machine)["counts"]
+            check(state in ("running", "refused"), f"allocation {reached} fails: {state}")
+            refused += state != "running"
+            stop_all(machine)
+            equal(memory(machine), before, f"memory after allocation {reached} failed")
+        check(refused >= 9, f"{refused} of {reached} allocations refuse the start")
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+
+
+@test()
 def test_watchdog(t):
     """A guest that keeps its interrupts off is told of, and stays as it is; one that has them on is not."""
     vms = [tiny("hangs", "spin", "watchdog=2"), tiny("counts", "counter", "watchdog=2")]

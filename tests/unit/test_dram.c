@@ -442,6 +442,32 @@ static void test_warm_block(void)
         CHECK_EQ(n, before.free_2m);
 }
 
+/* The n-th fails, of whatever order, once, and nothing is lost by it. */
+static void test_fault(void)
+{
+        static const unsigned orders[] = {0, 0, DRAM_ORDER_2M, 0, 3, 0};
+        enum { COUNT = sizeof orders / sizeof orders[0] };
+        hpa_t hpa[COUNT];
+
+        fresh();
+        add(MiB, 64 * MiB);
+        start();
+        for (uint64_t n = 0; n <= COUNT + 1; n++) {
+                uint64_t before = dram_free_bytes(&dram);
+
+                CHECK_EQ(dram_fail_after(&dram, n), 0);
+                for (unsigned i = 0; i < COUNT; i++) {
+                        CHECK_EQ(dram_alloc(&dram, orders[i], &hpa[i]), i + 1 == n ? -ENOMEM : 0);
+                        if (i + 1 == n)
+                                CHECK_EQ(dram_alloc(&dram, orders[i], &hpa[i]), 0);
+                }
+                CHECK_EQ(dram_fail_after(&dram, 0), n > COUNT ? n - COUNT : 0);
+                for (unsigned i = 0; i < COUNT; i++)
+                        CHECK_EQ(dram_free(&dram, hpa[i], orders[i]), 0);
+                CHECK_EQ(dram_free_bytes(&dram), before);
+        }
+}
+
 static void test_zeroed(void)
 {
         hpa_t hpa;
@@ -484,6 +510,7 @@ int main(void)
         RUN(test_first_chunk_is_partial);
         RUN(test_unaligned_free);
         RUN(test_warm_block);
+        RUN(test_fault);
         RUN(test_zeroed);
         RUN(test_metadata_budget);
         return unit_done();

@@ -276,6 +276,20 @@ static void test_mem(void)
         host.pool = &mounted.pool;
 }
 
+static void test_mem_fail(void)
+{
+        start();
+        refused("mem-fail one", -EINVAL, "error: one: not a number");
+        expect("mem-fail 1", "no fault was to come\n");
+        vms_service(&vms);
+        CHECK_EQ(vms.entry[0].end, VM_REFUSED);
+        expect("mem-fail 0", "no fault was to come\n");
+        expect("mem-fail 3", "no fault was to come\n");
+        expect("mem-fail 0", "3 allocations were left to go\n");
+        CHECK_EQ(state("b"), VMS_RUNNING);
+        CHECK_EQ(run("vm stop b -y"), 0);
+}
+
 static void test_stats_and_log(void)
 {
         start();
@@ -360,6 +374,7 @@ int main(void)
         RUN(test_map);
         RUN(test_map_of_small_cells);
         RUN(test_mem);
+        RUN(test_mem_fail);
         RUN(test_map_of_uses);
         RUN(test_stats_and_log);
         RUN(test_prompt);

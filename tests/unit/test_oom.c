@@ -1,11 +1,15 @@
 /*
  * Out of memory while a VM is built: with 0, 1, 2 ... free frames beside the blocks for its RAM,
- * until it can be built. Each time what was taken is given back, and a VM is either there or not.
+ * until it can be built; and with the 1st, 2nd ... allocation failing, until none is reached. Each
+ * time what was taken is given back, NVRAM too, and a VM is either there or not.
  */
 #include "guest/vms.h"
 
-#include "hv/lib/string.h"
+#include <errno.h>
+#include <string.h>
+
 #include "tests/unit/fake_virt.h"
+#include "tests/unit/pool_world.h"
 #include "tests/unit/unit.h"
 
 #define FRAMES_MAX 20000u
@@ -92,12 +96,112 @@ static void test_vms_start(void)
         CHECK_EQ(dram_free_bytes(dram), whole);
 }
 
+/* With a region to be created and one that is there: neither is left behind by a refusal. */
+static void want_regions(struct vm_config *config)
+{
+        config->region_count = 2;
+        strcpy(config->region[0].name, "old");
+        strcpy(config->region[1].name, "new");
+        config->region[0].size = config->region[1].size = 2 * MiB;
+}
+
+static void check_pool(struct pool *pool, const struct pool_usage *before)
+{
+        struct pool_usage now;
+
+        while (pool->dying)
+                pool_scrub(pool, UINT64_MAX);
+        now = pool_usage(pool);
+        CHECK_EQ(now.regions, before->regions);
+        CHECK_EQ(now.free, before->free);
+        CHECK_EQ(now.used, before->used);
+}
+
+static void drop(struct pool *pool, const char *name)
+{
+        CHECK_EQ(pool_delete(pool, pool_find(pool, name)), 0);
+}
+
+static void test_each_allocation(void)
+{
+        static struct vm vm;
+        struct vm_config config = *fake_vm_config();
+        struct vm_host host = *fake_vm_host();
+        struct world world = world_make(1, (const uint64_t[]){32 * MiB}, 0, 0);
+        static struct mounted mounted;
+        struct pool_usage usage;
+        struct pool_region *old;
+        unsigned refused = 0;
+        uint64_t before = dram_free_bytes(dram), left, n = 0;
+
+        world_mount(&world, world.memory, false, &mounted);
+        CHECK_EQ(mounted.err, 0);
+        host.pool = &mounted.pool;
+        config.vcpus = 4;
+        want_regions(&config);
+        CHECK_EQ(pool_create(host.pool, "old", config.name, 2 * MiB, 0, &old), 0);
+        usage = pool_usage(host.pool);
+        do {
+                int err;
+
+                (void)dram_fail_after(dram, ++n);
+                err = vm_create(&vm, &config, &host, false);
+                left = dram_fail_after(dram, 0);
+                CHECK(!err || (err == -ENOMEM && !left));
+                if (!err) {
+                        vm_destroy(&vm);
+                        drop(host.pool, "new");
+                }
+                refused += err != 0;
+                CHECK_EQ(dram_free_bytes(dram), before);
+                CHECK_EQ(fake.vcpus, 1);
+                check_pool(host.pool, &usage);
+        } while (!left && n < 100);
+        CHECK(left && refused >= 4 + 3); /* a frame a vCPU, and the page tables */
+        world_unmount(&mounted);
+        free(world.memory);
+}
+
+/* A reset is a start: a VM that cannot be built again has ended. */
+static void test_vms_reset(void)
+{
+        static struct config config;
+        static struct vms vms;
+        uint64_t whole = dram_free_bytes(dram), left, n = 0;
+        unsigned refused = 0;
+
+        config_init(&config);
+        config.vm_count = 1;
+        config.vm[0] = *fake_vm_config();
+        vms_init(&vms, &config, fake_vm_host(), fake_turn);
+        vms_service(&vms);
+        do {
+                CHECK_EQ(vms_reset(&vms, &vms.entry[0]), 0);
+                CHECK_EQ(dram_free_bytes(dram), whole);
+                (void)dram_fail_after(dram, ++n);
+                vms_service(&vms);
+                left = dram_fail_after(dram, 0);
+                if (vms.entry[0].state == VMS_RUNNING)
+                        continue;
+                CHECK(!left && vms.entry[0].end == VM_REFUSED && !vms.entry[0].vm);
+                CHECK_EQ(dram_free_bytes(dram), whole);
+                refused++;
+                CHECK_EQ(vms_start(&vms, &vms.entry[0]), 0);
+                vms_service(&vms);
+        } while (!left && n < 100);
+        CHECK(left && refused >= 1 + 3); /* struct vm, its vCPU, page tables */
+        CHECK_EQ(vms_stop(&vms, &vms.entry[0]), 0);
+        CHECK_EQ(dram_free_bytes(dram), whole);
+}
+
 int main(void)
 {
         fake_vm_create(&built);
         dram = fake_vm_host()->dram;
         RUN(test_vm_create);
         RUN(test_vms_start);
+        RUN(test_each_allocation);
+        RUN(test_vms_reset);
         fake_vm_destroy(&built);
         return unit_done();
 }
