@@ -296,14 +296,6 @@ void host_lapic_timer_set(uint64_t tsc)
                 reg_write(REG_TIMER_INITIAL, tsc == UINT64_MAX ? 0 : count_until(tsc));
 }
 
-void host_lapic_timer_stop(void)
-{
-        reg_write(REG_LVT_TIMER, LVT_MASKED);
-        if (has_deadline)
-                cpu_wrmsr(MSR_TSC_DEADLINE, 0);
-        reg_write(REG_TIMER_INITIAL, 0);
-}
-
 bool host_lapic_is_x2apic(void)
 {
         return xapic == NULL;

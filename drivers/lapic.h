@@ -62,7 +62,6 @@ bool host_lapic_keeps_deadlines(uint8_t vector);
  */
 void host_lapic_timer_init(uint8_t vector);
 void host_lapic_timer_set(uint64_t tsc);
-void host_lapic_timer_stop(void);
 
 /* Is the local APIC in x2APIC mode (registers are MSRs)? */
 bool host_lapic_is_x2apic(void);

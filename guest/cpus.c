@@ -41,11 +41,11 @@ void cpus_lend(uint32_t mask)
 /*
  * With interrupts off nothing gets lost between the last look and HLT: an interrupt that came waits
  * and ends it. For an NMI its handler sends one. A CPU whose interrupts are a guest's may let none
- * in: it looks again and again.
+ * in: it looks again and again, and gets none sent, which the guest would find.
  */
 static void rest(struct cpu *cpu, uint64_t look_at)
 {
-        cpu->resting = true;
+        cpu->resting = !cpu->alone;
         if (cpu->index == 0 && rest_hook(look_at))
                 cpu->resting = false;
         else if (cpu->alone)
@@ -65,9 +65,9 @@ static void load(struct vm_vcpu *v, const struct cpu *cpu)
                 last[cpu->index] = v->vm->serial;
                 mitigate_switch();
         }
-        virt->load(&v->vcpu);
         if (v->vm->direct)
-                host_lapic_timer_stop();
+                host_lapic_take_back(); /* what is still the host's is not for the guest */
+        virt->load(&v->vcpu);
 }
 
 static void give_back(struct vm_vcpu *v, struct cpu *cpu)

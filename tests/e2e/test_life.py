@@ -1,10 +1,10 @@
 """The life of VMs: started, stopped, reset, paused, crashed and started again, with every byte of memory accounted for."""
-from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
+from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, check, equal, test
 from tests.e2e.test_faults import guest
 from tests.e2e.test_monitor import ask, ask_json, enter, states, until_prompt
 from tests.machine.lab import Vm
 
-FILES = {f"{name}.bin": guest(name) for name in ("counter", "triple_fault", "halt_forever", "spin")}
+FILES = {f"{name}.bin": guest(name) for name in ("counter", "triple_fault", "halt_forever", "spin", "power_off")}
 OPERATIONS = {"qemu": (60, 1000), "bochs": (20, 100)}  # make test, make soak
 SETTLE_S = 0.3
 
@@ -19,13 +19,19 @@ VMS = [
     tiny("crashes", "triple_fault"),
     tiny("halts", "halt_forever", "cpus=0"),
 ]
+# each has its CPU for itself: on VT-x interrupts without exits
+ALONE = [
+    tiny("counts", "counter", "cpus=0 nvram=count:4M"),
+    tiny("spins", "spin", "cpus=1"),
+    tiny("quits", "power_off", "cpus=2"),
+]
 # what can be asked of a VM in this state, and the states that may come of it
 VERBS = {
     "running": {"stop": {"stopped"}, "reset": {"running"}, "pause": {"paused"}},
     "paused": {"resume": {"running"}, "stop": {"stopped"}, "reset": {"running"}},
     "": {"start": {"running"}},
 }
-ENDS = {"crashes": "crashed", "halts": "halted"}  # by themselves, soon
+ENDS = {"crashes": "crashed", "halts": "halted", "quits": "powered off"}  # by themselves, soon
 
 
 def await_end(machine, name, since):
@@ -59,16 +65,19 @@ def memory(machine):
     return ask_json(machine, "mem")[:2]
 
 
-@test(long=True)
-def test_life(t):
-    """Operations at random on four VMs, two of which end by themselves; after them memory is used as before the first."""
-    with t.boot(t.setup(cpus=2), *VMS, files=FILES, options="console=com1 exit=monitor") as machine:
-        machine.expect("vm halts: starts", BOOT_LIMIT_S)
-        machine.expect("vm halts: halted", BOOT_LIMIT_S)
+def live(t, cpus, vms, last):
+    """Operations at random, from when the VM `last`, which ends by itself, has done so; what they use is all given back."""
+    with t.boot(t.setup(cpus=cpus), *vms, files=FILES, options="console=com1 exit=monitor") as machine:
+        machine.expect(f"vm {last}: starts", BOOT_LIMIT_S)
+        machine.expect(f"vm {last}: {ENDS[last]}", BOOT_LIMIT_S)
         machine.run_for(1)
         enter(machine)
         stop_all(machine)
         before = memory(machine)
+        for verb in ("start", "pause", "resume"):
+            ask(machine, f"vm {verb} counts")
+        machine.run_for(1)
+        equal(states(machine)["counts"], "running", "counts after a pause")
         for _ in range(OPERATIONS[t.family][t.soak]):
             name, state = t.random.choice(sorted(states(machine).items()))
             operate(machine, t.random, name, state)
@@ -80,6 +89,18 @@ def test_life(t):
         check(all(count > 1 for count in starts.values()), f"starts: {starts}")
         machine.send("poweroff -y\r")
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+
+
+@test(long=True)
+def test_life(t):
+    """Four VMs share two CPUs; two of them end by themselves."""
+    live(t, 2, VMS, "halts")
+
+
+@test(on=BOCHS, long=True)
+def test_life_alone(t):
+    """VMs that have the local APICs of their CPUs, which a pause leaves with them and an end takes back."""
+    live(t, 3, ALONE, "quits")
 
 
 @test()
