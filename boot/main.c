@@ -137,11 +137,6 @@ static void wait(void)
                 cpus_turn();
 }
 
-static void settle(void)
-{
-        service_vms();
-}
-
 static void describe_host(uint64_t entry_tsc)
 {
         struct pool *pool = machine.pool.mounted ? &machine.pool : NULL;
@@ -244,7 +239,7 @@ void boot_main(uint32_t magic, uint32_t address)
         vms_init(&vms, &config, &vm_host, cpus_turn);
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_host);
         monitor.wait = wait;
-        monitor.settle = settle;
+        monitor.settle = service_vms;
         __atomic_store_n(&machine_runs, true, __ATOMIC_RELEASE);
         for (size_t i = 0; i < config.options.run_count; i++)
                 monitor_run_line(&monitor, config.options.run[i]);

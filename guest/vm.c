@@ -11,7 +11,6 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
-#include "hv/mitigate.h"
 
 /* The identity of the host bridge: Red Hat's vendor ID for virtual devices' PCI bridges. */
 #define BRIDGE_VENDOR      0x1b36

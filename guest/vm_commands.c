@@ -43,6 +43,16 @@ static int list(const struct command_call *call)
         return 0;
 }
 
+static void say_start(const struct command_call *call, const struct vms_entry *entry,
+                      const struct vms_entry *other)
+{
+        if (other)
+                out_line(call->out, "%s: starts behind the end of %s", entry->config->name,
+                         other->config->name);
+        else
+                out_line(call->out, "%s: starts", entry->config->name);
+}
+
 static int start(const struct command_call *call)
 {
         struct vms_entry *entry = named(call);
@@ -57,9 +67,7 @@ static int start(const struct command_call *call)
                 out_error(call->out, "%s: its module line (module %u) has mistakes, see the log",
                           entry->config->name, entry->config->module);
         else
-                out_line(call->out, "%s: starts%s%s", entry->config->name,
-                         entry->config->after[0] ? " behind the end of " : "",
-                         entry->config->after);
+                say_start(call, entry, vms_waits_for(vms_of(call), entry));
         return err;
 }
 

@@ -214,11 +214,19 @@ static void choose_focus(const struct vms *vms)
                         vms_set_focus(vms->entry[i].vm);
 }
 
-static bool must_wait(struct vms *vms, const struct vms_entry *entry)
+/* VMs that after= links never run at the same time: they may own the same CPUs (is_alone). */
+const struct vms_entry *vms_waits_for(const struct vms *vms, const struct vms_entry *entry)
 {
-        const struct vms_entry *other = vms_find(vms, entry->config->after);
+        for (size_t i = 0; i < vms->count; i++) {
+                const struct vms_entry *other = &vms->entry[i];
+                bool before = strcmp(entry->config->after, other->config->name) == 0;
+                bool behind = strcmp(other->config->after, entry->config->name) == 0;
 
-        return other && (other->state == VMS_QUEUED || other->state == VMS_RUNNING);
+                if ((before && other->state == VMS_QUEUED) ||
+                    ((before || behind) && other->state == VMS_RUNNING))
+                        return other;
+        }
+        return NULL;
 }
 
 static struct vms_entry *next_queued(struct vms *vms)
@@ -228,7 +236,8 @@ static struct vms_entry *next_queued(struct vms *vms)
         for (size_t i = 0; i < vms->count; i++) {
                 struct vms_entry *e = &vms->entry[i];
 
-                if (e->state == VMS_QUEUED && !must_wait(vms, e) && (!next || e->turn < next->turn))
+                if (e->state == VMS_QUEUED && !vms_waits_for(vms, e) &&
+                    (!next || e->turn < next->turn))
                         next = e;
         }
         return next;

@@ -61,6 +61,12 @@ struct vms_entry *vms_find(struct vms *vms, const char *name);
 /* Queue a VM. -EBUSY: it is running or queued; -EINVAL: its configuration has mistakes. */
 must_check int vms_start(struct vms *vms, struct vms_entry *entry);
 
+/*
+ * The VM whose end a queued one has to await, or NULL: the one that its after= names, if that is
+ * queued or runs; and one whose after= names it, if that runs.
+ */
+const struct vms_entry *vms_waits_for(const struct vms *vms, const struct vms_entry *entry);
+
 /* End a running VM, or take one from the queue. -EINVAL: it is neither. */
 must_check int vms_stop(struct vms *vms, struct vms_entry *entry);
 

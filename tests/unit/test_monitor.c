@@ -154,6 +154,22 @@ static void test_start_stop_reset(void)
         expect("vm stop b -y", "");
 }
 
+/* Two that after= links never run together, in whichever order they are started. */
+static void test_linked_vms(void)
+{
+        start();
+        run_to_end();
+        CHECK_EQ(state("b"), VMS_RUNNING);
+        CHECK_EQ(run("vm start a"), 0);
+        CHECK(strstr(sink.text, "a: starts behind the end of b"));
+        start_next();
+        CHECK_EQ(state("a"), VMS_QUEUED);
+        expect("vm stop b -y", "");
+        start_next();
+        CHECK_EQ(state("a"), VMS_RUNNING);
+        expect("vm stop a -y", "");
+}
+
 /* A VM that cannot be built makes room for the next. */
 static void test_refused_vm(void)
 {
@@ -368,6 +384,7 @@ int main(void)
         tables[1] = (struct command_table){"vm", vm_commands, vm_command_count, &host};
         RUN(test_queue_in_order);
         RUN(test_start_stop_reset);
+        RUN(test_linked_vms);
         RUN(test_refused_vm);
         RUN(test_console);
         RUN(test_poweroff);
