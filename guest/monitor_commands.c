@@ -2,7 +2,7 @@
 #include "guest/monitor_commands.h"
 
 #include "guest/map_view.h"
-#include "guest/run.h"
+#include "guest/vm_stats.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"

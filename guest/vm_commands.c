@@ -1,7 +1,7 @@
 /* The `vm` verbs: list, start, stop, reset, pause, resume, log, console. */
 #include "guest/console.h"
 #include "guest/monitor_commands.h"
-#include "guest/run.h"
+#include "guest/vm_stats.h"
 #include "hv/lib/errno.h"
 
 static struct vms *vms_of(const struct command_call *call)

@@ -3,7 +3,7 @@
 
 #include "guest/console.h"
 #include "guest/machine_check.h"
-#include "guest/run.h"
+#include "guest/vm_stats.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
