@@ -1,12 +1,15 @@
 /*
  * A hostile guest: random operations against the hypervisor, the same for the same seed. Its kernel
- * command line tells seed=N, ops=N, only=NAME (one kind of operation) and deadly=N (the Nth of
- * those that end the VM comes at the end). The last line tells what was done; then it powers off.
+ * command line tells seed=N (0: by the TSC), ops=N, only=NAME (one kind of operation) and deadly=N
+ * (the Nth of those that end the VM comes at the end). The last line tells what was done; then it
+ * powers off.
  */
 #include "tests/guests/hostile/machine.h"
 #include "tests/guests/hostile/operations.h"
 #include "tests/guests/hostile/random.h"
 #include "tests/guests/hostile/run.h"
+
+#define TOLD_MOST 4096 /* operations between two words on how many there were, at most */
 
 #define COM1         0x3f8u
 #define COM1_STATUS  (COM1 + 5)
@@ -152,7 +155,7 @@ static void attack(uint64_t ops, const char *only)
                         begin_line();
                         say_counted("progress", runs);
                         end_line();
-                        told *= 2;
+                        told = runs + (runs < TOLD_MOST ? runs : TOLD_MOST);
                 }
                 begun = rdtsc();
                 operations[i].run();
@@ -218,6 +221,8 @@ void guest_main(const uint8_t *boot)
         __builtin_memcpy(&line_at, boot + BOOT_CMDLINE, 4);
         line = (const char *)(uintptr_t)line_at;
         seed = number(line, "seed", 1);
+        if (!seed)
+                seed = rdtsc() & 0xffffffff;
         ops = number(line, "ops", 100000);
         end = number(line, "deadly", 0);
         read_ram_end(boot);
