@@ -58,7 +58,6 @@ def test_machine_check(t):
         inject(machine, VAL | UC | EN | MISCV | ADDRV, bad)
         machine.expect(r"error: mce: NVRAM at 0x[0-9a-f]+ is damaged: its granule is on the bad list", ANSWER_LIMIT_S)
         place = machine.expect(r"^error: vm tiny: region data is damaged at 0x([0-9a-f]+)", ANSWER_LIMIT_S)
-        ask(machine, "")
         (table,) = ask_json(machine, "nv bad")
         equal([(row["granule"], row["region"]) for row in table], [(bad & -GRANULE, "data")], "the bad list")
         ask(machine, "vm resume tiny")

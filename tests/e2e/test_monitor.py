@@ -34,12 +34,17 @@ def enter(machine):
 
 
 def ask(machine, line):
-    """Types a line; what is answered, without the echo."""
-    since = len(machine.log)
+    """Types a line; what is answered, without the echo. What the log tells while it is typed draws the prompt anew, so the
+    prompt behind the whole echo counts."""
+    since = len(machine.log) - len(PROMPT)
+    echo = f"{PROMPT}{line}\r\n"
     machine.send(line + "\r")
-    echo, _, answer = until_prompt(machine, since).partition("\n")
-    equal(echo.strip(), line, "the echo")
-    return answer.replace("\r", "")
+    deadline = time.monotonic() + ANSWER_LIMIT_S
+    while echo not in machine.log[since:]:
+        check(time.monotonic() < deadline, f"no echo of {line!r}: {machine.log[since:][-600:]!r}")
+        check(machine.pump(1), f"ended without the echo of {line!r}: {machine.log[since:][-600:]!r}")
+    answer = until_prompt(machine, machine.log.index(echo, since) + len(echo))
+    return answer.partition(PROMPT)[0].replace("\r", "")
 
 
 def ask_json(machine, line):
