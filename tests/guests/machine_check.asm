@@ -73,7 +73,7 @@ machine_check:
         pop rax
         iretq
 
-told:   db "guest: machine check at 0x"
+told:   db 13, 10, "guest: machine check at 0x"       ; on a line of its own, though it comes amid a tick
 digits: times 16 db '?'
         db 13, 10
 told_end:
