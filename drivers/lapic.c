@@ -93,6 +93,9 @@ void host_lapic_mask_all(void)
                 reg_write(by_count[i], LVT_MASKED);
 }
 
+/* Every CPU's, of the host. */
+static uint8_t spurious;
+
 void host_lapic_init(uint8_t vector)
 {
         uint64_t base = cpu_rdmsr(MSR_APIC_BASE);
@@ -109,6 +112,7 @@ void host_lapic_init(uint8_t vector)
         } else {
                 xapic = (volatile uint32_t *)(uintptr_t)(base & BASE_ADDRESS_MASK);
         }
+        spurious = vector;
         reg_write(REG_SPURIOUS, vector | SPURIOUS_ENABLE);
         host_lapic_mask_all();
         reg_write(REG_TPR, 0);
@@ -169,9 +173,10 @@ void host_lapic_send_startup(uint32_t apic_id, uint8_t page)
         send(apic_id, ICR_ASSERT | ICR_STARTUP | page);
 }
 
-void host_lapic_lend_timer(uint32_t lvt)
+void host_lapic_lend(uint32_t timer, uint8_t spurious_vector)
 {
-        reg_write(REG_LVT_TIMER, lvt);
+        reg_write(REG_LVT_TIMER, timer);
+        reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | spurious_vector);
 }
 
 /* Whether one of the 256 bits from a register on is set. */
@@ -190,17 +195,15 @@ static bool any_vector(enum lapic_register first)
  */
 static void end_all(void)
 {
-        uint32_t own = reg_read(REG_SPURIOUS);
-
         reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | SPURIOUS_UNUSED);
         while (any_vector(REG_ISR))
                 reg_write(REG_EOI, 0);
-        reg_write(REG_SPURIOUS, own);
+        reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | spurious);
 }
 
 void host_lapic_take_back(void)
 {
-        reg_write(REG_LVT_TIMER, LVT_MASKED);
+        host_lapic_lend(LVT_MASKED, spurious);
         cpu_wrmsr(MSR_TSC_DEADLINE, 0);
         reg_write(REG_TIMER_INITIAL, 0);
         reg_write(REG_TPR, 0);

@@ -36,11 +36,12 @@ void host_lapic_send_init(uint32_t apic_id);
 void host_lapic_send_startup(uint32_t apic_id, uint8_t page);
 
 /*
- * The local APIC lent to a guest (x2APIC mode only): host_lapic_lend_timer sets the timer's entry
- * of the local vector table. host_lapic_take_back stops the timer, ends what is in service, and
- * lets what is pending arrive at the host, where every vector from 32 on must be acknowledged.
+ * The local APIC lent to a guest (x2APIC mode only): host_lapic_lend sets the timer's entry of the
+ * local vector table and the vector of spurious interrupts. host_lapic_take_back stops the timer,
+ * ends what is in service, and lets what is pending arrive at the host, where every vector from 32
+ * on must be acknowledged.
  */
-void host_lapic_lend_timer(uint32_t lvt);
+void host_lapic_lend(uint32_t timer, uint8_t spurious_vector);
 void host_lapic_take_back(void);
 
 /*

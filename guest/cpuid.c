@@ -110,7 +110,7 @@ void cpuid_policy_init(struct cpuid_policy *p, cpuid_fn native, const struct vir
 {
         memset(p, 0, sizeof *p);
         p->vcpus = vcpus;
-        p->pv = pv_offer(1, false, false);
+        p->pv_features = pv_features(1, false, false);
         fill_basic(p, native, caps);
         fill_extended(p, native, caps);
         if (p->basic[1].ecx & L1_ECX_XSAVE && p->basic[0].eax >= LEAF_XSAVE) {
@@ -180,8 +180,7 @@ static struct cpuid_regs hypervisor_leaf(const struct cpuid_policy *p, uint32_t 
                                         KVM_CPUID_SIGNATURE_EDX};
                 break;
         case PERMAFROST_CPUID_BASE + 0x101:
-                r.eax = p->pv.features;
-                r.edx = p->pv.hints;
+                r.eax = p->pv_features;
                 break;
         default:
                 break;

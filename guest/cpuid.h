@@ -22,7 +22,7 @@ struct cpuid_policy {
         uint32_t dynamic; /* bit n: basic leaf n depends on the subleaf or on the vCPU's state */
         uint64_t xcr0;    /* what XSETBV may set */
         unsigned vcpus;
-        struct pv_offer pv; /* by default what every VM has; the caller's to set */
+        uint32_t pv_features; /* by default what every VM has; the caller's to set */
 };
 
 /* The machine's CPUID instruction, or a test's. */

@@ -10,6 +10,7 @@
 #include "guest/mmio.h"
 #include "guest/msr.h"
 #include "guest/string_io.h"
+#include "guest/vcpu_apic.h"
 #include "guest/vcpu_irq.h"
 #include "guest/vcpu_rest.h"
 #include "guest/vm_nvram.h"
@@ -158,8 +159,10 @@ static void exit_msr(struct vm_vcpu *v, bool write)
         }
         if (!write)
                 answer_msr_read(v, value);
-        else if (v->vm->direct)
-                vcpu_lend_timer(v);
+        else
+                vcpu_apic_written(v, msr);
+        if (write && v->vm->direct)
+                vcpu_lend_apic(v);
         vcpu_arm(v);
         virt->skip(&v->vcpu);
 }
@@ -256,11 +259,24 @@ static void exit_halt(struct vm_vcpu *v)
         v->activity = VCPU_HALTED;
 }
 
-static void exit_unexpected(struct vm_vcpu *v, const struct vm_exit *exit)
+static void exit_fatal(struct vm_vcpu *v, const struct vm_exit *exit)
 {
-        printk(LOG_ERROR, "vm %s: exit reason %u is not handled", v->vm->config->name,
-               exit->reason);
-        vcpu_crash(v, "stopped at an exit that is not handled");
+        switch (exit->kind) {
+        case VM_EXIT_SHUTDOWN:
+                vcpu_crash(v, "triple fault");
+                break;
+        case VM_EXIT_TASK:
+                vcpu_crash(v, "switches tasks by hardware, which is not supported on VT-x");
+                break;
+        case VM_EXIT_ENTRY_FAILED:
+                vcpu_crash(v, "the CPU refused to run it");
+                break;
+        default:
+                printk(LOG_ERROR, "vm %s: exit reason %u is not handled", v->vm->config->name,
+                       exit->reason);
+                vcpu_crash(v, "stopped at an exit that is not handled");
+                break;
+        }
 }
 
 /* CPUID never comes here: the fast handler answers it always. */
@@ -307,20 +323,17 @@ void exits_handle(struct vm_vcpu *v, const struct vm_exit *exit)
                 /* All memory of a guest is coherent write-back memory: nothing to do but go on. */
                 virt->skip(&v->vcpu);
                 break;
-        case VM_EXIT_SHUTDOWN:
-                vcpu_crash(v, "triple fault");
+        case VM_EXIT_APIC_END:
+                lapic_ended(&v->lapic, exit->vector);
                 break;
-        case VM_EXIT_TASK:
-                vcpu_crash(v, "switches tasks by hardware, which is not supported on VT-x");
-                break;
-        case VM_EXIT_ENTRY_FAILED:
-                vcpu_crash(v, "the CPU refused to run it");
+        case VM_EXIT_APIC_SELF:
+                vcpu_apic_self_error(v);
                 break;
         case VM_EXIT_HOST:
                 v->look = true;
                 break;
         default:
-                exit_unexpected(v, exit);
+                exit_fatal(v, exit);
                 break;
         }
 }

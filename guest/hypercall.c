@@ -77,7 +77,7 @@ void hypercall_serve_pv(struct vm_vcpu *v, unsigned cpl)
 {
         struct pv_call call;
         int64_t result =
-            pv_hypercall(v->vcpu.regs, cpl, v->vm->cpuid.pv.features, v->vm->vcpus, &call);
+            pv_hypercall(v->vcpu.regs, cpl, v->vm->cpuid.pv_features, v->vm->vcpus, &call);
 
         carry_out(v, &call);
         v->vcpu.regs[REG_RAX] = (uint64_t)result;

@@ -166,8 +166,7 @@ void lapic_eoi(struct lapic *l)
                 return;
         vectors_clear(&l->isr, (unsigned)vector);
         update_ppr(l);
-        if (is_level(l, vector) && l->ops.eoi != NULL)
-                l->ops.eoi(l->ops.ctx, (uint8_t)vector);
+        lapic_ended(l, (uint8_t)vector);
 }
 
 static uint32_t logical_id(uint32_t id)
@@ -293,9 +292,16 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
         return a + b < a ? NEVER : a + b;
 }
 
-void lapic_hand_over(struct lapic *l, uint8_t vector)
+bool lapic_hand_over(struct lapic *l, uint8_t vector)
 {
         vectors_clear(&l->irr, vector);
+        return is_level(l, vector);
+}
+
+void lapic_ended(struct lapic *l, uint8_t vector)
+{
+        if (is_level(l, vector) && l->ops.eoi != NULL)
+                l->ops.eoi(l->ops.ctx, vector);
 }
 
 uint64_t lapic_deadline(const struct lapic *l)

@@ -153,9 +153,12 @@ static inline int lapic_next_irq(const struct lapic *l)
 /* The vector lapic_next_irq told is injected: it goes from requested to in service. */
 void lapic_accept(struct lapic *l, uint8_t vector);
 
-/* The vector lapic_next_irq told goes to the real local APIC instead: it is not requested here any
- * more. */
-void lapic_hand_over(struct lapic *l, uint8_t vector);
+/*
+ * The vector lapic_next_irq told goes to a real local APIC or one that the CPU virtualizes instead:
+ * it is not requested here any more. Whether it is level-triggered; then lapic_ended tells its end.
+ */
+bool lapic_hand_over(struct lapic *l, uint8_t vector);
+void lapic_ended(struct lapic *l, uint8_t vector);
 
 /* Guest TSC at which lapic_timer_expired wants to be called, UINT64_MAX for never. */
 uint64_t lapic_deadline(const struct lapic *l);

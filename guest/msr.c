@@ -38,7 +38,7 @@ int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now)
         if (kvmclock_owns_msr(msr))
                 return kvmclock_msr_read(&v->clock, msr, value);
         if (pv_owns_msr(msr))
-                return pv_msr_read(&v->pv, v->vm->cpuid.pv.features, msr, value);
+                return pv_msr_read(&v->pv, v->vm->cpuid.pv_features, msr, value);
         if (mca_owns_msr(msr)) {
                 int err;
 
@@ -63,7 +63,7 @@ int msr_write(struct vm_vcpu *v, uint32_t msr, uint64_t value, uint64_t now)
         if (kvmclock_owns_msr(msr))
                 return kvmclock_msr_write(&v->clock, &v->vm->clock, &v->vm->mem, msr, value);
         if (pv_owns_msr(msr))
-                return pv_msr_write(&v->pv, v->vm->cpuid.pv.features, &v->vm->mem, msr, value);
+                return pv_msr_write(&v->pv, v->vm->cpuid.pv_features, &v->vm->mem, msr, value);
         if (mca_owns_msr(msr)) {
                 int err;
 

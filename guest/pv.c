@@ -33,23 +33,22 @@ _Static_assert(offsetof(struct kvm_steal_time, version) == 8, "kvm_steal_time.ve
 _Static_assert(offsetof(struct kvm_steal_time, flags) == 12, "kvm_steal_time.flags");
 _Static_assert(offsetof(struct kvm_steal_time, preempted) == 16, "kvm_steal_time.preempted");
 
-struct pv_offer pv_offer(unsigned vcpus, bool emulated, bool own_cpus)
+uint32_t pv_features(unsigned vcpus, bool emulated, bool ends_exit)
 {
-        struct pv_offer o = {.features = KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 |
-                                         KVM_FEATURE_CLOCKSOURCE_STABLE};
+        uint32_t f =
+            KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 | KVM_FEATURE_CLOCKSOURCE_STABLE;
 
         if (emulated)
-                o.features |= KVM_FEATURE_STEAL_TIME | KVM_FEATURE_PV_EOI;
+                f |= KVM_FEATURE_STEAL_TIME;
+        if (ends_exit)
+                f |= KVM_FEATURE_PV_EOI;
         if (vcpus > 1)
-                o.features |= KVM_FEATURE_PV_SEND_IPI;
+                f |= KVM_FEATURE_PV_SEND_IPI;
         /* Two of them look at the steal time of the others; and a vCPU with its own interrupts
          * rests without an exit, where nobody sees a kick. */
         if (vcpus > 1 && emulated)
-                o.features |=
-                    KVM_FEATURE_PV_UNHALT | KVM_FEATURE_PV_TLB_FLUSH | KVM_FEATURE_PV_SCHED_YIELD;
-        if (own_cpus)
-                o.hints = KVM_HINTS_REALTIME;
-        return o;
+                f |= KVM_FEATURE_PV_UNHALT | KVM_FEATURE_PV_TLB_FLUSH | KVM_FEATURE_PV_SCHED_YIELD;
+        return f;
 }
 
 void pv_reset(struct pv_vcpu *pv)

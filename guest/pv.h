@@ -15,8 +15,8 @@
 #define MSR_KVM_STEAL_TIME 0x4b564d03u
 #define MSR_KVM_PV_EOI_EN  0x4b564d04u
 
-/* CPUID of the KVM interface: signature in EBX, ECX, EDX of its base leaf, features in EAX and
- * hints in EDX of base + 1. */
+/* CPUID of the KVM interface: signature in EBX, ECX, EDX of its base leaf, features in EAX of
+ * base + 1. */
 #define KVM_CPUID_SIGNATURE_EBX        0x4b4d564bu /* "KVMKVMKVM\0\0\0" */
 #define KVM_CPUID_SIGNATURE_ECX        0x564b4d56u
 #define KVM_CPUID_SIGNATURE_EDX        0x0000004du
@@ -29,7 +29,6 @@
 #define KVM_FEATURE_PV_SEND_IPI        (1u << 11)
 #define KVM_FEATURE_PV_SCHED_YIELD     (1u << 13)
 #define KVM_FEATURE_CLOCKSOURCE_STABLE (1u << 24)
-#define KVM_HINTS_REALTIME             (1u << 0)
 
 #define KVM_HC_KICK_CPU    5
 #define KVM_HC_SEND_IPI    10
@@ -39,17 +38,11 @@
 #define KVM_EINVAL 22
 #define KVM_ENOSYS 1000
 
-/* What a VM is offered, as its CPUID tells it. */
-struct pv_offer {
-        uint32_t features; /* KVM_FEATURE_ */
-        uint32_t hints;    /* KVM_HINTS_ */
-};
-
 /*
- * For a VM of that many vCPUs. emulated: interrupts come from the models, its vCPUs have no local
- * APIC of their own; own_cpus: no vCPU ever waits for a CPU.
+ * The KVM_FEATURE_ bits that a VM of that many vCPUs is offered. emulated: its vCPUs have no local
+ * APIC of their own, so HLT exits; ends_exit: the end of an interrupt exits, unless by PV EOI.
  */
-struct pv_offer pv_offer(unsigned vcpus, bool emulated, bool own_cpus);
+uint32_t pv_features(unsigned vcpus, bool emulated, bool ends_exit);
 
 struct kvm_steal_time; /* in the guest's memory, pv.c */
 

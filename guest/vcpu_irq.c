@@ -2,9 +2,11 @@
 #include "guest/vcpu_irq.h"
 
 #include "drivers/lapic.h"
+#include "guest/vcpu_apic.h"
 
 #define LVT_MASKED          (1u << 16)
-#define FIRST_USABLE_VECTOR 32 /* below stand the exceptions */
+#define RESET_SPURIOUS      0xff /* SDM 10.9 */
+#define FIRST_USABLE_VECTOR 32   /* below stand the exceptions */
 
 /*
  * A vCPU that has the real local APIC gets the models' interrupts through it. Vectors of exceptions
@@ -15,7 +17,7 @@ static void forward_interrupts(struct vm_vcpu *v)
         int vector;
 
         while ((vector = lapic_next_irq(&v->lapic)) >= 0) {
-                lapic_hand_over(&v->lapic, (uint8_t)vector);
+                (void)lapic_hand_over(&v->lapic, (uint8_t)vector);
                 if (vector >= FIRST_USABLE_VECTOR)
                         host_lapic_send_self((uint8_t)vector);
                 v->interrupts++;
@@ -23,11 +25,13 @@ static void forward_interrupts(struct vm_vcpu *v)
 }
 
 /* The timer's entry is the only one of the local vector table that is lent. */
-void vcpu_lend_timer(struct vm_vcpu *v)
+void vcpu_lend_apic(struct vm_vcpu *v)
 {
         uint32_t lvt = v->lapic.lvt[LAPIC_LVT_TIMER];
+        uint8_t spurious = (uint8_t)v->lapic.svr;
 
-        host_lapic_lend_timer((lvt & 0xff) < FIRST_USABLE_VECTOR ? lvt | LVT_MASKED : lvt);
+        host_lapic_lend((lvt & 0xff) < FIRST_USABLE_VECTOR ? lvt | LVT_MASKED : lvt,
+                        spurious < FIRST_USABLE_VECTOR ? RESET_SPURIOUS : spurious);
 }
 
 /* The next exit by time: the local APIC's timer, or the scheduler. */
@@ -47,6 +51,14 @@ static void offer_nmi(struct vm_vcpu *v)
                 virt->set_deadline(&v->vcpu, 0);
 }
 
+bool vcpu_irq_waits(struct vm_vcpu *v)
+{
+        if (!v->vm->virtual_apic)
+                return lapic_next_irq(&v->lapic) >= 0;
+        vcpu_apic_hand_over(v);
+        return virt->apic->irq_waits(&v->vcpu);
+}
+
 /* Interrupts and the timer: what the local APIC has for the vCPU goes in as soon as it can. */
 void vcpu_offer_interrupt(struct vm_vcpu *v)
 {
@@ -59,6 +71,10 @@ void vcpu_offer_interrupt(struct vm_vcpu *v)
                 return;
         if (v->vm->direct) {
                 forward_interrupts(v);
+                return;
+        }
+        if (v->vm->virtual_apic) {
+                vcpu_apic_hand_over(v);
                 return;
         }
         if (!virt->can_take_irq(&v->vcpu)) {

@@ -6,11 +6,15 @@
 
 #include "guest/vm.h"
 
-/* The timer's entry of the local vector table, as the guest has set it, to the real local APIC. */
-void vcpu_lend_timer(struct vm_vcpu *v);
+/* The timer's entry of the local vector table and the vector of spurious interrupts, as the guest
+ * has set them, to the real local APIC. */
+void vcpu_lend_apic(struct vm_vcpu *v);
 
 /* Set when the next run ends by time. */
 void vcpu_arm(struct vm_vcpu *v);
+
+/* Whether an interrupt is there that the vCPU's priority lets through. */
+bool vcpu_irq_waits(struct vm_vcpu *v);
 
 /* Before a run: hand in what waits, or ask for the moment when it can be. */
 void vcpu_offer_interrupt(struct vm_vcpu *v);

@@ -1,6 +1,8 @@
 /* Rest, wake and watchdog of a vCPU; contract in vcpu_rest.h. */
 #include "guest/vcpu_rest.h"
 
+#include "guest/vcpu_apic.h"
+#include "guest/vcpu_irq.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -58,6 +60,7 @@ static void take_events(struct vm_vcpu *v, uint32_t events)
         }
         if (events & POSTED_INIT) {
                 lapic_reset(&v->lapic);
+                vcpu_apic_reset(v);
                 pv_reset(&v->pv);
                 v->clock = (struct kvmclock_vcpu){0};
                 v->activity = VCPU_WAITS;
@@ -88,8 +91,7 @@ bool vcpu_is_awake(struct vm_vcpu *v)
         events = posted_drain(&v->posted, &v->lapic);
         if (events)
                 take_events(v, events);
-        if (v->activity == VCPU_HALTED &&
-            (v->nmi || is_kicked(v) || (!deaf && lapic_next_irq(&v->lapic) >= 0)))
+        if (v->activity == VCPU_HALTED && (v->nmi || is_kicked(v) || (!deaf && vcpu_irq_waits(v))))
                 v->activity = VCPU_RUNS;
         if (v->activity == VCPU_RUNS) {
                 if (deaf && !v->vm->direct) /* else look_at_rest says so */

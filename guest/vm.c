@@ -5,6 +5,7 @@
 #include "guest/console.h"
 #include "guest/linux_boot.h"
 #include "guest/platform.h"
+#include "guest/vcpu_apic.h"
 #include "guest/vm_nvram.h"
 #include "guest/vm_refuse.h"
 #include "hv/cpu.h"
@@ -125,6 +126,7 @@ static int add_devices(struct vm *vm)
 
         bus_init(&vm->bus);
         ioapic_init(&vm->ioapic, PLATFORM_IOAPIC_ID, &ioapic_ops);
+        vm->ioapic.ends_unseen = vm->direct;
         uart16550_init(&vm->uart, &uart_ops);
         pci_host_init(&vm->pci, BRIDGE_VENDOR, BRIDGE_DEVICE);
         acpi_pm_init(&vm->acpi_pm, vm, power_event);
@@ -161,6 +163,11 @@ static int add_vcpu(struct vm *vm, unsigned id)
         v->sched.cpus = c->cpus ? c->cpus : SCHED_ALL_CPUS;
         lapic_init(&v->lapic, id, id == 0, LAPIC_TSC_PER_TICK, &ops);
         err = virt->vcpu_create(&v->vcpu, vm->second_level.root, vm->host->dram);
+        if (!err && vm->virtual_apic) {
+                err = vcpu_apic_create(v);
+                if (err)
+                        virt->vcpu_destroy(&v->vcpu);
+        }
         if (err) {
                 if (dram_free(vm->host->dram, frame, 0))
                         panic("vm %s: a frame just allocated cannot be freed", c->name);
@@ -256,7 +263,8 @@ static int build(struct vm *vm)
                 return err;
         }
         cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps, vm->config->vcpus);
-        vm->cpuid.pv = pv_offer(vm->config->vcpus, !vm->direct, false);
+        vm->cpuid.pv_features =
+            pv_features(vm->config->vcpus, !vm->direct, !vm->direct && !vm->virtual_apic);
         err = load(vm);
         return err ? err : vm_nvram_attach(vm);
 }
@@ -272,6 +280,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
         vm->host = host;
         vm_console_open(&vm->console, config->name);
         vm->direct = direct && virt_caps.direct_interrupts && host->direct_interrupts;
+        vm->virtual_apic = !vm->direct && virt_caps.virtual_apic;
         err = build(vm);
         if (err)
                 vm_destroy(vm);

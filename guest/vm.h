@@ -108,8 +108,9 @@ struct vm_vcpu {
 struct vm {
         enum vm_end end; /* set once, by vm_finish */
         bool paused;
-        uint64_t serial; /* no other VM ever has the same */
-        bool direct;     /* its vCPUs have their CPUs' local APICs: interrupts without exits */
+        uint64_t serial;   /* no other VM ever has the same */
+        bool direct;       /* its vCPUs have their CPUs' local APICs: interrupts without exits */
+        bool virtual_apic; /* or ones that the CPU virtualizes */
         struct spinlock devices;
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
         unsigned vcpus; /* that exist */

@@ -8,7 +8,7 @@ const char *vm_exit_name(enum vm_exit_kind kind)
         static const char *const names[VM_EXIT_KINDS] = {
             "interrupt", "cpuid",    "hypercall", "io",     "rdmsr", "wrmsr",   "memory",
             "hlt",       "timer",    "window",    "xsetbv", "cr8",   "refused", "undefined",
-            "cache",     "shutdown", "entry",     "task",   "other"};
+            "cache",     "shutdown", "entry",     "eoi",    "self",  "task",    "other"};
 
         return names[kind];
 }

@@ -20,8 +20,9 @@ static int use(const struct virt_ops *ops, struct dram *dram)
         if (err)
                 return err;
         virt = ops;
-        printk(LOG_INFO, "virt: %s, second-level pages up to %s", ops->name,
-               virt_caps.page_max == PAGE_1G ? "1 GiB" : "2 MiB");
+        printk(LOG_INFO, "virt: %s, second-level pages up to %s, local APICs virtualized by %s",
+               ops->name, virt_caps.page_max == PAGE_1G ? "1 GiB" : "2 MiB",
+               virt_caps.virtual_apic ? "the CPU" : "software");
         return 0;
 }
 
@@ -30,8 +31,9 @@ int virt_start_cpu(struct dram *dram)
         struct virt_caps caps;
         int err = virt->present() ? virt->probe(&caps) : -ENODEV;
 
-        if (!err && (caps.page_max != virt_caps.page_max || caps.rdtscp != virt_caps.rdtscp ||
-                     caps.invpcid != virt_caps.invpcid))
+        if (!err &&
+            (caps.page_max != virt_caps.page_max || caps.rdtscp != virt_caps.rdtscp ||
+             caps.invpcid != virt_caps.invpcid || caps.virtual_apic != virt_caps.virtual_apic))
                 err = -ENODEV;
         return err ? err : virt->cpu_enable(dram);
 }

@@ -76,6 +76,8 @@ enum vm_exit_kind {
         VM_EXIT_CACHE,        /* WBINVD or INVD; skip after handling */
         VM_EXIT_SHUTDOWN,     /* triple fault */
         VM_EXIT_ENTRY_FAILED, /* the CPU refused the guest state; the backend has printed why */
+        VM_EXIT_APIC_END,     /* the guest has ended the level-triggered interrupt vector */
+        VM_EXIT_APIC_SELF,    /* the guest has sent itself an IPI of a vector below 16 */
         VM_EXIT_TASK,         /* a task switch by hardware, which the backend cannot do */
         VM_EXIT_UNEXPECTED,   /* anything else; reason is the vendor's number */
         VM_EXIT_KINDS
@@ -109,6 +111,7 @@ struct vm_exit {
                 struct vm_exit_memory memory;
                 struct vm_exit_cr8 cr8;
                 uint8_t cpl;
+                uint8_t vector;
         };
 };
 
@@ -146,9 +149,31 @@ struct virt_caps {
         bool invpcid;
         /* a vCPU with a CPU of its own can be given that CPU's local APIC (pass_interrupts) */
         bool direct_interrupts;
+        bool virtual_apic; /* there is virt_ops.apic */
         /* only an NMI is sure to end a guest's run: an interrupt does not on Bochs 2.7 while the
          * guest has RFLAGS.IF off, against SDM vol. 3 25.2 */
         bool kick_by_nmi;
+};
+
+/*
+ * A local APIC in x2APIC mode that the CPU virtualizes (SDM vol. 3 29): it delivers interrupts by
+ * priority as soon as the guest can take them, and the guest reads all registers but the timer's
+ * current count, writes TPR, CR8 and EOI and sends IPIs to itself without exits. Other writes exit
+ * as ever; IRR, ISR, TMR, TPR and PPR are the CPU's, the values of the others are told by set.
+ */
+struct virt_apic_ops {
+        /* Give a vCPU its APIC, for its whole life; as after reset. -ENOMEM. */
+        must_check int (*create)(struct vcpu *vcpu);
+        /* As after a reset of the vCPU: all registers are 0; it works again after stop. */
+        void (*reset)(struct vcpu *vcpu);
+        /* The guest has switched its APIC off: all accesses exit. */
+        void (*stop)(struct vcpu *vcpu);
+        /* The guest is to read this in a register, by its x2APIC number: MSR - 800h. */
+        void (*set)(struct vcpu *vcpu, unsigned reg, uint64_t value);
+        /* Request an interrupt; the end of one that is level-triggered will exit. */
+        void (*raise)(struct vcpu *vcpu, uint8_t vector, bool level);
+        /* Whether one is requested that the processor priority lets through. */
+        bool (*irq_waits)(struct vcpu *vcpu);
 };
 
 struct virt_ops {
@@ -236,6 +261,9 @@ struct virt_ops {
 
         /* Forget cached translations of this vCPU, its own and those of the second level. */
         void (*flush_tlb)(struct vcpu *vcpu);
+
+        /* Only with caps.virtual_apic; not beside pass_interrupts. */
+        const struct virt_apic_ops *apic;
 };
 
 /* The bound backend; NULL until virt_init has succeeded. */

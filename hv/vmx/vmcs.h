@@ -9,6 +9,7 @@ enum vmcs_field {
         VMCS_VPID = 0x0000,
         VMCS_GUEST_ES_SEL = 0x0800,
         VMCS_GUEST_TR_SEL = 0x080e,
+        VMCS_GUEST_INTERRUPT_STATUS = 0x0810,
         VMCS_HOST_ES_SEL = 0x0c00,
         VMCS_HOST_CS_SEL = 0x0c02,
         VMCS_HOST_SS_SEL = 0x0c04,
@@ -22,7 +23,9 @@ enum vmcs_field {
         VMCS_EXIT_MSR_LOAD_ADDRESS = 0x2008,
         VMCS_ENTRY_MSR_LOAD_ADDRESS = 0x200a,
         VMCS_TSC_OFFSET = 0x2010,
+        VMCS_VIRTUAL_APIC_ADDRESS = 0x2012,
         VMCS_EPT_POINTER = 0x201a,
+        VMCS_EOI_EXIT_BITMAP = 0x201c, /* the first of four */
         VMCS_GUEST_PHYSICAL_ADDRESS = 0x2400,
         VMCS_LINK_POINTER = 0x2800,
         VMCS_GUEST_DEBUGCTL = 0x2802,
@@ -46,6 +49,7 @@ enum vmcs_field {
         VMCS_ENTRY_INTERRUPTION = 0x4016,
         VMCS_ENTRY_EXCEPTION_ERROR = 0x4018,
         VMCS_ENTRY_INSTRUCTION_LENGTH = 0x401a,
+        VMCS_TPR_THRESHOLD = 0x401c,
         VMCS_CPU_CONTROLS2 = 0x401e,
         VMCS_INSTRUCTION_ERROR = 0x4400,
         VMCS_EXIT_REASON = 0x4402,
@@ -119,6 +123,7 @@ enum vmcs_field {
 #define CPU_CR3_STORE        (1u << 16)
 #define CPU_CR8_LOAD         (1u << 19)
 #define CPU_CR8_STORE        (1u << 20)
+#define CPU_TPR_SHADOW       (1u << 21)
 #define CPU_NMI_WINDOW       (1u << 22)
 #define CPU_IO               (1u << 24)
 #define CPU_MSR_BITMAP       (1u << 28)
@@ -126,12 +131,15 @@ enum vmcs_field {
 #define CPU_SECONDARY        (1u << 31)
 
 /* Secondary processor-based controls, SDM 24.6.2. */
-#define CPU2_EPT          (1u << 1)
-#define CPU2_RDTSCP       (1u << 3)
-#define CPU2_VPID         (1u << 5)
-#define CPU2_WBINVD       (1u << 6)
-#define CPU2_UNRESTRICTED (1u << 7)
-#define CPU2_INVPCID      (1u << 12)
+#define CPU2_EPT                (1u << 1)
+#define CPU2_RDTSCP             (1u << 3)
+#define CPU2_X2APIC             (1u << 4)
+#define CPU2_VPID               (1u << 5)
+#define CPU2_WBINVD             (1u << 6)
+#define CPU2_UNRESTRICTED       (1u << 7)
+#define CPU2_APIC_REGISTERS     (1u << 8)
+#define CPU2_INTERRUPT_DELIVERY (1u << 9)
+#define CPU2_INVPCID            (1u << 12)
 
 /* VM-exit controls, SDM 24.7.1, and VM-entry controls, 24.8.1. */
 #define EXIT_SAVE_DEBUG    (1u << 2)
@@ -198,6 +206,7 @@ enum vmx_exit_reason {
         REASON_MWAIT = 36,
         REASON_MONITOR = 39,
         REASON_MACHINE_CHECK_ENTRY = 41,
+        REASON_VIRTUALIZED_EOI = 45,
         REASON_EPT_VIOLATION = 48,
         REASON_EPT_MISCONFIGURATION = 49,
         REASON_INVEPT = 50,
@@ -205,4 +214,5 @@ enum vmx_exit_reason {
         REASON_INVVPID = 53,
         REASON_WBINVD = 54,
         REASON_XSETBV = 55,
+        REASON_APIC_WRITE = 56,
 };

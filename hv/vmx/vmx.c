@@ -57,6 +57,7 @@ static int vmx_probe(struct virt_caps *caps)
             .rdtscp = vmx_caps.rdtscp,
             .invpcid = vmx_caps.invpcid,
             .kick_by_nmi = true,
+            .virtual_apic = vmx_caps.virtual_apic,
             .direct_interrupts = (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_DIRECT) == CPUID_1_ECX_DIRECT,
         };
         return 0;
@@ -230,7 +231,8 @@ static void vmx_vcpu_destroy(struct vcpu *vcpu)
 
         if (vcpu->cpu)
                 vmx_unload(vcpu);
-        if (dram_free(dram, v->vmcs, 0) || dram_free(dram, HPA((uint64_t)v), 0))
+        if ((v->has_apic && dram_free(dram, v->apic, 0)) || dram_free(dram, v->vmcs, 0) ||
+            dram_free(dram, HPA((uint64_t)v), 0))
                 panic("VT-x: the frames of a vCPU cannot be freed");
         vcpu->arch = NULL;
 }
@@ -273,4 +275,5 @@ const struct virt_ops vmx_ops = {
     .kick = vmx_kick,
     .set_deadline = vmx_set_deadline,
     .flush_tlb = vmx_flush_tlb,
+    .apic = &vmx_apic_ops,
 };

@@ -8,6 +8,7 @@
 #include "hv/vmx/vmx_caps.h"
 
 extern const struct virt_ops vmx_ops;
+extern const struct virt_apic_ops vmx_apic_ops; /* the entry apic of the former */
 
 /* CR4 bits a guest may set; CPUID tells it which of them exist. SDM vol. 3 2.5. */
 #define VMX_GUEST_CR4_ALLOWED 0x3707ffull
@@ -28,6 +29,9 @@ struct vmx_vcpu {
         bool window;       /* exit when the guest can take an interrupt */
         uint64_t deadline; /* TSC, UINT64_MAX: none */
         struct lent_state lent;
+        bool has_apic;
+        hpa_t apic;            /* page of the virtual local APIC */
+        uint64_t end_exits[4]; /* vectors whose end exits */
 };
 
 /* Of this machine; valid after probe. */
@@ -57,6 +61,9 @@ void vmx_setup_bitmaps(void);
 
 /* Fill in a new VMCS, the current one, except for the guest's registers and vmx_setup_host. */
 void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root);
+
+/* Which MSRs exit: of the current VMCS, with or without the virtual local APIC's. */
+void vmx_setup_apic_bitmap(bool on);
 
 /* What of the host's state depends on the CPU. */
 void vmx_setup_host(void);

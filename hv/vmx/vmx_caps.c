@@ -191,6 +191,13 @@ static uint32_t control_word(const struct vmx_msrs *m, enum vmx_msr word, uint32
         return vmx_caps_adjust(required_controls(word), optional, control_value(m, word));
 }
 
+static bool has_virtual_apic(const struct vmx_msrs *m)
+{
+        uint64_t cpu2 = MAY(CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY);
+
+        return control_value(m, VMX_CPU) & MAY(CPU_TPR_SHADOW) && (m->vmx[VMX_CPU2] & cpu2) == cpu2;
+}
+
 static void fill_in_caps(const struct vmx_msrs *m, struct vmx_caps *out)
 {
         uint64_t ept_vpid = m->vmx[VMX_EPT_VPID];
@@ -209,6 +216,7 @@ static void fill_in_caps(const struct vmx_msrs *m, struct vmx_caps *out)
             .ept_1g = ept_vpid & EPT_CAP_1G,
             .ept_accessed_dirty = ept_vpid & EPT_CAP_AD,
             .save_timer = control_value(m, VMX_EXIT) & MAY(EXIT_SAVE_TIMER),
+            .virtual_apic = has_virtual_apic(m),
             .invept_single = ept_vpid & EPT_CAP_INVEPT_SINGLE,
             .invept_all = ept_vpid & EPT_CAP_INVEPT_ALL,
             .invvpid_address = ept_vpid & VPID_CAP_INVVPID_ADDRESS,

@@ -75,6 +75,7 @@ struct vmx_caps {
         bool rdtscp;
         bool invpcid;
         bool save_timer;
+        bool virtual_apic; /* x2APIC mode, APIC registers and interrupt delivery (SDM 29) */
         bool invept_single, invept_all;
         bool invvpid_address, invvpid_single, invvpid_all, invvpid_single_keep_global;
         uint8_t timer_shift; /* the preemption timer counts down once in 2^timer_shift TSC ticks */

@@ -15,6 +15,7 @@
 #define EPT_TYPE_WB          6u
 #define INTR_RESERVED_BITS   0x7ffff000u
 #define SELECTOR_TI_AND_RPL  7u
+#define CPU2_APIC            (CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY)
 
 uint64_t vmx_check_read(const struct entry_check *e, enum vmcs_field field)
 {
@@ -126,6 +127,12 @@ static void check_control_words(struct entry_check *e)
         vmx_check_rule(e, (e->pin & PIN_VIRTUAL_NMI) || !(e->cpu & CPU_NMI_WINDOW),
                        "primary controls", e->cpu,
                        "have NMI-window exiting without virtual NMIs (SDM 26.2.1.1)");
+        vmx_check_rule(e, (e->cpu & CPU_TPR_SHADOW) || !(e->cpu2 & CPU2_APIC), "secondary controls",
+                       e->cpu2, "have a virtual local APIC without the TPR shadow (SDM 26.2.1.1)");
+        vmx_check_rule(e, (e->pin & PIN_EXTERNAL_INTERRUPT) || !(e->cpu2 & CPU2_INTERRUPT_DELIVERY),
+                       "secondary controls", e->cpu2,
+                       "deliver virtual interrupts without external-interrupt exiting "
+                       "(SDM 26.2.1.1)");
         vmx_check_rule(e, (e->cpu2 & CPU2_EPT) || !(e->cpu2 & CPU2_UNRESTRICTED),
                        "secondary controls", e->cpu2,
                        "have unrestricted guest without EPT (SDM 26.2.1.1)");
@@ -157,6 +164,14 @@ static void check_ept_pointer(struct entry_check *e)
                        "is reserved (SDM 26.2.1.1)");
 }
 
+static void check_page(struct entry_check *e, const char *name, enum vmcs_field field)
+{
+        uint64_t address = vmx_check_read(e, field);
+
+        vmx_check_bits(e, name, address, address & (0xfff | vmx_check_beyond_physical(e)),
+                       "must be 0 (SDM 26.2.1.1)");
+}
+
 static void check_control_fields(struct entry_check *e)
 {
         uint64_t targets = vmx_check_read(e, VMCS_CR3_TARGET_COUNT);
@@ -164,13 +179,10 @@ static void check_control_fields(struct entry_check *e)
 
         vmx_check_rule(e, targets <= most, "CR3-target count", targets,
                        "is above what IA32_VMX_MISC bits 24:16 allow (SDM 26.2.1.1)");
-        if (e->cpu & CPU_MSR_BITMAP) {
-                uint64_t bitmap = vmx_check_read(e, VMCS_MSR_BITMAP);
-
-                vmx_check_bits(e, "MSR-bitmap address", bitmap,
-                               bitmap & (0xfff | vmx_check_beyond_physical(e)),
-                               "must be 0 (SDM 26.2.1.1)");
-        }
+        if (e->cpu & CPU_MSR_BITMAP)
+                check_page(e, "MSR-bitmap address", VMCS_MSR_BITMAP);
+        if (e->cpu & CPU_TPR_SHADOW)
+                check_page(e, "virtual-APIC address", VMCS_VIRTUAL_APIC_ADDRESS);
         if (e->cpu2 & CPU2_VPID) {
                 uint64_t vpid = vmx_check_read(e, VMCS_VPID);
 

@@ -295,6 +295,13 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
                 exit->kind = VM_EXIT_HYPERCALL;
                 exit->cpl = guest_cpl();
                 break;
+        case REASON_VIRTUALIZED_EOI:
+                exit->kind = VM_EXIT_APIC_END;
+                exit->vector = (uint8_t)vmx_read(VMCS_EXIT_QUALIFICATION);
+                break;
+        case REASON_APIC_WRITE:
+                exit->kind = VM_EXIT_APIC_SELF;
+                break;
         default:
                 if (exit->reason & EXIT_REASON_ENTRY_FAILURE)
                         entry_failed(exit);

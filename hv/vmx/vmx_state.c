@@ -26,6 +26,8 @@ struct vmx_msrs vmx_msrs;
 static uint8_t msr_bitmap[4096] __attribute__((aligned(4096)));
 /* The same, and the registers of the local APIC that a guest may have (vmx_pass_interrupts). */
 static uint8_t msr_bitmap_direct[4096] __attribute__((aligned(4096)));
+/* And those of the virtual local APIC (vmx_apic.c). */
+static uint8_t msr_bitmap_apic[4096] __attribute__((aligned(4096)));
 
 static void pass_msr(uint8_t *bitmap, uint32_t msr, bool read, bool write)
 {
@@ -53,13 +55,23 @@ static void setup_msr_bitmap(void)
         pass_msr(msr_bitmap, MSR_TSC, true, false);
 }
 
+struct msr_range {
+        uint32_t first, last;
+        bool read, write;
+};
+
+static void setup_bitmap(uint8_t *bitmap, const struct msr_range *own, size_t count)
+{
+        memcpy(bitmap, msr_bitmap, sizeof msr_bitmap);
+        for (size_t i = 0; i < count; i++)
+                for (uint32_t msr = own[i].first; msr <= own[i].last; msr++)
+                        pass_msr(bitmap, msr, own[i].read, own[i].write);
+}
+
 /* SDM vol. 3 table 10-6. What could reach another CPU or the host's own setup is not here. */
 static void setup_direct_bitmap(void)
 {
-        static const struct {
-                uint32_t first, last;
-                bool read, write;
-        } own[] = {
+        static const struct msr_range own[] = {
             {MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, true, true},
             {0x808, 0x808, true, true},  /* TPR */
             {0x80a, 0x80a, true, false}, /* PPR */
@@ -70,16 +82,41 @@ static void setup_direct_bitmap(void)
             {0x83e, 0x83e, true, true},  /* timer: divider */
         };
 
-        memcpy(msr_bitmap_direct, msr_bitmap, sizeof msr_bitmap);
-        for (size_t i = 0; i < ARRAY_LEN(own); i++)
-                for (uint32_t msr = own[i].first; msr <= own[i].last; msr++)
-                        pass_msr(msr_bitmap_direct, msr, own[i].read, own[i].write);
+        setup_bitmap(msr_bitmap_direct, own, ARRAY_LEN(own));
+}
+
+/*
+ * SDM vol. 3 29.5: reads of the registers that exist, but for the timer's current count, which runs
+ * on, and the writes that the CPU virtualizes.
+ */
+static void setup_apic_bitmap(void)
+{
+        static const struct msr_range own[] = {
+            {0x802, 0x803, true, false}, /* ID, version */
+            {0x808, 0x808, true, true},  /* TPR */
+            {0x80a, 0x80a, true, false}, /* PPR */
+            {0x80b, 0x80b, false, true}, /* EOI */
+            {0x80d, 0x80d, true, false}, /* LDR */
+            {0x80f, 0x828, true, false}, /* SVR, ISR, TMR, IRR, ESR */
+            {0x830, 0x830, true, false}, /* ICR */
+            {0x832, 0x838, true, false}, /* local vector table, initial count */
+            {0x83e, 0x83e, true, false}, /* divider */
+            {0x83f, 0x83f, false, true}, /* self IPI */
+        };
+
+        setup_bitmap(msr_bitmap_apic, own, ARRAY_LEN(own));
 }
 
 void vmx_setup_bitmaps(void)
 {
         setup_msr_bitmap();
         setup_direct_bitmap();
+        setup_apic_bitmap();
+}
+
+void vmx_setup_apic_bitmap(bool on)
+{
+        vmx_write(VMCS_MSR_BITMAP, (uint64_t)(on ? msr_bitmap_apic : msr_bitmap));
 }
 
 void vmx_pass_interrupts(struct vcpu *vcpu)

@@ -1,11 +1,12 @@
 """Several CPUs and several guests: CPUs started, guests with several vCPUs, shares by weight."""
 import re
+from collections import Counter
 
 from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.e2e.test_monitor import ask, ask_json, enter, states
 from tests.machine.lab import BUILD, Vm
 
-FILES = {name: BUILD / "guests" / name for name in ("spin.bin", "counter.bin", "cpuid_storm.bin")}
+FILES = {name: BUILD / "guests" / name for name in ("apic.bin", "spin.bin", "counter.bin", "cpuid_storm.bin")}
 STRESS = {"initrd": BUILD / "stress.img"}
 LINUX_LIMIT_S = 3 * BOOT_LIMIT_S
 
@@ -43,6 +44,40 @@ def linux(name, vcpus, steps, more=""):
 def counters(machine):
     (table,) = ask_json(machine, "stats")
     return {(row["of"], row["counter"]): row["value"] for row in table}
+
+
+def apic_exits(t, vcpus, **setup):
+    """The test guest tries its APIC; its counters then. With two vCPUs it shares its CPU and has none of its own."""
+    guest = Vm(keys=f"vm=a mem=32M vcpus={vcpus}", kernel="apic.bin", initrd="", args="root=none")
+    with t.boot(t.setup(**setup), guest, files=FILES) as machine:
+        found = machine.expect(r"^guest: apic (ok|failed.*?)\r$", BOOT_LIMIT_S)
+        equal(found[1], "ok", "what the guest found")
+        enter(machine)
+        return Counter({name: value for (of, name), value in counters(machine).items() if of == "a"})
+
+
+@test(core=True)
+def test_apic_emulated(t):
+    """The local APIC as software has it: each request, end and task priority is an exit."""
+    exits = apic_exits(t, 2, **({"model": "corei5_arrandale_m520"} if t.kind == "bochs" else {}))
+    check(exits["exits wrmsr"] > 2000 and exits["exits cr8"] > 2000, f"exits: {exits}")
+
+
+@test(on=BOCHS, core=True)
+def test_apic_virtual(t):
+    """As the CPU virtualizes it: only what it cannot do exits."""
+    exits = apic_exits(t, 2)
+    check(exits["exits wrmsr"] < 20, f"exits: {exits}")
+    equal([exits[f"exits {kind}"] for kind in ("cr8", "window", "self", "eoi")], [0, 0, 1, 3],
+          "exits of cr8, window, self and eoi")
+    equal(exits["exits rdmsr"], 0, "exits of reads")
+
+
+@test(on=BOCHS)
+def test_apic_own(t):
+    """The CPU's own."""
+    exits = apic_exits(t, 1)
+    equal(exits["exits cr8"], 0, "exits of the task priority")
 
 
 @test(long=True)

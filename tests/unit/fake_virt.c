@@ -199,6 +199,54 @@ static void want_irq_window(struct vcpu *vcpu, bool on)
         fake.window = on;
 }
 
+static int apic_create(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        return 0;
+}
+
+static void apic_reset(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        fake.apic_resets++;
+        memset(fake.apic, 0, sizeof fake.apic);
+}
+
+static void apic_stop(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        fake.apic_stops++;
+}
+
+static void apic_set(struct vcpu *vcpu, unsigned reg, uint64_t value)
+{
+        (void)vcpu;
+        fake.apic[reg] = value;
+}
+
+static void apic_raise(struct vcpu *vcpu, uint8_t vector, bool level)
+{
+        (void)vcpu;
+        fake.apic_irqs++;
+        fake.irq = vector;
+        fake.level = level;
+}
+
+static bool apic_irq_waits(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        return fake.apic_irqs != 0;
+}
+
+static const struct virt_apic_ops fake_apic_ops = {
+    .create = apic_create,
+    .reset = apic_reset,
+    .stop = apic_stop,
+    .set = apic_set,
+    .raise = apic_raise,
+    .irq_waits = apic_irq_waits,
+};
+
 static void pass_interrupts(struct vcpu *vcpu)
 {
         (void)vcpu;
@@ -241,6 +289,7 @@ static const struct virt_ops fake_ops = {
     .kick = kicked,
     .set_deadline = set_deadline,
     .flush_tlb = flush_tlb,
+    .apic = &fake_apic_ops,
 };
 
 uint32_t host_lapic_id(void)
@@ -258,10 +307,16 @@ void host_lapic_send_self(uint8_t vector)
         fake.irq = vector;
 }
 
-void host_lapic_lend_timer(uint32_t lvt)
+void host_lapic_lend(uint32_t timer, uint8_t spurious_vector)
 {
-        fake.timer_loans++;
-        fake.timer_lvt = lvt;
+        fake.apic_loans++;
+        fake.timer_lvt = timer;
+        fake.spurious = spurious_vector;
+}
+
+void host_lapic_take_back(void)
+{
+        fake.apic_returns++;
 }
 
 uint64_t host_lapic_quiet_until(void)
@@ -391,12 +446,16 @@ const struct vm_config *fake_vm_config(void)
 
 void fake_load(const struct fake_step *steps, size_t count)
 {
+        uint64_t apic[ARRAY_LEN(fake.apic)];
+
+        memcpy(apic, fake.apic, sizeof apic);
         fake = (struct fake_virt){.state = fake.state,
                                   .irqs_blocked = fake.irqs_blocked,
                                   .rests = fake.rests,
                                   .window = fake.window,
                                   .vcpus = fake.vcpus,
                                   .quiet_until = fake.quiet_until};
+        memcpy(fake.apic, apic, sizeof apic);
         script = steps;
         script_left = count;
         powering_off = false;

@@ -34,11 +34,15 @@ struct fake_virt {
         uint64_t deadline;
         unsigned xcr0_writes;
         uint64_t xcr0;
-        unsigned self_ipis, timer_loans, nmis, flushes;
+        unsigned self_ipis, apic_loans, apic_returns, nmis, flushes;
         uint32_t timer_lvt;
-        uint64_t regs[REG_COUNT]; /* the guest's after the last step */
-        unsigned vcpus;           /* alive */
-        uint64_t quiet_until;     /* what host_lapic_quiet_until tells; the test's */
+        uint8_t spurious;
+        unsigned apic_resets, apic_stops, apic_irqs; /* of the virtualized local APIC */
+        bool level;                                  /* of the last interrupt */
+        uint64_t apic[64];                           /* its registers, kept from play to play */
+        uint64_t regs[REG_COUNT];                    /* the guest's after the last step */
+        unsigned vcpus;                              /* alive */
+        uint64_t quiet_until; /* what host_lapic_quiet_until tells; the test's */
 };
 
 extern struct fake_virt fake;

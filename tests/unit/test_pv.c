@@ -51,13 +51,12 @@ static void test_offers(void)
 {
         const uint32_t always = 1u << 1 | 1u << 3 | 1u << 24;
 
-        CHECK_EQ(pv_offer(1, false, false).features, always);
-        CHECK_EQ(pv_offer(1, true, false).features, always | 1u << 5 | 1u << 6);
-        CHECK_EQ(pv_offer(2, false, false).features, always | 1u << 11);
-        CHECK_EQ(pv_offer(2, true, false).features,
+        CHECK_EQ(pv_features(1, false, false), always);
+        CHECK_EQ(pv_features(1, true, false), always | 1u << 5);
+        CHECK_EQ(pv_features(1, true, true), always | 1u << 5 | 1u << 6);
+        CHECK_EQ(pv_features(2, false, false), always | 1u << 11);
+        CHECK_EQ(pv_features(2, true, true),
                  always | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 9 | 1u << 11 | 1u << 13);
-        CHECK_EQ(pv_offer(1, true, false).hints, 0);
-        CHECK_EQ(pv_offer(1, true, true).hints, 1);
 }
 
 static void test_steal_time(void)

@@ -4,6 +4,7 @@
 #include "guest/abi.h"
 #include "guest/console.h"
 #include "guest/platform.h"
+#include "guest/vcpu_apic.h"
 #include "hv/lib/string.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
@@ -12,6 +13,7 @@
 #define MSR_TPR       0x808u
 #define MSR_SELF_IPI  0x83fu
 #define MSR_SVR       0x80fu
+#define MSR_ESR       0x828u
 #define MSR_LVT_TIMER 0x832u
 #define UART_SCRATCH  (PLATFORM_COM1_PORT + 7)
 
@@ -412,8 +414,96 @@ static void test_direct_interrupts(void)
         CHECK_EQ(fake.timer_lvt, 0x40034);
         expect_skip(wrmsr(MSR_LVT_TIMER, 0x40012));
         CHECK_EQ(fake.timer_lvt, 0x50012);
-        CHECK_EQ(fake.timer_loans, 1);
+        CHECK_EQ(fake.apic_loans, 1);
+        expect_skip(wrmsr(MSR_SVR, 0x17f));
+        CHECK_EQ(fake.spurious, 0x7f);
+        expect_skip(wrmsr(MSR_SVR, 0x11f));
+        CHECK_EQ(fake.spurious, 0xff);
+        post(APIC_INIT, 0);
+        vm.vcpu[0]->id = 1;
+        vm.end = VM_RUNNING;
+        CHECK_EQ(vcpu_run(vm.vcpu[0], 0), VCPU_BLOCKED);
+        CHECK_EQ(fake.apic_returns, 1);
+        vm.vcpu[0]->id = 0;
+        vm.vcpu[0]->activity = VCPU_RUNS;
+        vm.vcpu[0]->deaf = false;
         vm.direct = false;
+        expect_skip(wrmsr(MSR_SVR, 0x1ff));
+}
+
+static struct fake_step apic_end(uint8_t vector)
+{
+        struct fake_step step = plain(VM_EXIT_APIC_END);
+
+        step.exit.vector = vector;
+        return step;
+}
+
+static unsigned ends;
+
+static void count_end(void *ctx, uint8_t vector)
+{
+        (void)ctx;
+        ends += vector;
+}
+
+/* With a local APIC that the CPU virtualizes: no injection, and what the model has is told to it.
+ */
+static void test_virtual_apic(void)
+{
+        struct vm_vcpu *v = vm.vcpu[0];
+        void (*const eoi)(void *, uint8_t) = v->lapic.ops.eoi;
+
+        v->lapic.ops.eoi = count_end;
+        vm.virtual_apic = true;
+        vcpu_apic_reset(v);
+        CHECK_EQ(fake.apic_resets, 1);
+        CHECK_EQ(fake.apic[0x0f], 0x1ff);
+        CHECK_EQ(fake.apic[0x0d], 1);
+        CHECK_EQ(fake.apic[0x37], 0x10000);
+        expect_skip(wrmsr(MSR_LVT_TIMER, 0x34));
+        CHECK_EQ(fake.apic[0x32], 0x34);
+        expect_skip(wrmsr(MSR_SVR, 0xff)); /* masks what is unmasked */
+        CHECK_EQ(fake.apic[0x32], 0x10034);
+        expect_skip(wrmsr(MSR_SVR, 0x1ff));
+        lapic_raise(&v->lapic, 0x71, true);
+        fake.irqs_blocked = true; /* the CPU waits for the moment */
+        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
+        fake.irqs_blocked = false;
+        CHECK_EQ(fake.apic_irqs, 1);
+        CHECK_EQ(fake.irq, 0x71);
+        CHECK(fake.level && !fake.window);
+        CHECK_EQ(fake.irqs, 0);
+        CHECK_EQ(ends, 0);
+        CHECK_EQ(play_one(apic_end(0x71)), VM_POWERED_OFF);
+        CHECK_EQ(ends, 0x71);
+        CHECK_EQ(fake.skips, 0);
+        CHECK_EQ(play_one(apic_end(0x72)), VM_POWERED_OFF); /* no level-triggered one */
+        CHECK_EQ(ends, 0x71);
+        CHECK_EQ(play_one(plain(VM_EXIT_APIC_SELF)), VM_POWERED_OFF);
+        expect_skip(wrmsr(MSR_ESR, 0));
+        CHECK_EQ(fake.apic[0x28], 0x20);
+        v->lapic.ops.eoi = eoi;
+}
+
+/* A rest ends by what the CPU's APIC lets through, and there is none once it is off. */
+static void test_virtual_apic_rest(void)
+{
+        struct vm_vcpu *v = vm.vcpu[0];
+
+        fake.state.rflags = RFLAGS_IF;
+        lapic_raise(&v->lapic, 0x72, false);
+        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
+        CHECK_EQ(fake.apic_irqs, 1);
+        CHECK_EQ(fake.halts, 0);
+        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
+        CHECK_EQ(fake.halts, 1);
+        fake.state.rflags = 0;
+        expect_skip(wrmsr(MSR_IA32_APIC_BASE, APIC_BASE_ADDR | APIC_BASE_BSP));
+        CHECK_EQ(fake.apic_stops, 1);
+        lapic_reset(&v->lapic);
+        vm.virtual_apic = false;
+        expect_skip(wrmsr(MSR_SVR, 0x1ff));
 }
 
 /* What was typed reaches the VM in focus, as far as its FIFO takes it. */
@@ -493,6 +583,8 @@ int main(void)
         RUN(test_window_without_interrupt_is_closed);
         RUN(test_timer);
         RUN(test_direct_interrupts);
+        RUN(test_virtual_apic);
+        RUN(test_virtual_apic_rest);
         RUN(test_typed_bytes);
         RUN(test_posted);
         RUN(test_fetch_outside_memory_ends_the_vm);

@@ -126,6 +126,29 @@ static void test_control_words(void)
         CHECK_EQ(vmx_caps_adjust(1, 6, 0x0000000300000008), 1 | 2 | 8);
 }
 
+/* All of its parts, or none is used. */
+static void test_virtual_apic(void)
+{
+        static const uint32_t parts[] = {CPU2_X2APIC, CPU2_APIC_REGISTERS, CPU2_INTERRUPT_DELIVERY};
+        struct vmx_msrs m = haswell(), less;
+        struct vmx_caps c;
+
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+                m.vmx[VMX_CPU2] |= (uint64_t)parts[i] << 32;
+        CHECK_EQ(check_caps(&m, &c), 0);
+        CHECK(c.virtual_apic);
+        CHECK_EQ(c.cpu & CPU_TPR_SHADOW, 0); /* it is switched on vCPU by vCPU */
+        for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+                less = m;
+                less.vmx[VMX_CPU2] &= ~((uint64_t)parts[i] << 32);
+                CHECK_EQ(check_caps(&less, &c), 0);
+                CHECK(!c.virtual_apic);
+        }
+        m.vmx[VMX_TRUE_CPU] &= ~((uint64_t)CPU_TPR_SHADOW << 32);
+        CHECK_EQ(check_caps(&m, &c), 0);
+        CHECK(!c.virtual_apic);
+}
+
 static void test_arrandale_has_no_extras(void)
 {
         struct vmx_msrs m = arrandale();
@@ -375,6 +398,7 @@ int main(void)
 {
         RUN(test_haswell_meets_everything);
         RUN(test_control_words);
+        RUN(test_virtual_apic);
         RUN(test_arrandale_has_no_extras);
         RUN(test_penryn_is_refused_in_words);
         RUN(test_without_vmx_is_one_line);

@@ -39,6 +39,27 @@ static void test_controls(void)
         check_broken(set_sound, cases, ARRAY_LEN(cases));
 }
 
+static void set_virtual_apic(void)
+{
+        set_sound();
+        msrs.vmx[VMX_CPU2] |= 0x310ull << 32;
+        set(VMCS_CPU_CONTROLS, 0x04006172 | 0xb1380c80);
+        set(VMCS_CPU_CONTROLS2, 0x13fa);
+        set(VMCS_VIRTUAL_APIC_ADDRESS, 0x7000);
+}
+
+static void test_virtual_apic(void)
+{
+        static const struct broken cases[] = {
+            ONE(VMCS_CPU_CONTROLS, 0x04006172 | 0xb1180c80, "without the TPR shadow"),
+            ONE(VMCS_PIN_CONTROLS, 0x7e, "without external-interrupt exiting"),
+            ONE(VMCS_VIRTUAL_APIC_ADDRESS, 0x7800, "virtual-APIC address 0x7800: bit 11 must be 0"),
+        };
+
+        check_broken(set_virtual_apic, cases, ARRAY_LEN(cases));
+        msrs = haswell_msrs;
+}
+
 static void test_injection(void)
 {
         static const struct broken cases[] = {
@@ -197,6 +218,7 @@ static void test_words(void)
 int main(void)
 {
         RUN(test_controls);
+        RUN(test_virtual_apic);
         RUN(test_injection);
         RUN(test_host_state);
         RUN(test_liberties);
