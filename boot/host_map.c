@@ -246,7 +246,7 @@ void host_map_check(void)
         leaves = host_check_tables(&host, &layout, report_breach, &breaches);
         if (breaches)
                 panic("harden: %u pages break the rules", breaches);
-        printk(LOG_INFO,
+        printk(LOG_NOTICE,
                "harden: %lu pages checked: none both writable and executable, code and constants "
                "have no alias, NULL and %zu guard pages are not mapped",
                leaves, guard_count);

@@ -251,12 +251,9 @@ static void tell_domain(const struct machine *m)
         for (size_t i = 0; i < m->map.count; i++)
                 real |= memmap_is_nvram(m->map.range[i].kind) &&
                         m->map.range[i].kind != MEM_NVRAM_SIMULATED;
-        printk(LOG_INFO, "pool: flushes with %s", pm_flush_name());
-        printk(LOG_INFO, "nvram: persistence domain: %s",
-               real ? nfit_domain_text(m->nfit.domain) : "none, it is simulated (volatile)");
-        if (m->hint_count)
-                printk(LOG_INFO, "nvram: each fence writes the flush hints of %zu NVDIMMs",
-                       m->hint_count);
+        printk(LOG_NOTICE, "persistence: domain %s; flushes with %s, fences write %zu flush hints",
+               real ? nfit_domain_text(m->nfit.domain) : "none, it is simulated (volatile)",
+               pm_flush_name(), m->hint_count);
 }
 
 int machine_mount_pool(struct machine *m, const struct hv_options *options)
@@ -315,7 +312,7 @@ int machine_read_clocks(struct machine *m)
         if (m->fadt.no_rtc || rtc_read(m->fadt.rtc_century, &seconds))
                 printk(LOG_WARN, "timer: no wall clock; it starts at 1970");
         m->wall_sec = (uint64_t)seconds;
-        printk(LOG_INFO, "timer: TSC runs at %u kHz, by %s", m->tsc_khz, by);
+        printk(LOG_NOTICE, "timer: TSC runs at %u kHz, by %s", m->tsc_khz, by);
         return 0;
 }
 

@@ -53,7 +53,7 @@ static _Noreturn void finish(enum config_exit how)
 {
         static const char *const text[] = {"halt", "poweroff", "reboot", "monitor"};
 
-        printk(LOG_INFO, "permafrost: end (exit=%s)", text[how]);
+        printk(LOG_NOTICE, "permafrost: end (exit=%s)", text[how]);
         while (how == CONFIG_EXIT_HALT && pool_scrub(&machine.pool, 1))
                 ;
         machine_end(how);
@@ -214,7 +214,7 @@ void boot_main(uint32_t magic, uint32_t address)
         err = read_info(magic, address);
         read_config();
         machine_start_log(&machine, &info, &config.options);
-        printk(LOG_INFO, "Permafrost " PERMAFROST_VERSION ": a hypervisor for non-volatile RAM");
+        printk(LOG_NOTICE, "Permafrost " PERMAFROST_VERSION ": a hypervisor for non-volatile RAM");
         if (err)
                 finish(config.options.exit);
         trap_init();

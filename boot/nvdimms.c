@@ -26,7 +26,7 @@ void nvdimms_find(const struct acpi_tables *tables, struct nfit *nfit)
         }
         if (nfit_parse(table, table->length, nfit))
                 return;
-        printk(LOG_INFO, "nfit: %zu ranges of persistent memory, %zu NVDIMMs, %u flush hints",
+        printk(LOG_NOTICE, "nfit: %zu ranges of persistent memory, %zu NVDIMMs, %u flush hints",
                nfit->ranges, nfit->nvdimms, count_hints(nfit));
 }
 

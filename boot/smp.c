@@ -145,6 +145,6 @@ void smp_start(struct machine *m, unsigned max, void (*work)(void))
                 if (m->madt.cpus[i].apic_id != cpus[0].apic_id &&
                     start_one(m, cpu_count, m->madt.cpus[i].apic_id))
                         cpu_count++;
-        printk(LOG_INFO, "smp: %u of %u CPUs, local APIC in %s mode", cpu_count, told,
+        printk(LOG_NOTICE, "smp: %u of %u CPUs, local APIC in %s mode", cpu_count, told,
                host_lapic_is_x2apic() ? "x2APIC" : "xAPIC");
 }

@@ -257,7 +257,7 @@ void config_init(struct config *config)
         memset(config, 0, sizeof *config);
         config->options.console_port = COM1_PORT;
         config->options.exit = CONFIG_EXIT_HALT;
-        config->options.log_level = LOG_INFO;
+        config->options.log_level = LOG_NOTICE;
 }
 
 int config_add_module(struct config *config, hpa_t start, uint64_t size, const char *string)

@@ -32,13 +32,11 @@ static void option_exit(struct config_line *line, struct config_word value)
 static void option_log_level(struct config_line *line, struct config_word value)
 {
         static const char *const names[] = {
-            [LOG_ERROR] = "error",
-            [LOG_WARN] = "warn",
-            [LOG_INFO] = "info",
-            [LOG_DEBUG] = "debug",
+            [LOG_ERROR] = "error", [LOG_WARN] = "warn",   [LOG_NOTICE] = "notice",
+            [LOG_INFO] = "info",   [LOG_DEBUG] = "debug",
         };
-        int choice =
-            config_read_choice(line, value, names, ARRAY_LEN(names), "error, warn, info or debug");
+        int choice = config_read_choice(line, value, names, ARRAY_LEN(names),
+                                        "error, warn, notice, info or debug");
 
         if (choice >= 0)
                 line->config->options.log_level = choice;

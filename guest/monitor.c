@@ -122,7 +122,7 @@ void monitor_run_line(struct monitor *m, const char *line)
         int err;
 
         set.confirm = NULL;
-        printk(LOG_INFO, "run: %s", line);
+        printk(LOG_NOTICE, "run: %s", line);
         err = command_run(&set, line, &out);
         if (err)
                 printk(LOG_ERROR, "run: %s: failed (error %d)", line, -err);

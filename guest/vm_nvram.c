@@ -137,8 +137,8 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
                                   place->name, -err);
                         return err;
                 }
-                printk(LOG_INFO, "vm %s: created region %s, %lu MiB", vm->config->name, place->name,
-                       place->size / MiB);
+                printk(LOG_NOTICE, "vm %s: created region %s, %lu MiB", vm->config->name,
+                       place->name, place->size / MiB);
         }
         *attached = (struct vm_region){pool_ref(region), access_of(place), created};
         err = pool_attach(pool, &attached->ref, vm->config->name, attached->access);

@@ -141,7 +141,7 @@ static void start(struct vms *vms, struct vms_entry *entry)
         entry->starts++;
         vms->any = true;
         place(vms, entry->vm);
-        printk(LOG_INFO, "vm %s: starts", name);
+        printk(LOG_NOTICE, "vm %s: starts", name);
         entry->vm->start_tsc = cpu_rdtsc();
         if (!console_focus())
                 vms_set_focus(entry->vm);
@@ -191,7 +191,7 @@ static void take_apart(struct vms *vms, struct vms_entry *entry)
         bring_down(vms, vm);
         vm_console_flush(&vm->console);
         vm_print_stats(vm);
-        printk(LOG_INFO, "vm %s: %s", entry->config->name, vm_end_text(end));
+        printk(LOG_NOTICE, "vm %s: %s", entry->config->name, vm_end_text(end));
         if (console_focus() == vm)
                 vms_set_focus(NULL);
         vm_destroy(vm);

@@ -123,7 +123,7 @@ void mce_init_cpu(void)
         if (__atomic_exchange_n(&told, true, __ATOMIC_RELAXED))
                 return;
         if (banks)
-                printk(LOG_INFO, "mce: machine checks are watched for in %u banks", banks);
+                printk(LOG_NOTICE, "mce: machine checks are watched for in %u banks", banks);
         else
                 printk(LOG_WARN, "mce: this CPU tells of no memory errors");
 }

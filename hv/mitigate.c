@@ -56,7 +56,7 @@ static void report(bool off)
 
         for (unsigned i = 0; i < MITIGATE_COUNT; i++)
                 n[plan.row[i].state]++;
-        printk(LOG_INFO,
+        printk(LOG_NOTICE,
                "mitigate: %u weaknesses of CPUs: %u not here, %u mitigated, %u switched off%s, %u "
                "the CPU offers nothing for; the monitor's cpu tells which",
                MITIGATE_COUNT, n[MITIGATE_NOT_NEEDED], n[MITIGATE_ACTIVE], n[MITIGATE_OFF],

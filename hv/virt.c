@@ -20,7 +20,7 @@ static int use(const struct virt_ops *ops, struct dram *dram)
         if (err)
                 return err;
         virt = ops;
-        printk(LOG_INFO, "virt: %s, second-level pages up to %s, local APICs virtualized by %s",
+        printk(LOG_NOTICE, "virt: %s, second-level pages up to %s, local APICs virtualized by %s",
                ops->name, virt_caps.page_max == PAGE_1G ? "1 GiB" : "2 MiB",
                virt_caps.virtual_apic ? "the CPU" : "software");
         return 0;

@@ -261,13 +261,13 @@ void memmap_print(const struct memmap *map)
         char size[24], source[24];
         uint64_t nvram = memmap_bytes(map, 0, UINT64_MAX, MEM_NVRAM_SIMULATED, MEM_NVRAM_UNARMED);
 
-        printk(LOG_INFO, "memory map: %zu ranges", map->count);
         for (size_t i = 0; i < map->count; i++) {
                 const struct mem_range *r = &map->range[i];
 
                 memmap_format_size(size, sizeof size, r->size);
                 memmap_format_source(source, sizeof source, &r->source);
-                printk(LOG_INFO, "0x%011lx-0x%011lx %10s  %-26s %s", r->start, end_of(r) - 1, size,
+                printk(memmap_is_nvram(r->kind) ? LOG_NOTICE : LOG_INFO,
+                       "0x%011lx-0x%011lx %10s  %-26s %s", r->start, end_of(r) - 1, size,
                        kind_names[r->kind], source);
         }
         if (map->lost != MEM_HOLE)
@@ -275,5 +275,6 @@ void memmap_print(const struct memmap *map)
                        kind_names[map->lost]);
         memmap_format_size(size, sizeof size, memmap_total(map, MEM_RAM));
         memmap_format_size(source, sizeof source, nvram);
-        printk(LOG_INFO, "memory map: %s of DRAM, %s of NVRAM", size, source);
+        printk(LOG_NOTICE, "memory map: %zu ranges, %s of DRAM, %s of NVRAM", map->count, size,
+               source);
 }

@@ -340,7 +340,7 @@ static void format(struct pool *pool, struct pool_member *member)
         pool_catalogue_format(pool, member);
         pool_pair_create(pool_superblock_pair(member), &sb.head);
         member->kind = MEMBER_POOL;
-        printk(LOG_INFO, "nvram: 0x%llx formatted as range %u of the pool",
+        printk(LOG_NOTICE, "nvram: 0x%llx formatted as range %u of the pool",
                (unsigned long long)member->hpa.v, member->id);
 }
 

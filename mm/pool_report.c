@@ -271,7 +271,7 @@ void pool_print(struct pool *pool)
         size_t unarmed = count_unarmed(pool);
 
         printk(
-            LOG_INFO,
+            LOG_NOTICE,
             "nvram: pool of %zu ranges%s, %llu MiB used, %llu MiB free, %llu MiB to be scrubbed, "
             "%zu regions",
             usage.ranges, pool->simulated ? " (simulated, volatile)" : "", usage.used * mib,

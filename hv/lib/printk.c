@@ -8,23 +8,28 @@
 #include "hv/lib/string.h"
 
 #define RING_SIZE 16384u
+#define LINE_SIZE 256u
 
 static char ring[RING_SIZE];
 static size_t ring_used;
 static size_t lines;
 static log_sink_fn sinks[LOG_SINKS_MAX];
 static size_t sink_count;
-static enum log_level shown = LOG_INFO;
+static enum log_level shown = LOG_NOTICE;
 static struct spinlock lock; /* of ring and sinks: lines of several CPUs do not mix */
 
-static void ring_add(const char *text, size_t n)
+/* A line in the ring begins with its level, as a digit. */
+static void ring_add(enum log_level level, const char *line, size_t n)
 {
+        ring[ring_used++ % RING_SIZE] = (char)('0' + level);
         for (size_t i = 0; i < n; i++)
-                ring[ring_used++ % RING_SIZE] = text[i];
+                ring[ring_used++ % RING_SIZE] = line[i];
 }
 
-bool log_next_line(size_t *at, char *line, size_t size)
+/* The level of the line that was copied; -1 behind the last one. */
+static int next_line(size_t *at, char *line, size_t size)
 {
+        int level;
         size_t n = 0;
 
         if (ring_used > RING_SIZE && *at < ring_used - RING_SIZE) {
@@ -34,12 +39,18 @@ bool log_next_line(size_t *at, char *line, size_t size)
                         ;
         }
         if (*at >= ring_used)
-                return false;
+                return -1;
+        level = ring[(*at)++ % RING_SIZE] - '0';
         for (char c; *at < ring_used && (c = ring[(*at)++ % RING_SIZE]) != '\n';)
                 if (n + 1 < size)
                         line[n++] = c;
         line[n] = '\0';
-        return true;
+        return level;
+}
+
+bool log_next_line(size_t *at, char *line, size_t size)
+{
+        return next_line(at, line, size) >= 0;
 }
 
 static void show(const char *text, size_t n)
@@ -72,25 +83,31 @@ void log_set_level(enum log_level level)
 
 void log_add_sink(log_sink_fn sink)
 {
-        size_t from = ring_used > RING_SIZE ? ring_used - RING_SIZE : 0;
+        char line[LINE_SIZE];
+        size_t at = 0;
+        int level;
 
         if (sink_count == LOG_SINKS_MAX)
                 return;
         sinks[sink_count++] = sink;
-        for (; from < ring_used; from++)
-                sink(&ring[from % RING_SIZE], 1);
+        while ((level = next_line(&at, line, sizeof line)) >= 0) {
+                if (level > (int)shown)
+                        continue;
+                sink(line, strlen(line));
+                sink("\n", 1);
+        }
 }
 
 void printk(enum log_level level, const char *fmt, ...)
 {
-        static const char *const prefix[] = {"error: ", "warning: ", "", "debug: "};
-        char line[256];
+        static const char *const prefix[] = {"error: ", "warning: ", "", "", "debug: "};
+        char line[LINE_SIZE];
         size_t n = strlen(prefix[level]);
         size_t room = sizeof line - 1 - n;
         va_list ap;
         int len;
 
-        if (level > shown)
+        if (level > shown && level > LOG_INFO)
                 return;
         memcpy(line, prefix[level], n);
         va_start(ap, fmt);
@@ -99,8 +116,10 @@ void printk(enum log_level level, const char *fmt, ...)
         n += (size_t)len < room ? (size_t)len : room - 1;
         line[n++] = '\n';
         spin_lock(&lock);
-        ring_add(line, n);
-        lines++;
-        show(line, n);
+        ring_add(level, line, n);
+        if (level <= shown) {
+                lines++;
+                show(line, n);
+        }
         spin_unlock(&lock);
 }

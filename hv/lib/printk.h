@@ -3,7 +3,8 @@
  * when there is none yet: lines before the first sink are kept in the ring and replayed to it.
  *
  * One call is one line: printk adds the level's prefix and the newline. Lines above the log level
- * are not shown. Safe on every CPU after log_add_sink; not from an NMI handler.
+ * are not shown, but those up to LOG_INFO are kept in the ring too. Safe on every CPU after
+ * log_add_sink; not from an NMI handler.
  */
 #pragma once
 
@@ -11,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+/* NOTICE: what an administrator wants of each boot, a line a subsystem; INFO: its tables. */
+enum log_level { LOG_ERROR, LOG_WARN, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 
 #define LOG_SINKS_MAX 4
 
@@ -20,10 +22,11 @@ typedef void (*log_sink_fn)(const char *text, size_t n);
 
 void printk(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Show lines up to and including this level; the default is LOG_INFO. */
+/* Show lines up to and including this level; the default is LOG_NOTICE. */
 void log_set_level(enum log_level level);
 
-/* Add an output; text logged so far is replayed to it. A sink beyond LOG_SINKS_MAX is ignored. */
+/* Add an output; lines logged so far, up to the level, are replayed to it. A sink beyond
+ * LOG_SINKS_MAX is ignored. */
 void log_add_sink(log_sink_fn sink);
 
 /*

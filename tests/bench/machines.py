@@ -20,6 +20,7 @@ FILES = {
     "debian": {"vmlinuz": KERNEL, "initrd": BENCH / "initrd.img"},
     "peer": {"vmlinuz": KERNEL, "peer": BENCH / "peer.img"},
 }
+OPTIONS = "console=com1 exit=poweroff loglevel=info"
 PEER_ENTRY = ["linux /boot/vmlinuz console=ttyS0 mitigations=off quiet", "initrd /boot/peer"]
 
 
@@ -43,7 +44,7 @@ class Machine:
     def boot(self, kind, number):
         """The serial log of one boot, from power-on to the machine's own power-off."""
         lab = Lab(BENCH / f"{self.key}-{kind}-{number}")
-        lines = PEER_ENTRY if kind == "peer" else entry(VMS[kind])
+        lines = PEER_ENTRY if kind == "peer" else entry(VMS[kind], options=OPTIONS)
         files = FILES[kind] if kind == "peer" else {"permafrost.elf": BUILD / "permafrost.elf", **FILES[kind]}
         done = "PF-PEER: end" if kind == "peer" else "vm db: powered off"
         with lab.start(self.setup, lab.iso(lines, files)) as machine:

@@ -107,7 +107,10 @@ class Context:
         return self.setup(keep=True)
 
     def boot(self, setup, *vms, options="console=com1 exit=poweroff", files=None):
-        """Starts Permafrost with these VMs; `files` adds to or replaces the standard ones on the ISO."""
+        """Starts Permafrost with these VMs, by default with the log's tables and counters, loglevel=info; `files` adds to
+        or replaces the standard ones on the ISO."""
+        if "loglevel=" not in options:
+            options += " loglevel=info"
         named = {**standard_files(), **(files or {})}
         lines = entry(*vms, options=options)
         wanted = {name: path for name, path in named.items() if re.search(rf"/boot/{re.escape(name)}\b", "\n".join(lines))}

@@ -1,8 +1,10 @@
 """Boots to user space on every CPU model, refuses CPUs that cannot do it, and reads the memory map as it is."""
+import json
 import re
+from collections import Counter
 
 from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
-from tests.machine.lab import Setup, Vm
+from tests.machine.lab import BUILD, Setup, Vm
 from tests.machine.memory import LEGACY_PERSISTENT, MIB, PERSISTENT, RAM, RESERVED, THESIS, Memory, Range
 from tests.machine.qemu import TCG_CPU
 
@@ -90,7 +92,7 @@ def test_memory_map(t):
     """Types 7, 12 and 90 as the firmware tells them are NVRAM in the log, byte for byte."""
     setup = t.setup()
     with t.boot(setup) as machine:
-        machine.expect(r"memory map: \S+ \S+ of DRAM, (\S+ \S+) of NVRAM", BOOT_LIMIT_S)
+        machine.expect(r"memory map: \d+ ranges, \S+ \S+ of DRAM, (\S+ \S+) of NVRAM", BOOT_LIMIT_S)
         rows = map_rows(machine.log)
     nvram = [row for row in rows if "NVRAM" in row[2]]
     kinds = {PERSISTENT: "NVRAM persistent", LEGACY_PERSISTENT: "NVRAM legacy", THESIS: "NVRAM vendor"}
@@ -98,6 +100,23 @@ def test_memory_map(t):
         (r.base, r.base + r.size - 1, kinds[r.kind], f"E820 type {r.kind}") for r in setup.memory.nvram
     ]
     equal(nvram, sorted(expected), "NVRAM in the table")
+
+
+@test(core=True)
+def test_log_is_short(t):
+    """At the default level a boot tells a line a subsystem, and one for each range of NVRAM; the ring has the rest."""
+    options = 'console=com1 exit=poweroff loglevel=notice run="log -o json"'
+    vm = Vm(keys="vm=tiny mem=64M", kernel="power_off.bin", initrd="", args="root=none")
+    with t.boot(t.setup(cpus=2), vm, options=options, files={"power_off.bin": BUILD / "guests" / "power_off.bin"}) as machine:
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+        log = machine.log[machine.log.index("Permafrost ") :].replace("\r", "")
+    kept = [row["line"] for row in json.loads(re.search(r"^\[.*\]$", log, re.M)[0])]
+    lines = log[: log.index("run: ")].splitlines()
+    subsystems = Counter(line.split(":")[0] for line in lines if ": " in line and "formatted as range" not in line)
+    equal({name: count for name, count in subsystems.items() if count > 1}, {}, "subsystems with more than a line")
+    equal(len(map_rows("\n".join(lines))), 3, "ranges in the log")
+    check(len(map_rows("\n".join(kept))) > 10, f"ranges in the ring: {kept}")
+    check(not set(lines[1:]) - set(kept), f"lines that the ring has not: {set(lines[1:]) - set(kept)}")
 
 
 @test()
@@ -118,7 +137,7 @@ def test_memory_map_broken(t):
         Range(0xE0000, 0x20000, RESERVED),
     )
     with t.boot(t.setup(memory=Memory(rows=rows))) as machine:
-        machine.expect(r"memory map: \S+ \S+ of DRAM, (\S+ \S+) of NVRAM", BOOT_LIMIT_S)
+        machine.expect(r"memory map: \d+ ranges, \S+ \S+ of DRAM, (\S+ \S+) of NVRAM", BOOT_LIMIT_S)
         found = map_rows(machine.log)
     equal(found, sorted(found), "order of the table")
     for before, after in zip(found, found[1:]):

@@ -26,7 +26,7 @@ def is_told_the_domain(t, persistence, word, text):
     """The platform's promise in the log, in the monitor's tables and in the guest's kernel arguments."""
     setup = t.setup(rom=False, nvdimms=(Nvdimm(128),), persistence=persistence)
     with t.boot(setup, Vm(args="pf.mode=steps pf.steps=info"), options=LOOK) as machine:
-        machine.expect(rf"^nvram: persistence domain: {text}", BOOT_LIMIT_S)
+        machine.expect(rf"^persistence: domain {text}", BOOT_LIMIT_S)
         equal(pool_row(machine)["domain"], word, "the domain in the monitor's table")
         machine.expect(rf"Command line: .* permafrost\.domain={word}\b", BOOT_LIMIT_S)
         machine.expect(r"^PF-TEST: info ok", BOOT_LIMIT_S)

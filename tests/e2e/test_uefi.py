@@ -72,7 +72,7 @@ def check_boot(t, machine, name):
     """A guest boots to user space and ends. The picture is taken before the guest writes on the screen, and read when
     nobody waits for the serial line."""
     machine.expect(BANNER, BOOT_LIMIT_S)
-    machine.expect(r"memory map: \S+ \S+ of DRAM", BOOT_LIMIT_S)
+    machine.expect(r"memory map: \d+ ranges, \S+ \S+ of DRAM", BOOT_LIMIT_S)
     check(any(source.startswith("EFI type") for *_, source in map_rows(machine.log)), "no row from EFI's map")
     machine.expect(r"^timer: ", BOOT_LIMIT_S)
     machine.picture()
@@ -100,7 +100,7 @@ def test_uefi_loader(t):
 
 def check_persistent(machine):
     """What the firmware tells as type 14 is the pool's, and the guest's region lies in it."""
-    machine.expect(r"memory map: \S+ \S+ of DRAM, 192 MiB of NVRAM", BOOT_LIMIT_S)
+    machine.expect(r"memory map: \d+ ranges, \S+ \S+ of DRAM, 192 MiB of NVRAM", BOOT_LIMIT_S)
     rows = [row for row in map_rows(machine.log) if "NVRAM" in row[2]]
     equal([(kind, source, last + 1 - first) for first, last, kind, source in rows],
           [("NVRAM persistent", "EFI type 14", 192 << 20)], "NVRAM in the table")

@@ -76,7 +76,7 @@ static void test_option_defaults(void)
         CHECK_EQ(config_parse_options(&config, "  "), 0);
         CHECK_EQ(config.options.console_port, 0x3f8);
         CHECK_EQ(config.options.exit, CONFIG_EXIT_HALT);
-        CHECK_EQ(config.options.log_level, LOG_INFO);
+        CHECK_EQ(config.options.log_level, LOG_NOTICE);
         CHECK_EQ(config.options.nvram_count, 0);
         CHECK(!config.options.nvram_format);
         CHECK(!config.options.mitigations_off);
@@ -256,7 +256,7 @@ static void test_wrong_options(void)
                 CHECK_EQ(config.error[0].vm, -1);
                 CHECK_EQ(config.options.console_port, 0x3f8);
                 CHECK_EQ(config.options.exit, CONFIG_EXIT_HALT);
-                CHECK_EQ(config.options.log_level, LOG_INFO);
+                CHECK_EQ(config.options.log_level, LOG_NOTICE);
                 CHECK(!config.options.nvram_format);
                 CHECK_EQ(config.options.nvram_count, 1);
         }
