@@ -5,9 +5,8 @@
 #include "tests/guests/hostile/random.h"
 #include "tests/guests/hostile/run.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(a)[0])
-#define NOWHERE  0x8f00000000ull
-#define IOAPIC   0xfec00000ull
+#define NOWHERE 0x8f00000000ull
+#define IOAPIC  0xfec00000ull
 
 struct pointer {
         uint16_t limit;

@@ -56,6 +56,8 @@ struct run {
         uint64_t cpl;
 };
 
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
 #define RFLAGS_FIXED 0x002u
 #define RFLAGS_TF    0x100u
 #define RFLAGS_IF    0x200u

@@ -1,0 +1,4 @@
+/* Operations with a second vCPU. */
+#pragma once
+
+void op_second(void);
