@@ -8,8 +8,8 @@ from tests.e2e.test_faults import guest
 from tests.e2e.test_monitor import ENTER, ask, enter, states
 from tests.machine.lab import Vm
 
-OPERATIONS = {"qemu": (400_000, 10_000_000), "bochs": (20_000, 800_000)}  # make test, make soak
-HANGS_S = {"qemu": 10, "bochs": 20}  # progress is told each 4,096 operations, and a life that is given up costs only itself
+OPERATIONS = {"qemu": (200_000, 10_000_000), "bochs": (10_000, 500_000)}  # make test, make soak
+HANGS_S = {"qemu": 6, "bochs": 12}  # progress is told each 4,096 operations, and a life that is given up costs only itself
 LIFE_MEAN = 1000  # operations: less is no attack
 CPUS = {"qemu": 1, "bochs": 2}  # QEMU 7.2 itself crashed when the guest ran on one of two CPUs, each a thread of its own
 FILES = {"hostile.bin": guest("hostile")}
