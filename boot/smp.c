@@ -111,7 +111,9 @@ static bool start_one(struct machine *m, unsigned index, uint32_t apic_id)
         send_start(m, apic_id);
         /* From here on it finds no stack, and stops by itself. */
         if (__atomic_exchange_n(&smp_stack, 0, __ATOMIC_SEQ_CST)) {
-                printk(LOG_WARN, "smp: the CPU with APIC ID %u does not answer: left out", apic_id);
+                printk(LOG_WARN,
+                       "smp: the CPU with APIC ID %u does not answer within %lu ms: left out",
+                       apic_id, (cpu_rdtsc() - before) / m->tsc_khz);
                 return false;
         }
         while (starting.state == START_NONE)

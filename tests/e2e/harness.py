@@ -106,13 +106,13 @@ class Context:
             return self.setup(keep=True, rom=False, nvdimms=(Nvdimm(256), Nvdimm(64), Nvdimm(64)))
         return self.setup(keep=True)
 
-    def boot(self, setup, *vms, options="console=com1 exit=poweroff", files=None):
+    def boot(self, setup, *vms, options="console=com1 exit=poweroff", files=None, before=()):
         """Starts Permafrost with these VMs, by default with the log's tables and counters, loglevel=info; `files` adds to
-        or replaces the standard ones on the ISO."""
+        or replaces the standard ones on the ISO. GRUB runs the lines `before` first."""
         if "loglevel=" not in options:
             options += " loglevel=info"
         named = {**standard_files(), **(files or {})}
-        lines = entry(*vms, options=options)
+        lines = [*before, *entry(*vms, options=options)]
         wanted = {name: path for name, path in named.items() if re.search(rf"/boot/{re.escape(name)}\b", "\n".join(lines))}
         return self.start(setup, self.lab.iso(lines, wanted))
 

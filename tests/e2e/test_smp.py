@@ -4,6 +4,7 @@ from collections import Counter
 
 from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.e2e.test_monitor import ask, ask_json, enter, states
+from tests.machine import acpi
 from tests.machine.lab import BUILD, Vm
 
 FILES = {name: BUILD / "guests" / name for name in ("apic.bin", "spin.bin", "counter.bin", "cpuid_storm.bin")}
@@ -35,6 +36,33 @@ def test_two_cpus(t):
 @test(on=BOCHS)
 def test_four_cpus(t):
     all_cpus(t, 4)
+
+
+SILENT = 9  # an APIC ID that no CPU has
+
+
+@test(core=True)
+def test_silent_cpu(t):
+    """A CPU that the firmware tells of and that never answers is left out, soon; the one after it is started, and guests
+    run on all that did answer. No emulator has such a CPU: the MADT here is the test's."""
+    table = t.folder / "madt.aml"
+    table.write_bytes(acpi.madt((0, SILENT, 1)))
+    guests = [spinner("left", 100, "0"), spinner("right", 100, "1")]
+    with t.boot(t.setup(cpus=2), *guests, files={**FILES, table.name: table}, options="console=com1 exit=monitor",
+                before=[f"acpi --exclude=APIC /boot/{table.name}"]) as machine:
+        warning = machine.expect(rf"^warning: smp: the CPU with APIC ID {SILENT} does not answer within (\d+) ms: left out", BOOT_LIMIT_S)
+        check(int(warning[1]) < 1000, warning[0])
+        machine.expect(r"^smp: 2 of 3 CPUs", BOOT_LIMIT_S)
+        machine.expect(r"vm right: starts", BOOT_LIMIT_S)
+        equal(machine.log.count("left out"), 1, "CPUs left out")
+        enter(machine)
+        before = counters(machine)
+        machine.run_for(2)
+        after = counters(machine)
+        for name in ("left", "right"):
+            check(after[name, "vcpu0 ran us"] > before[name, "vcpu0 ran us"], f"vm {name} did not run")
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
 
 
 def linux(name, vcpus, steps, more=""):
