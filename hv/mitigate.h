@@ -12,6 +12,9 @@
 /* What is to be called; changes once, at the start. */
 extern uint32_t mitigate_flags;
 
+/* What SVM's world switch writes to IA32_PRED_CMD after each exit; 0: it does not. */
+extern uint32_t mitigate_exit;
+
 /*
  * The first call, by the CPU that boots, decides for all, and logs one line; each CPU applies it to
  * itself. After the command line is known, before virt->cpu_enable.

@@ -1,23 +1,38 @@
 /* What is done about weaknesses of CPUs; contract in mitigate_plan.h. */
 #include "hv/mitigate_plan.h"
 
+#define L7_EBX_RTM  (1u << 11)
 #define L7_MD_CLEAR (1u << 10)
 #define L7_IBRS     (1u << 26) /* and IBPB */
 #define L7_STIBP    (1u << 27)
 #define L7_L1D      (1u << 28)
+#define L7_2_BHI    (1u << 4)
 
 #define X8_IBPB      (1u << 12)
 #define X8_IBRS      (1u << 14)
 #define X8_STIBP     (1u << 15)
 #define X8_IBRS_LONG (1u << 16) /* IBRS may stay set */
 #define X8_SSB_NO    (1u << 26)
+#define X8_BTC_NO    (1u << 29)
 #define X21_AUTO     (1u << 8)
+#define X21_BRTYPE   (1u << 28) /* IBPB forgets what kind a branch is, too */
+#define X21_SRSO_NO  (1u << 29)
+#define X21_REDUCE   (1u << 31)
 
-#define CAPS_IBRS_ALL (1ull << 1)
-#define CAPS_RDCL_NO  (1ull << 0)
-#define CAPS_SKIP_L1D (1ull << 3) /* a hypervisor above flushes */
-#define CAPS_SSB_NO   (1ull << 4)
-#define CAPS_MDS_NO   (1ull << 5)
+#define CAPS_RDCL_NO    (1ull << 0)
+#define CAPS_IBRS_ALL   (1ull << 1)
+#define CAPS_SKIP_L1D   (1ull << 3) /* a hypervisor above flushes */
+#define CAPS_SSB_NO     (1ull << 4)
+#define CAPS_MDS_NO     (1ull << 5)
+#define CAPS_TSX_CTRL   (1ull << 7)
+#define CAPS_TAA_NO     (1ull << 8)
+#define CAPS_MMIO_NO    (7ull << 13) /* SBDR_SSDP_NO, FBSDP_NO, PSDP_NO */
+#define CAPS_FB_CLEAR   (1ull << 17)
+#define CAPS_BHI_NO     (1ull << 20)
+#define CAPS_RFDS_NO    (1ull << 27)
+#define CAPS_RFDS_CLEAR (1ull << 28)
+
+#define FAMILY_ZEN3 0x19u
 
 /* A row for something that the CPU has not said it is safe from. */
 static struct mitigate_row against(bool measure_there, bool off, const char *measure,
@@ -86,28 +101,130 @@ static void decide_threads(const struct mitigate_cpu *c, bool off, struct mitiga
                 plan->spec_ctrl |= SPEC_CTRL_STIBP;
 }
 
-static void decide_entry(const struct mitigate_cpu *c, bool off, struct mitigate_plan *plan)
+/* Set for good: guests run with it as well, as with IBRS. */
+static void decide_history(const struct mitigate_cpu *c, bool off, struct mitigate_plan *plan)
 {
-        struct mitigate_row *l1tf = &plan->row[MITIGATE_L1TF];
-        struct mitigate_row *mds = &plan->row[MITIGATE_MDS];
+        struct mitigate_row *row = &plan->row[MITIGATE_HISTORY];
 
-        if (c->amd) {
-                *l1tf = *mds = safe("AMD's CPUs do not have it");
+        if (c->amd)
+                *row = safe("AMD's CPUs do not have it");
+        else if (c->arch_caps & CAPS_BHI_NO)
+                *row = safe("ARCH_CAPABILITIES 20");
+        else
+                *row = against(c->l7_2_edx & L7_2_BHI, off, "BHI_DIS_S", "CPUID.(7,2) EDX 4");
+        if (active(row))
+                plan->spec_ctrl |= SPEC_CTRL_BHI_DIS_S;
+}
+
+static struct mitigate_row retbleed_amd(const struct mitigate_cpu *c, bool off)
+{
+        if (c->x8_ebx & X8_BTC_NO)
+                return safe("CPUID.80000008h EBX 29");
+        if (c->family >= FAMILY_ZEN3)
+                return safe("AMD's family 19h and later");
+        return against(c->x8_ebx & X8_IBPB, off, "IBPB at each exit", "CPUID.80000008h EBX 12");
+}
+
+/* Up to Zen 2 every IBPB also forgets what kind a branch is. */
+static struct mitigate_row srso_amd(const struct mitigate_cpu *c, bool off)
+{
+        if (c->x21_eax & X21_SRSO_NO)
+                return safe("CPUID.80000021h EAX 29");
+        if (c->x21_eax & X21_REDUCE)
+                return against(true, off, "BpSpecReduce", "CPUID.80000021h EAX 31");
+        if (c->x21_eax & X21_BRTYPE || c->family >= FAMILY_ZEN3)
+                return against(c->x21_eax & X21_BRTYPE && c->x8_ebx & X8_IBPB, off,
+                               "IBPB at each exit", "CPUID.80000021h EAX 28");
+        return against(c->x8_ebx & X8_IBPB, off, "IBPB at each exit", "CPUID.80000008h EBX 12");
+}
+
+static void decide_returns(const struct mitigate_cpu *c, bool off, struct mitigate_plan *plan)
+{
+        struct mitigate_row *retbleed = &plan->row[MITIGATE_RETBLEED];
+        struct mitigate_row *srso = &plan->row[MITIGATE_SRSO];
+
+        if (!c->amd) {
+                *retbleed = plan->row[MITIGATE_BRANCHES];
+                *srso = safe("Intel's CPUs do not have it");
                 return;
         }
+        *retbleed = retbleed_amd(c, off);
+        *srso = srso_amd(c, off);
+        plan->reduce = active(srso) && c->x21_eax & X21_REDUCE;
+        plan->ibpb_exit = active(retbleed) || (active(srso) && !plan->reduce);
+}
+
+static struct mitigate_row l1tf(const struct mitigate_cpu *c, bool off)
+{
         if (c->arch_caps & CAPS_RDCL_NO)
-                *l1tf = safe("ARCH_CAPABILITIES 0");
-        else if (c->arch_caps & CAPS_SKIP_L1D)
-                *l1tf = safe("ARCH_CAPABILITIES 3");
-        else
-                *l1tf = against(c->l7_edx & L7_L1D, off, "L1D flush at each run", "CPUID.7 EDX 28");
+                return safe("ARCH_CAPABILITIES 0");
+        if (c->arch_caps & CAPS_SKIP_L1D)
+                return safe("ARCH_CAPABILITIES 3");
+        return against(c->l7_edx & L7_L1D, off, "L1D flush at each run", "CPUID.7 EDX 28");
+}
+
+static struct mitigate_row mds(const struct mitigate_cpu *c, bool off)
+{
         if (c->arch_caps & CAPS_MDS_NO)
-                *mds = safe("ARCH_CAPABILITIES 5");
-        else
-                *mds = against(c->l7_edx & L7_MD_CLEAR, off, "VERW at each run", "CPUID.7 EDX 10");
-        plan->flush_l1d = active(l1tf);
-        /* the flush clears the buffers as well */
-        plan->clear_buffers = active(mds) && !plan->flush_l1d;
+                return safe("ARCH_CAPABILITIES 5");
+        return against(c->l7_edx & L7_MD_CLEAR, off, "VERW at each run", "CPUID.7 EDX 10");
+}
+
+/* With MDS_NO, MD_CLEAR does not promise what is needed here; guests are not offered TSX. */
+static struct mitigate_row taa(const struct mitigate_cpu *c, bool off)
+{
+        if (c->arch_caps & CAPS_TAA_NO)
+                return safe("ARCH_CAPABILITIES 8");
+        if (!(c->l7_ebx & L7_EBX_RTM))
+                return safe("CPUID.7 EBX 11: no TSX");
+        if (c->arch_caps & CAPS_TSX_CTRL)
+                return against(true, off, "TSX switched off", "ARCH_CAPABILITIES 7");
+        return against(c->l7_edx & L7_MD_CLEAR && !(c->arch_caps & CAPS_MDS_NO), off,
+                       "VERW at each run", "CPUID.7 EDX 10");
+}
+
+/* Of no use to guests without devices' registers but where they can sample buffers: done anyway. */
+static struct mitigate_row mmio(const struct mitigate_cpu *c, bool off)
+{
+        bool with_mds =
+            !(c->arch_caps & CAPS_MDS_NO) && c->l7_edx & L7_MD_CLEAR && c->l7_edx & L7_L1D;
+
+        if ((c->arch_caps & CAPS_MMIO_NO) == CAPS_MMIO_NO)
+                return safe("ARCH_CAPABILITIES 13 to 15");
+        if (with_mds)
+                return against(true, off, "VERW at each run", "CPUID.7 EDX 10, 28");
+        return against(c->arch_caps & CAPS_FB_CLEAR, off, "VERW at each run",
+                       "ARCH_CAPABILITIES 17");
+}
+
+static struct mitigate_row rfds(const struct mitigate_cpu *c, bool off)
+{
+        if (c->arch_caps & CAPS_RFDS_NO)
+                return safe("ARCH_CAPABILITIES 27");
+        return against(c->arch_caps & CAPS_RFDS_CLEAR, off, "VERW at each run",
+                       "ARCH_CAPABILITIES 28");
+}
+
+static void decide_entry(const struct mitigate_cpu *c, bool off, struct mitigate_plan *plan)
+{
+        struct mitigate_row *row = plan->row;
+
+        if (c->amd) {
+                for (unsigned i = MITIGATE_L1TF; i <= MITIGATE_RFDS; i++)
+                        row[i] = safe("AMD's CPUs do not have it");
+                return;
+        }
+        row[MITIGATE_L1TF] = l1tf(c, off);
+        row[MITIGATE_MDS] = mds(c, off);
+        row[MITIGATE_TAA] = taa(c, off);
+        row[MITIGATE_MMIO] = mmio(c, off);
+        row[MITIGATE_RFDS] = rfds(c, off);
+        plan->flush_l1d = active(&row[MITIGATE_L1TF]);
+        plan->tsx_off = active(&row[MITIGATE_TAA]) && c->arch_caps & CAPS_TSX_CTRL;
+        /* VERW against TAA is done against MDS already; the flush clears buffers, not registers */
+        plan->clear_buffers =
+            active(&row[MITIGATE_RFDS]) ||
+            (!plan->flush_l1d && (active(&row[MITIGATE_MDS]) || active(&row[MITIGATE_MMIO])));
 }
 
 /* Of concern within one address space only: the hypervisor runs nobody else's code in its own. */
@@ -123,6 +240,8 @@ void mitigate_decide(const struct mitigate_cpu *cpu, bool off, struct mitigate_p
 {
         *plan = (struct mitigate_plan){0};
         decide_branches(cpu, off, plan);
+        decide_history(cpu, off, plan);
+        decide_returns(cpu, off, plan);
         decide_switch(cpu, off, plan);
         decide_threads(cpu, off, plan);
         decide_entry(cpu, off, plan);
@@ -131,8 +250,18 @@ void mitigate_decide(const struct mitigate_cpu *cpu, bool off, struct mitigate_p
 
 const char *mitigate_name(enum mitigate_what what)
 {
-        static const char *const names[MITIGATE_COUNT] = {
-            "guest's branches", "VM to VM", "threads", "L1TF", "MDS", "store bypass"};
+        static const char *const names[MITIGATE_COUNT] = {"guest's branches",
+                                                          "branch history",
+                                                          "Retbleed",
+                                                          "SRSO",
+                                                          "VM to VM",
+                                                          "threads",
+                                                          "L1TF",
+                                                          "MDS",
+                                                          "TAA",
+                                                          "MMIO stale data",
+                                                          "RFDS",
+                                                          "store bypass"};
 
         return names[what];
 }

@@ -1,7 +1,8 @@
 /*
  * Which weaknesses of CPUs concern a hypervisor, which of them this CPU has, and what is done about
- * each: decided from CPUID and IA32_ARCH_CAPABILITIES alone, never from a list of models. Pure; the
- * CPU's side is in mitigate.h. SDM vol. 4 2.1, Intel's and AMD's guidance for speculation controls.
+ * each: decided from CPUID and IA32_ARCH_CAPABILITIES, never from a list of models; of AMD's CPUs
+ * the family is asked where they have no bit. Pure; the CPU's side is in mitigate.h. SDM vol.
+ * 4 2.1, Intel's and AMD's guidance for speculation controls.
  */
 #pragma once
 
@@ -11,19 +12,30 @@
 #define MSR_PRED_CMD  0x49
 #define MSR_ARCH_CAPS 0x10a
 #define MSR_FLUSH_CMD 0x10b
+#define MSR_TSX_CTRL  0x122
+#define MSR_BP_CFG    0xc001102e /* AMD */
 
-#define SPEC_CTRL_IBRS  (1ull << 0)
-#define SPEC_CTRL_STIBP (1ull << 1)
-#define PRED_CMD_IBPB   (1ull << 0)
-#define FLUSH_CMD_L1D   (1ull << 0)
-#define EFER_AUTO_IBRS  (1ull << 21) /* AMD */
+#define SPEC_CTRL_IBRS      (1ull << 0)
+#define SPEC_CTRL_STIBP     (1ull << 1)
+#define SPEC_CTRL_BHI_DIS_S (1ull << 10)
+#define PRED_CMD_IBPB       (1ull << 0)
+#define FLUSH_CMD_L1D       (1ull << 0)
+#define TSX_CTRL_OFF        3ull /* RTM aborts at once, and CPUID does not tell of TSX */
+#define BP_CFG_REDUCE       (1ull << 4)
+#define EFER_AUTO_IBRS      (1ull << 21) /* AMD */
 
 enum mitigate_what {
         MITIGATE_BRANCHES, /* branch targets trained by a guest, used by the hypervisor */
-        MITIGATE_SWITCH,   /* by one VM, used by another */
+        MITIGATE_HISTORY,  /* by its branch history, although targets are kept apart: BHI */
+        MITIGATE_RETBLEED, /* returns taken for branches that a guest trained */
+        MITIGATE_SRSO,     /* the return stack filled by calls that are none: SRSO, "Inception" */
+        MITIGATE_SWITCH,   /* branch targets trained by one VM, used by another */
         MITIGATE_THREADS,  /* by one thread of a core, used by another */
         MITIGATE_L1TF,     /* what the L1 cache holds, read by a guest past its tables */
         MITIGATE_MDS,      /* what the CPU's buffers hold, sampled by a guest */
+        MITIGATE_TAA,      /* the same by a transaction that is aborted */
+        MITIGATE_MMIO,     /* what devices' registers leave in the fill buffers */
+        MITIGATE_RFDS,     /* what Atoms' register files hold */
         MITIGATE_STORES,   /* stores bypassed speculatively */
         MITIGATE_COUNT
 };
@@ -46,8 +58,11 @@ struct mitigate_row {
 /* What is read of a CPU. */
 struct mitigate_cpu {
         bool amd;
-        bool threads;       /* several a core */
-        uint32_t l7_edx;    /* CPUID.(7,0) */
+        bool threads;    /* several a core */
+        unsigned family; /* with the extended part */
+        uint32_t l7_ebx; /* CPUID.(7,0) */
+        uint32_t l7_edx;
+        uint32_t l7_2_edx;  /* CPUID.(7,2) */
         uint32_t x8_ebx;    /* CPUID.80000008h */
         uint32_t x21_eax;   /* CPUID.80000021h */
         uint64_t arch_caps; /* IA32_ARCH_CAPABILITIES, 0 without */
@@ -58,7 +73,10 @@ struct mitigate_plan {
         struct mitigate_row row[MITIGATE_COUNT];
         uint64_t spec_ctrl; /* for IA32_SPEC_CTRL, also while guests run; 0: left alone */
         bool auto_ibrs;     /* EFER_AUTO_IBRS is to be set */
+        bool reduce;        /* BP_CFG_REDUCE is to be set */
+        bool tsx_off;       /* TSX_CTRL_OFF is to be set */
         bool ibpb;          /* PRED_CMD_IBPB at the switch to another VM's vCPU */
+        bool ibpb_exit;     /* PRED_CMD_IBPB after each exit, before anything is returned from */
         bool flush_l1d;     /* FLUSH_CMD_L1D before an entry */
         bool clear_buffers; /* VERW before an entry */
 };

@@ -8,6 +8,9 @@ bits 64
 section .text
 
 extern svm_exit_fast
+extern mitigate_exit
+
+MSR_PRED_CMD equ 0x49
 
 ; void svm_enter(struct vcpu *vcpu, const struct vmcb *vmcb)
 ; GIF is 0 and IF 1 on entry and on return. Returns after an exit that svm_exit_fast did not settle.
@@ -59,6 +62,13 @@ run_guest:
         mov rdi, rsp
         mov rbx, rsp                    ; kept by the call
         mov rsp, [rsp + VCPU_HOST_RSP]
+        mov eax, [rel mitigate_exit]    ; before the first return of the host's
+        test eax, eax
+        jz predictions_kept
+        mov ecx, MSR_PRED_CMD
+        xor edx, edx
+        wrmsr
+predictions_kept:
         call svm_exit_fast
         test rax, rax                   ; the VMCB to go on with, or NULL
         mov rcx, rsp

@@ -86,7 +86,8 @@ def test_mitigations(t):
             rows = json.loads(machine.expect(r"^\[\{\"weakness\".*\]", BOOT_LIMIT_S)[0])
             equal(len(rows), int(summary[1]), "rows")
             equal([row["weakness"] for row in rows],
-                  ["guest's branches", "VM to VM", "threads", "L1TF", "MDS", "store bypass"], "the weaknesses")
+                  ["guest's branches", "branch history", "Retbleed", "SRSO", "VM to VM", "threads", "L1TF", "MDS", "TAA",
+                   "MMIO stale data", "RFDS", "store bypass"], "the weaknesses")
             for number, state in ((2, "not needed"), (3, "active"), (4, "off"), (6, "missing")):
                 equal(sum(row["state"] == state for row in rows), int(summary[number]), f"rows that are {state}")
             check({row["state"] for row in rows} <= allowed, f"states with mitigations={word}: {rows}")
