@@ -291,6 +291,11 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
         case REASON_PREEMPTION_TIMER:
                 exit_timer(v, exit);
                 break;
+        case EXIT_REASON_ENTRY_FAILURE | REASON_MACHINE_CHECK_ENTRY:
+                /* Nothing of the guest's was saved or lost: it can be entered again (27.8, 27.9) */
+                mce_handle(true);
+                exit->kind = VM_EXIT_HOST;
+                break;
         case REASON_VMCALL:
                 exit->kind = VM_EXIT_HYPERCALL;
                 exit->cpl = guest_cpl();
@@ -342,8 +347,9 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
                 enter_refused(exit);
                 return;
         }
-        v->launched = true;
         exit->reason = vmx_read32(VMCS_EXIT_REASON);
+        if (!(exit->reason & EXIT_REASON_ENTRY_FAILURE))
+                v->launched = true;
         normalise(vcpu, v, exit);
 }
 
