@@ -71,14 +71,16 @@ void machine_check_tell(struct vm *vm, const struct mce_place *place)
 int machine_check_offer(struct vm_vcpu *v)
 {
         struct mca *mca = &v->vm->mca;
-        bool due;
+        bool due, on;
 
         spin_lock(&v->vm->devices);
         due = mca_is_due(mca);
+        on = mca_is_on(mca);
         spin_unlock(&v->vm->devices);
         if (!due)
                 return 0;
-        if (!(virt->get_cr4(&v->vcpu) & CR4_MCE))
+        /* CR4 alone does not tell: SVM keeps this bit set for the host's own machine checks */
+        if (!on || !(virt->get_cr4(&v->vcpu) & CR4_MCE))
                 return -ENOTSUP;
         if (!virt->can_take_irq(&v->vcpu)) {
                 virt->want_irq_window(&v->vcpu, true);

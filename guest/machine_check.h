@@ -19,6 +19,6 @@ void machine_check_tell(struct vm *vm, const struct mce_place *place);
 /*
  * Before a run of the first vCPU of a VM that has something waiting (vm->mca.waiting): raise the
  * machine check when the guest can take one as it can an interrupt, else ask to be called again.
- * -ENOTSUP: the guest has switched machine checks off, and can only be ended.
+ * -ENOTSUP: the guest has not switched machine checks and the bank on, and can only be ended.
  */
 must_check int machine_check_offer(struct vm_vcpu *v);

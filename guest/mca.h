@@ -23,6 +23,12 @@ must_check int mca_msr_write(struct mca *mca, uint32_t msr, uint64_t value);
 /* The guest's memory at gpa is bad: it waits to be told so. */
 void mca_add(struct mca *mca, gpa_t gpa);
 
+/* Whether the guest has switched its bank on: before, its errors raise no machine check. */
+static inline bool mca_is_on(const struct mca *mca)
+{
+        return mca->ctl != 0;
+}
+
 /* Whether a machine check can be raised now: something waits and the guest is not in one. */
 bool mca_is_due(const struct mca *mca);
 

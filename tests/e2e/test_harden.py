@@ -2,7 +2,7 @@
 import json
 
 from tests.e2e.harness import BOOT_LIMIT_S, QEMU, check, equal, test
-from tests.e2e.test_monitor import ANSWER_LIMIT_S, ENTER, ask, ask_json, enter
+from tests.e2e.test_monitor import ANSWER_LIMIT_S, ENTER, ask, ask_json, enter, states
 from tests.machine.lab import BUILD, Vm
 
 HALT = {"halt_forever.bin": BUILD / "guests" / "halt_forever.bin"}
@@ -73,6 +73,29 @@ def test_machine_check(t):
         inject(machine, VAL | UC | EN | MISCV | ADDRV | PCC, bad)
         machine.expect(r"error: panic: machine check: the CPU's state is corrupt \(MCG_STATUS 0x5, bank 1: "
                        rf"status 0x{VAL | UC | EN | MISCV | ADDRV | PCC:x} address 0x{bad:x} misc", ANSWER_LIMIT_S)
+
+
+@test(on=QEMU)
+def test_machine_check_linux(t):
+    """A guest that takes no machine checks, as Debian's cloud kernel, is ended when its NVRAM goes bad; it does not get
+    one. It can be started again."""
+    with t.boot(t.setup(), Vm(args="quiet pf.mode=shell", nvram="data:32M"), options="console=com1 exit=monitor") as machine:
+        machine.expect("A shell in the guest follows", BOOT_LIMIT_S)
+        machine.run_for(1)
+        enter(machine)
+        region = ask_json(machine, "map -v")[1][0]
+        ask(machine, "vm pause db")
+        inject(machine, VAL | UC | EN | MISCV | ADDRV, region["first"] + 3 * GRANULE + 0x5678)
+        machine.expect("^error: vm db: region data is damaged at", ANSWER_LIMIT_S)
+        machine.fatal = r"Kernel panic.*$|panic: .*$"
+        ask(machine, "vm resume db")
+        machine.expect("vm db: .*its memory is damaged, and it takes no machine checks", ANSWER_LIMIT_S)
+        machine.run_for(1)
+        equal(states(machine), {"db": "crashed"}, "the states")
+        ask(machine, "vm start db")
+        machine.position = len(machine.log)
+        machine.send(ENTER)
+        machine.expect("A shell in the guest follows", BOOT_LIMIT_S)
 
 
 @test()

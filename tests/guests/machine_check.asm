@@ -1,6 +1,7 @@
 ; A test guest that takes machine checks: it tells the address in its bank, clears it, and goes on ticking.
 %include "bzimage.inc"
 MCG_STATUS equ 0x17a
+MC_CTL     equ 0x400
 MC_STATUS  equ 0x401
 MC_ADDR    equ 0x402
 CR4_MCE    equ 1 << 6
@@ -19,6 +20,10 @@ CR4_MCE    equ 1 << 6
         mov rax, cr4
         or rax, CR4_MCE
         mov cr4, rax
+        mov ecx, MC_CTL
+        mov eax, -1
+        mov edx, eax
+        wrmsr
         sti
         say "guest: waits"
 .tick:  mov ecx, 20000000
