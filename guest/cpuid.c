@@ -80,7 +80,7 @@ static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct vir
         p->dynamic = BIT(1) | BIT(LEAF_CACHE) | BIT(7) | BIT(LEAF_TOPOLOGY) | BIT(LEAF_XSAVE);
 }
 
-static bool is_amd(const struct cpuid_policy *p)
+bool cpuid_policy_is_amd(const struct cpuid_policy *p)
 {
         return p->basic[0].ebx == VENDOR_AMD_EBX || p->basic[0].ebx == VENDOR_HYGON_EBX;
 }
@@ -98,7 +98,7 @@ static void fill_extended(struct cpuid_policy *p, cpuid_fn native, const struct 
         p->extended[1].edx &= X1_EDX_PASS | (caps->rdtscp ? X1_EDX_RDTSCP : 0);
         p->extended[8].ebx = 0;
         p->extended[8].ecx = 0;
-        if (is_amd(p) && p->vcpus > 1) {
+        if (cpuid_policy_is_amd(p) && p->vcpus > 1) {
                 p->extended[1].ecx |= X1_ECX_CMP_LEGACY;
                 if (max >= CPUID_EXTENDED_MAX) /* APM vol. 3 E.4.7: ApicIdSize, NC */
                         p->extended[8].ecx = id_bits(p->vcpus) << 12 | (p->vcpus - 1);

@@ -35,6 +35,9 @@ typedef struct cpuid_regs (*cpuid_fn)(uint32_t leaf, uint32_t subleaf);
 void cpuid_policy_init(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps,
                        unsigned vcpus);
 
+/* Whether its guests see a CPU of AMD's or Hygon's. */
+bool cpuid_policy_is_amd(const struct cpuid_policy *p);
+
 /* The answer to the vCPU of ID vcpu_id, for a leaf that is not in p->basic or is dynamic, but for
  * leaf 1: of that this gives all but OSXSAVE. */
 struct cpuid_regs cpuid_policy_slow(const struct cpuid_policy *p, cpuid_fn native, uint32_t leaf,

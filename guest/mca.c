@@ -5,7 +5,8 @@
 #include "hv/mce_decode.h"
 
 #define BANKS         1u
-#define SCRUB_ERROR   0xc0u /* of memory, found by a scrubber: SDM table 16-8 */
+#define SCRUB_ERROR   0xc0u  /* of memory, found by a scrubber: SDM table 16-8 */
+#define BUS_ERROR     0xe03u /* generic, of memory, at no known level: APM vol. 2 9.3 */
 #define MISC_PHYSICAL (2u << 6)
 #define LINE_ORDER    6u
 
@@ -19,7 +20,7 @@ int mca_msr_read(const struct mca *mca, uint32_t msr, uint64_t *value)
 {
         switch (msr) {
         case MSR_MCG_CAP:
-                *value = MCG_CAP_RECOVER | BANKS;
+                *value = (mca->amd ? 0 : MCG_CAP_RECOVER) | BANKS;
                 return 0;
         case MSR_MCG_STATUS:
                 *value = mca->mcg_status;
@@ -80,15 +81,26 @@ void mca_add(struct mca *mca, gpa_t gpa)
 
 bool mca_is_due(const struct mca *mca)
 {
-        return mca->waiting && !(mca->mcg_status & MCG_MCIP);
+        return mca->waiting && !(mca->mcg_status & MCG_MCIP) && !(mca->status & MC_VAL);
+}
+
+/* AMD's UC has no recovery outside of user mode; POISON says that ADDR is a physical address. */
+static void fill_bank(struct mca *mca)
+{
+        if (mca->amd) {
+                mca->status = MC_VAL | MC_EN | MC_ADDRV | MC_DEFER | MC_POISON | BUS_ERROR;
+                mca->misc = 0;
+        } else {
+                mca->status = MC_VAL | MC_UC | MC_EN | MC_MISCV | MC_ADDRV | MC_S | SCRUB_ERROR;
+                mca->misc = MISC_PHYSICAL | LINE_ORDER;
+        }
+        mca->addr = mca->place[0].v;
 }
 
 void mca_raise(struct mca *mca)
 {
         mca->mcg_status = MCG_MCIP | MCG_RIPV;
-        mca->status = MC_VAL | MC_UC | MC_EN | MC_MISCV | MC_ADDRV | MC_S | SCRUB_ERROR;
-        mca->addr = mca->place[0].v;
-        mca->misc = MISC_PHYSICAL | LINE_ORDER;
+        fill_bank(mca);
         mca->waiting--;
         for (unsigned i = 0; i < mca->waiting; i++)
                 mca->place[i] = mca->place[i + 1];

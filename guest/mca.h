@@ -1,6 +1,7 @@
 /*
  * A vCPU's machine-check registers: one bank, which tells of memory that has gone bad. SDM vol. 3
- * 16.3; the error is one that a scrubber found, so nothing is lost for the guest but the memory.
+ * 16.3, APM vol. 2 9.3; the error is one that a scrubber found, on AMD a deferred one, so nothing
+ * is lost for the guest but the memory.
  */
 #pragma once
 
@@ -9,6 +10,7 @@
 #define MCA_PLACES 8u /* that wait to be told, more are dropped: the bad list has them all */
 
 struct mca {
+        bool amd; /* the guest's CPU is AMD's; the maker's to set */
         uint64_t mcg_status, ctl, status, addr, misc;
         gpa_t place[MCA_PLACES];
         unsigned waiting;
@@ -29,7 +31,8 @@ static inline bool mca_is_on(const struct mca *mca)
         return mca->ctl != 0;
 }
 
-/* Whether a machine check can be raised now: something waits and the guest is not in one. */
+/* Whether a machine check can be raised now: something waits, the guest is not in one, and has
+ * emptied the bank (Linux on AMD leaves a deferred error there until it polls). */
 bool mca_is_due(const struct mca *mca);
 
 /* Fill the bank for the place that waits longest; the caller raises the exception. */

@@ -265,6 +265,7 @@ static int build(struct vm *vm)
         cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps, vm->config->vcpus);
         vm->cpuid.pv_features =
             pv_features(vm->config->vcpus, !vm->direct, !vm->direct && !vm->virtual_apic);
+        vm->mca.amd = cpuid_policy_is_amd(&vm->cpuid);
         err = load(vm);
         return err ? err : vm_nvram_attach(vm);
 }

@@ -31,6 +31,7 @@
 #define MC_PCC    (1ull << 57) /* the CPU's state is corrupt */
 #define MC_S      (1ull << 56)
 #define MC_AR     (1ull << 55) /* the program cannot go on before something was done */
+#define MC_DEFER  (1ull << 44) /* AMD: bad data that nobody has used yet */
 #define MC_POISON (1ull << 43) /* AMD: known bad data was used, ADDR is physical */
 
 /* What the bits mean on this CPU. */

@@ -292,7 +292,7 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
                 exit_timer(v, exit);
                 break;
         case EXIT_REASON_ENTRY_FAILURE | REASON_MACHINE_CHECK_ENTRY:
-                /* Nothing of the guest's was saved or lost: it can be entered again (27.8, 27.9) */
+                /* Nothing of the guest's was saved or lost: it can be entered again (26.8, 26.9) */
                 mce_handle(true);
                 exit->kind = VM_EXIT_HOST;
                 break;

@@ -170,6 +170,7 @@ static void test_damage_is_raised(void)
         CHECK_EQ(machine_check_offer(vm.vcpu[0]), 0);
         CHECK_EQ(fake.exceptions, 1);
         CHECK_EQ(mca_msr_write(&vm.mca, MSR_MCG_STATUS, 0), 0);
+        CHECK_EQ(mca_msr_write(&vm.mca, MSR_MC_STATUS(0), 0), 0);
         /* who takes none is ended, by the run loop */
         fake.state.cr4 = 0;
         CHECK_EQ(machine_check_offer(vm.vcpu[0]), -ENOTSUP);
