@@ -136,11 +136,21 @@ static void *identity(hpa_t hpa)
         return (void *)hpa.v;
 }
 
+static void tell_stray(uint64_t start, enum mem_kind kind)
+{
+        printk(LOG_WARN, "memory: 0x%lx (%s) does not lie in RAM", start, memmap_kind_name(kind));
+}
+
 static void carve(struct machine *m, uint64_t start, uint64_t size, enum mem_kind kind)
 {
         if (size && memmap_carve(&m->map, start, size, kind))
-                printk(LOG_WARN, "memory: 0x%lx (%s) does not lie in RAM", start,
-                       memmap_kind_name(kind));
+                tell_stray(start, kind);
+}
+
+static void carve_module(struct machine *m, const struct boot_module *module)
+{
+        if (module->size && memmap_carve_module(&m->map, module->start.v, module->size))
+                tell_stray(module->start.v, MEM_MODULE);
 }
 
 static struct mem_source source_of(const struct boot_map_entry *e)
@@ -170,7 +180,7 @@ void machine_find_memory(struct machine *m, const struct boot_info *info,
         carve(m, (uint64_t)image_start, (uint64_t)(image_end - image_start), MEM_HYPERVISOR);
         carve(m, info->start.v, info->size, MEM_LOADER);
         for (size_t i = 0; i < info->module_count; i++)
-                carve(m, info->module[i].start.v, info->module[i].size, MEM_MODULE);
+                carve_module(m, &info->module[i]);
         for (size_t i = 0; i < options->nvram_count; i++)
                 if (memmap_add_simulated(&m->map, options->nvram[i].start, options->nvram[i].size))
                         printk(LOG_ERROR, "memory: nvram=0x%lx@0x%lx does not lie in free RAM",

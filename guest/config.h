@@ -20,7 +20,7 @@
 #define CONFIG_CMDLINE_SIZE 2048
 #define CONFIG_TEXT_SIZE    200
 
-#define CONFIG_VMS_MAX     16
+#define CONFIG_VMS_MAX     320
 #define CONFIG_REGIONS_MAX 8  /* NVRAM regions of a VM */
 #define CONFIG_NVRAM_MAX   8  /* nvram= of the hypervisor */
 #define CONFIG_RUN_MAX     16 /* lines of run= */
@@ -29,7 +29,7 @@
 
 #define CONFIG_VCPUS_MAX    16u
 #define CONFIG_WATCHDOG_MAX 3600u
-#define CONFIG_MEM_MIN      (16 * MiB)
+#define CONFIG_MEM_MIN      (2 * MiB)
 #define CONFIG_SIZE_MAX     (1 * TiB) /* of a VM's memory, and of a region */
 
 /* What to do when the last VM has ended. */

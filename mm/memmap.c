@@ -201,6 +201,15 @@ int memmap_carve(struct memmap *map, uint64_t start, uint64_t size, enum mem_kin
         return err ? err : in_ram ? 0 : -EBUSY;
 }
 
+int memmap_carve_module(struct memmap *map, uint64_t start, uint64_t size)
+{
+        uint64_t end = start + size, rest = align_up(end, PAGE_4K) - end;
+
+        if (memmap_bytes(map, end, rest, MEM_RAM, MEM_RAM) == rest)
+                size += rest;
+        return memmap_carve(map, start, size, MEM_MODULE);
+}
+
 int memmap_add_simulated(struct memmap *map, uint64_t start, uint64_t size)
 {
         struct mem_source source = {.origin = MEM_FROM_CMDLINE};

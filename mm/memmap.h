@@ -87,6 +87,12 @@ must_check int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size
 must_check int memmap_carve(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind kind);
 
 /*
+ * The same for a boot module, with the rest of its last frame where that is RAM: hundreds of small
+ * modules, each on frames of its own, make one range.
+ */
+must_check int memmap_carve_module(struct memmap *map, uint64_t start, uint64_t size);
+
+/*
  * nvram=SIZE@ADDR: let this part of RAM play NVRAM. Call after everything else was added.
  * -EINVAL: empty or not wholly RAM; -EBUSY: something the loader put there is in the way. Then
  * nothing is changed.

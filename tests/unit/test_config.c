@@ -324,7 +324,7 @@ static void test_numbers(void)
         refused("vm=a mem=0x", "mem=0x", "number");
         refused("vm=a mem=99999999999999999999", "mem=9", "64 bits");
         refused("vm=a mem=18014398509481984K", "mem=1", "64 bits");
-        refused("vm=a mem=14M", "mem=14M", "from 16 MiB");
+        refused("vm=a mem=1M", "mem=1M", "from 2 MiB");
         refused("vm=a mem=17M", "mem=17M", "multiple of 2 MiB");
         refused("vm=a mem=2T", "mem=2T", "to 1048576 MiB");
         refused("vm=a mem=64M vcpus=17", "vcpus=17", "at most 1");
@@ -335,6 +335,9 @@ static void test_numbers(void)
         refused("vm=a mem=64M nvram=r:x", "nvram=r:x", "number");
         LOAD("vm=a mem=0x4000000", "initrd");
         CHECK_EQ(config.vm[0].mem, 64 * MiB);
+        CHECK(config.vm[0].startable);
+        LOAD("vm=a mem=2M", "initrd");
+        CHECK_EQ(config.vm[0].mem, 2 * MiB);
         CHECK(config.vm[0].startable);
 }
 
@@ -358,7 +361,7 @@ static void test_every_mistake_is_told(void)
         LOAD("vm=a mem=7 vcpus=99 bogus=1 nvram=x:1,y:2M");
         CHECK_EQ(config.error_count, 4);
         CHECK_EQ(config.vm[0].mistakes, 4);
-        CHECK(said("mem=7", "16 MiB") && said("vcpus=99", "at most") && said("bogus=1", "unknown"));
+        CHECK(said("mem=7", "2 MiB") && said("vcpus=99", "at most") && said("bogus=1", "unknown"));
         CHECK_EQ(config.vm[0].region_count, 1);
 }
 
@@ -427,8 +430,10 @@ static void test_limits(void)
                 snprintf(line, sizeof line, "vm=v%u mem=64M -- root=x", i);
                 CHECK_EQ(config_add_module(&config, HPA(0), 1, line), 0);
         }
+        CHECK(CONFIG_VMS_MAX > 257);
+        CHECK(strcmp(config.vm[256].name, "v256") == 0 && config.vm[256].module == 257);
         CHECK_EQ(config_add_module(&config, HPA(0), 1, "vm=more mem=64M"), -EINVAL);
-        CHECK(said("vm=more", "more than 16 VMs"));
+        CHECK(said("module 321: vm=more", "more than 320 VMs"));
         CHECK_EQ(config_add_module(&config, HPA(0), 1, "initrd"), -EINVAL);
         CHECK_EQ(config.error_count, 1);
         for (unsigned i = 0; i < 2 * CONFIG_ERRORS_MAX; i++)

@@ -307,6 +307,26 @@ static void test_refuses_what_does_not_fit(void)
         CHECK_EQ(load_image(), -E2BIG);
 }
 
+/* The least that mem= allows: all of it is used, and what is larger is told. */
+static void test_tiny(void)
+{
+        make_vm();
+        vm.mem = CONFIG_MEM_MIN;
+        image.initrd = NULL;
+        put(0x258, 1 * MiB, 8);
+        put(0x230, PAGE_4K, 4);
+        put(0x260, 1 * MiB, 4);
+        CHECK_EQ(load_image(), 0);
+        CHECK_EQ(entry.state.rip, 1 * MiB + 0x200);
+        check_e820(4, 1 * MiB, 1 * MiB, 1);
+        put(0x260, 1 * MiB + 1, 4);
+        CHECK_EQ(load_image(), -ENOSPC);
+        CHECK(strstr(why, "mem=2M is too small: the kernel needs 4M"));
+        put(0x258, 16 * MiB, 8);
+        CHECK_EQ(load_image(), -ENOSPC);
+        CHECK(strstr(why, "mem=2M is too small: the kernel needs 18M"));
+}
+
 /* A gmem that lacks what the layout promises is an error, never a crash. */
 static void test_memory_missing(void)
 {
@@ -378,6 +398,7 @@ int main(void)
         RUN(test_refuses_headers);
         RUN(test_relocation);
         RUN(test_refuses_what_does_not_fit);
+        RUN(test_tiny);
         RUN(test_memory_missing);
         RUN(test_every_truncation);
         RUN(test_mutated_headers);

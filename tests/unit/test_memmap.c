@@ -229,6 +229,28 @@ static void test_carving(void)
         CHECK_EQ(kind_at(0x40000000), MEM_NVRAM_VENDOR);
 }
 
+/* Frames that hold the end of one module are nobody else's, unless something else is there. */
+static void test_small_modules(void)
+{
+        size_t before;
+
+        machine();
+        CHECK_EQ(memmap_carve(&map, 0x9e800, 0x100, MEM_LOADER), 0);
+        before = map.count;
+        for (uint64_t i = 0; i < 640; i++)
+                CHECK_EQ(memmap_carve_module(&map, 0x2000000 + i * PAGE_4K, 1 + i), 0);
+        CHECK_EQ(map.count, before + 2);
+        CHECK_EQ(kind_at(0x2000000 + 640 * PAGE_4K - 1), MEM_MODULE);
+        CHECK_EQ(kind_at(0x2000000 + 640 * PAGE_4K), MEM_RAM);
+        CHECK_EQ(memmap_carve_module(&map, 0x9e000, 0x10), 0);
+        CHECK_EQ(kind_at(0x9e010), MEM_RAM);
+        CHECK_EQ(kind_at(0x9e800), MEM_LOADER);
+        CHECK_EQ(memmap_carve_module(&map, 0x9f000, 0x10), 0);
+        CHECK_EQ(kind_at(0x9f010), MEM_RAM);
+        CHECK_EQ(memmap_carve_module(&map, UINT64_MAX - 1, 1), -EBUSY);
+        CHECK_EQ(memmap_carve_module(&map, UINT64_MAX - 1, 2), -EBUSY);
+}
+
 static void test_simulated(void)
 {
         struct memmap before;
@@ -341,6 +363,7 @@ int main(void)
         RUN(test_e820_types);
         RUN(test_nvram_never_becomes_dram);
         RUN(test_carving);
+        RUN(test_small_modules);
         RUN(test_simulated);
         RUN(test_source_of_efi);
         RUN(test_print);

@@ -5,7 +5,7 @@
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"
 
-#define MBI_SIZE 16384u
+#define MBI_SIZE 65536u
 
 /* A structure under construction; 8-byte aligned as the specification demands. */
 static struct {
