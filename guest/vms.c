@@ -236,8 +236,8 @@ static struct vms_entry *next_queued(struct vms *vms)
         for (size_t i = 0; i < vms->count; i++) {
                 struct vms_entry *e = &vms->entry[i];
 
-                if (e->state == VMS_QUEUED && !vms_waits_for(vms, e) &&
-                    (!next || e->turn < next->turn))
+                if (e->state == VMS_QUEUED && (!next || e->turn < next->turn) &&
+                    !vms_waits_for(vms, e))
                         next = e;
         }
         return next;

@@ -1,0 +1,47 @@
+"""Many VMs at once."""
+import json
+import re
+from collections import Counter
+
+from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
+from tests.e2e.test_faults import guest
+from tests.e2e.test_monitor import ask, ask_json, enter, states
+from tests.machine.lab import Vm
+
+FILES = {"idle.bin": guest("idle")}
+COUNT = 256
+NAMES = [f"tiny{number}" for number in range(COUNT)]
+OPTIONS = 'console=com1 exit=monitor run="mem -o json"'
+BESIDE_KIB = 64  # of DRAM, that a VM may cost beside its memory
+
+
+def vm(name, kernel):
+    return Vm(keys=f"vm={name} mem=2M", kernel=kernel, initrd="", args="root=none")
+
+
+def dram(tables):
+    return next(row for row in tables[0] if row["memory"] == "DRAM")
+
+
+@test(core=True, long=True)
+def test_many(t):
+    """256 VMs of 2 MiB run at the same moment in 1 GiB; a kernel that does not fit in 2 MiB is refused; all memory comes
+    back, to the byte."""
+    vms = [vm(name, "idle.bin") for name in NAMES]
+    with t.boot(t.setup(cpus=2, rom=False), vm("large", "vmlinuz"), *vms, files=FILES, options=OPTIONS) as machine:
+        machine.expect(r"vm large: .*mem=2M is too small: the kernel needs \d+M", BOOT_LIMIT_S)
+        machine.expect(rf"^\[{NAMES[-1]}\] guest: idles", BOOT_LIMIT_S)
+        machine.run_for(1)
+        before = [json.loads(line) for line in re.findall(r"^(\[\{.*\}\])\r*$", machine.log, re.M)[:2]]
+        said = Counter(re.findall(r"^\[(\w+)\] guest: idles", machine.log, re.M))
+        equal(said, Counter(NAMES[1:]), "who has said that it idles, but for the one in focus")
+        enter(machine)
+        equal(states(machine), {"large": "refused", **{name: "running" for name in NAMES}}, "the states")
+        full = dram(ask_json(machine, "mem"))["used"] - dram(before)["used"]
+        check(full <= COUNT * (2048 + BESIDE_KIB) << 10, f"{COUNT} VMs of 2 MiB take {full} bytes")
+        for name in NAMES:
+            ask(machine, f"vm stop {name} -y")
+        equal(Counter(states(machine).values()), Counter(stopped=COUNT, refused=1), "the states")
+        equal(ask_json(machine, "mem"), before, "memory in use")
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
