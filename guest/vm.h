@@ -129,6 +129,8 @@ struct vm {
         struct acpi_pm acpi_pm;
         struct kvmclock clock;
         struct mca mca;
+        uint64_t build_ticks; /* of the TSC, for its start up to start_tsc but for the log */
+        uint64_t own_bytes;   /* of DRAM, beside its memory */
         uint64_t start_tsc;
         struct vm_block block[VM_BLOCKS_MAX];
         size_t blocks;

@@ -121,6 +121,7 @@ static void refuse(struct vms_entry *entry)
 static void start(struct vms *vms, struct vms_entry *entry)
 {
         const char *name = entry->config->name;
+        uint64_t begun = cpu_rdtsc(), free = dram_free_bytes(vms->host->dram);
         hpa_t frame;
 
         if (entry->config->cpus && !(entry->config->cpus & online(vms)))
@@ -141,6 +142,8 @@ static void start(struct vms *vms, struct vms_entry *entry)
         entry->starts++;
         vms->any = true;
         place(vms, entry->vm);
+        entry->vm->build_ticks = cpu_rdtsc() - begun;
+        entry->vm->own_bytes = free - dram_free_bytes(vms->host->dram) - entry->config->mem;
         printk(LOG_NOTICE, "vm %s: starts", name);
         entry->vm->start_tsc = cpu_rdtsc();
         if (!console_focus())
@@ -187,15 +190,24 @@ static void take_apart(struct vms *vms, struct vms_entry *entry)
 {
         struct vm *vm = entry->vm;
         enum vm_end end = vm->end;
+        uint64_t build_ticks = vm->build_ticks, own_bytes = vm->own_bytes;
+        uint64_t begun = cpu_rdtsc(), ticks;
 
         bring_down(vms, vm);
+        ticks = cpu_rdtsc() - begun;
         vm_console_flush(&vm->console);
         vm_print_stats(vm);
         printk(LOG_NOTICE, "vm %s: %s", entry->config->name, vm_end_text(end));
         if (console_focus() == vm)
                 vms_set_focus(NULL);
+        begun = cpu_rdtsc();
         vm_destroy(vm);
         free_vm(vms, entry);
+        ticks += cpu_rdtsc() - begun;
+        printk(LOG_INFO,
+               "vm %s: built in %lu ticks of the TSC, taken apart in %lu, %lu bytes of DRAM "
+               "beside its memory",
+               entry->config->name, build_ticks, ticks, own_bytes);
         entry->state = VMS_ENDED;
         entry->end = end;
         if (end == VM_REBOOTED)

@@ -1,8 +1,9 @@
 # The benchmark: exact instruction counts on both emulators, beside KVM's of the same run, and of hosted programs.
 
-BENCH_FILES := build/permafrost.elf build/linux/vmlinuz build/bench/initrd.img build/bench/exits.bin build/bench/peer.img
+BENCH_KERNELS := build/bench/exits.bin build/bench/tiny.bin
+BENCH_FILES := build/permafrost.elf build/linux/vmlinuz build/bench/initrd.img $(BENCH_KERNELS) build/bench/peer.img
 
-build/bench/exits.bin: tests/bench/exits.asm tests/guests/bzimage.inc | deps
+build/bench/%.bin: tests/bench/%.asm tests/guests/bzimage.inc tests/guests/print.inc | deps
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f bin -Werror -i tests/guests/ $< -o $@
 
@@ -15,7 +16,7 @@ build/bench/initrd.img: build/bench/pf_bench $(GUEST_SCRIPTS) tests/machine/init
 
 # The peer: a Linux host that runs the same in KVM.
 PEER_CFLAGS := -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -Werror
-PEER_FILES := build/bench/kvm_guest build/bench/watch.so build/bench/exits.bin build/bench/initrd.img
+PEER_FILES := build/bench/kvm_guest build/bench/watch.so $(BENCH_KERNELS) build/bench/initrd.img
 
 build/bench/kvm_guest: tests/bench/peer-kvm/kvm_guest.c | deps
 	@mkdir -p $(@D)

@@ -234,33 +234,8 @@ pass_over_nvram:
         report "nvram-pages"
 .none:  ret
 
-; The text at RSI, which ends in 0. Uses RAX, RDX, RSI.
-print:
-        mov dx, COM1
-.next:  lodsb
-        test al, al
-        jz .done
-        out dx, al
-        jmp .next
-.done:  ret
-
-; EAX as decimal and a line feed. Uses RAX, RCX, RDX, RDI, RSI.
-print_number:
-        lea rdi, [rel digits_end]
-        mov ecx, 10
-.next:  xor edx, edx
-        div ecx
-        add dl, '0'
-        dec rdi
-        mov [rdi], dl
-        test eax, eax
-        jnz .next
-        mov rsi, rdi
-        jmp print
+%include "print.inc"
 
 on_amd: db 0                            ; hypercalls are VMMCALL, not VMCALL
-digits: times 10 db 0
-digits_end:
-        db 13, 10, 0
         align 16, db 0
 image_end:

@@ -11,12 +11,14 @@ from tests.machine.lab import BUILD, Lab, Setup, Vm, entry
 ICOUNT = ("-icount", "shift=0,sleep=off")  # an instruction a nanosecond; waiting takes no time here
 VMS = {
     "exits": Vm(kernel="exits", initrd="", args="root=none"),  # a VM without initrd must have a root=
+    "tiny": Vm(keys="vm=db mem=2M", kernel="tiny", initrd="", args="root=none"),
     "debian": Vm(args="quiet rdinit=/bin/pf_bench"),
 }
 BENCH = BUILD / "bench"
 KERNEL = BUILD / "linux" / "vmlinuz"
 FILES = {
     "exits": {"exits": BENCH / "exits.bin"},
+    "tiny": {"tiny": BENCH / "tiny.bin"},
     "debian": {"vmlinuz": KERNEL, "initrd": BENCH / "initrd.img"},
     "peer": {"vmlinuz": KERNEL, "peer": BENCH / "peer.img"},
 }
@@ -91,6 +93,14 @@ def read_exits(log):
     return values
 
 
+def read_tiny(log):
+    """From nothing to the VM's first instruction, and from its end to nothing, without what is logged in between."""
+    start = int(find(r"^vm db: started at TSC (\d+),", log)[1])
+    ticks = find(r"^vm db: built in (\d+) ticks of the TSC, taken apart in (\d+), (\d+) bytes", log)
+    first = int(find(r"^PF-BENCH: first-tsc (\d+)\r*$", log)[1])
+    return {"tiny-start": int(ticks[1]) + first - start, "tiny-end": int(ticks[2]), "tiny-dram": int(ticks[3])}
+
+
 def read_debian(log):
     start = find(r"^vm db: started at TSC (\d+), (\d+) after the loader's jump\r*$", log)
     init = find(r"^PF-BENCH: init-tsc (\d+)\r*$", log)
@@ -112,17 +122,27 @@ def peer_boot(log):
     return int(find(r"^PF-BENCH: init-tsc (\d+)\r*$", log)[1]) - int(find(r"^PF-PEER: start-tsc (\d+)\r*$", log)[1])
 
 
+def peer_tiny(log):
+    """Its best rounds: the first one touches what the next ones find."""
+    firsts = map(int, re.findall(r"^PF-BENCH: first-tsc (\d+)\r*$", log, re.M))
+    rounds = [map(int, words) for words in re.findall(r"^PF-PEER: round (\d+) (\d+) (\d+)\r*$", log, re.M)]
+    starts, ends = zip(*((create + first - start, end) for first, (create, start, end) in zip(firsts, rounds)))
+    beside = int(find(r"^PF-PEER: beside (\d+)\r*$", log)[1])
+    return {"tiny-start": min(starts), "tiny-end": min(ends), "tiny-dram": beside}
+
+
 def read_peer(log):
     """The same keys as of ours, as far as KVM has them. Exits and pages are those of its better start."""
     wrong = re.search(r"^PF-PEER: error: .*", log, re.M)
     if wrong:
         raise Failure(f"{wrong[0]}:\n{log[-1500:]}")
     host = find(r"^PF-PEER: host (.*?)\r*$", log)[1]
-    exits, lazy, populated = re.split(r"^PF-PEER: debian \w+\r*$", log, flags=re.M)
+    exits, tiny, lazy, populated = re.split(r"^PF-PEER: (?:tiny|debian \w+)\r*$", log, flags=re.M)
     stats = numbers("PF-PEER: stat", populated)
     small, large = stats.get("pages_4k", 0), 512 * stats.get("pages_2m", 0) + 512 * 512 * stats.get("pages_1g", 0)
     return {
         **numbers("PF-BENCH:", exits),
+        **peer_tiny(tiny),
         "host": host,
         "boot": peer_boot(populated),
         "boot-whole": peer_boot(lazy),
@@ -132,4 +152,4 @@ def read_peer(log):
     }
 
 
-READERS = {"exits": read_exits, "debian": read_debian, "peer": read_peer}
+READERS = {"exits": read_exits, "tiny": read_tiny, "debian": read_debian, "peer": read_peer}

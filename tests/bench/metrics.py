@@ -7,6 +7,7 @@ XEN = "Xen 4.17 (Debian), PVH guest, VT-x, Bochs 2.7; measured before, not in th
 XEN_TOOLSTACK = "Xen's toolstack spends 0.647e9 more before the start, which is not counted"
 PEER_PORTS = "KVM's ports are answered by its program in user space, ours by the hypervisor"
 PEER_BOOTS = "KVM's spans hold its firmware and the loading of the kernel; ours from the loader's jump our whole start"
+PEER_TINY = "KVM's start and end of a tiny VM: what its process ran, without waits and zeroing of memory; ours has all"
 BELOW_KVM = "KVM"  # a goal: less than KVM's figure of the same run
 BELOW_KVM_NOTE = f"goal {BELOW_KVM!r}: below KVM of the same run"
 
@@ -46,6 +47,7 @@ class Metric:
 ROUND_TRIP_GOAL = 150
 CPUID_AIM = 90  # a tenth of Xen's
 HYPERCALL_AIM = 80
+BESIDE_GOAL = 64 * 1024
 
 METRICS = (
     Metric("user-cpuid-0", "CPUID leaf 0, user mode", 897, ROUND_TRIP_GOAL, CPUID_AIM),
@@ -66,6 +68,9 @@ METRICS = (
     Metric("entry", "hypervisor entry to first guest instruction"),
     Metric("entry-log-bytes", "- bytes logged in that span"),
     Metric("exits", "exits, VM start to idle user space", 110_885, 8_922, 1_999),
+    Metric("tiny-start", "VM of 2 MiB: its start to its first instruction", goal=BELOW_KVM),
+    Metric("tiny-end", "VM of 2 MiB: its end, all memory given back", goal=BELOW_KVM),
+    Metric("tiny-dram", "VM of 2 MiB: bytes of DRAM beside its memory", goal=BESIDE_GOAL, svm_goal=BESIDE_GOAL),
     Metric("large-pages", "bytes mapped by pages of 2 MiB or 1 GiB, %", goal=99, svm_goal=99, higher=True),
     Metric("nvram-exits", "exits in a pass over the mapped NVRAM", goal=0, svm_goal=0),
 )

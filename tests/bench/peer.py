@@ -26,6 +26,7 @@ def contents():
         "bin/qemu-system-x86_64": QEMU,
         "lib/watch.so": bench / "watch.so",
         "guest/exits": bench / "exits.bin",
+        "guest/tiny": bench / "tiny.bin",
         "guest/vmlinuz": linux / "vmlinuz",
         "guest/initrd": bench / "initrd.img",
     }

@@ -1,4 +1,4 @@
-"""make bench: boots Permafrost with the bench kernel and with Debian on both emulators, twice each as they must count the
+"""make bench: boots Permafrost with the bench kernels and with Debian on both emulators, twice each as they must count the
 same, and the peer with KVM; tells the numbers as a table and as JSON."""
 import argparse
 import json
@@ -8,19 +8,19 @@ import time
 from pathlib import Path
 
 from tests.bench.machines import MACHINES, READERS, find
-from tests.bench.metrics import BELOW_KVM_NOTE, METRICS, PEER_BOOTS, PEER_PORTS, XEN, XEN_TOOLSTACK
+from tests.bench.metrics import BELOW_KVM_NOTE, METRICS, PEER_BOOTS, PEER_PORTS, PEER_TINY, XEN, XEN_TOOLSTACK
 from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD
 from tests.machine.progress import Progress
 
 AT_A_TIME = 2  # emulators
 # Boots of a kind, in the order of starting: the longest first.
-RUNS = {"peer": 1, "debian": 2, "exits": 2}
+RUNS = {"peer": 1, "debian": 2, "exits": 2, "tiny": 2}
 # How far the runs may lie apart, as a part of the value; all that is not named must agree to the instruction. Linux
 # places itself and its data at random (KASLR and more, from RDRAND), and clears and maps a little more or less then. On
 # QEMU a device that is polled answers a few turns sooner or later.
 LINUX = {"boot": 0.001, "boot-whole": 0.001, "exits": 0.01}
-SPREAD = {"vtx": LINUX, "svm": {**LINUX, "entry": 0.0001}}
+SPREAD = {"vtx": LINUX, "svm": {**LINUX, "entry": 0.0001, "tiny-start": 0.0001}}
 
 
 class Measurement:
@@ -63,7 +63,8 @@ class Measurement:
     def runs(self, machine):
         """Permafrost's values on a machine, a dictionary a run."""
         kinds = self.values[machine.key]
-        return [{**exits, **debian} for exits, debian in zip(kinds["exits"], kinds["debian"])]
+        ours = zip(kinds["exits"], kinds["tiny"], kinds["debian"])
+        return [{**exits, **tiny, **debian} for exits, tiny, debian in ours]
 
     def kvm(self, machine):
         return self.values[machine.key]["peer"][0]
@@ -128,7 +129,7 @@ def print_notes(measurement):
             print(f"{machine.title}, exits by reason, {side}: {counts}")
     for machine in MACHINES:
         print(f"{machine.key}: {machine.title} ({machine.description()}), KVM: {measurement.kvm(machine)['host']}")
-    print(f"Xen: {XEN}.\n{XEN_TOOLSTACK}.\n{PEER_PORTS}.\n{PEER_BOOTS}.")
+    print(f"Xen: {XEN}.\n{XEN_TOOLSTACK}.\n{PEER_PORTS}.\n{PEER_BOOTS}.\n{PEER_TINY}.")
 
 
 def compare(measurement):
@@ -167,7 +168,7 @@ def document(measurement, rows):
         "host": host_cpu(),
         "unit": "instructions, or what the text names",
         "machines": machines,
-        "peers": {"xen": XEN, "notes": [XEN_TOOLSTACK, PEER_PORTS, PEER_BOOTS, BELOW_KVM_NOTE]},
+        "peers": {"xen": XEN, "notes": [XEN_TOOLSTACK, PEER_PORTS, PEER_BOOTS, PEER_TINY, BELOW_KVM_NOTE]},
         "metrics": metrics,
     }
 
