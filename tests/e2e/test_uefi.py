@@ -12,7 +12,7 @@ PMEM = BUILD / "pmem.efi"
 FIRST = "EFI/BOOT/BOOTX64.EFI"  # what a firmware starts from removable media
 BANNER = r"Permafrost \d+\.\d+: a hypervisor for non-volatile RAM"
 GUEST = Vm(args="quiet pf.mode=steps pf.steps=info")
-OPTIONS = "console=com1 exit=poweroff nvram=128M@0x20000000"
+OPTIONS = "console=com1 exit=poweroff nvram=128M@0x20000000 loglevel=info"
 
 
 def disk(t, files):
