@@ -189,7 +189,7 @@ void machine_find_memory(struct machine *m, const struct boot_info *info,
         memmap_print(&m->map);
 }
 
-int machine_start_dram(struct machine *m)
+int machine_start_dram(struct machine *m, uint64_t mem_fail)
 {
         int err = 0;
 
@@ -208,6 +208,7 @@ int machine_start_dram(struct machine *m)
                 printk(LOG_ERROR, "memory: no usable DRAM (error %d)", -err);
         else
                 printk(LOG_INFO, "memory: %lu MiB of DRAM free", dram_free_bytes(&m->dram) / MiB);
+        (void)dram_fail_after(&m->dram, mem_fail);
         return err;
 }
 

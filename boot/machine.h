@@ -53,8 +53,9 @@ void machine_find_tables(struct machine *m, const struct boot_info *info);
 void machine_find_memory(struct machine *m, const struct boot_info *info,
                          const struct hv_options *options);
 
-/* The DRAM allocator; behind host_map_init. Negative errno: no usable memory; logged. */
-must_check int machine_start_dram(struct machine *m);
+/* The DRAM allocator, with a fault for tests (dram_fail_after); behind host_map_init. Negative
+ * errno: no usable memory; logged. */
+must_check int machine_start_dram(struct machine *m, uint64_t mem_fail);
 
 /* Interrupt controllers and console input. Negative errno: never on a machine with a local APIC. */
 must_check int machine_start_devices(struct machine *m);

@@ -228,7 +228,7 @@ void boot_main(uint32_t magic, uint32_t address)
         mce_set_memory(&machine.map);
         mce_init_cpu();
         machine_start_late_screen(&machine);
-        if (machine_start_dram(&machine) || virt_init(&machine.dram) ||
+        if (machine_start_dram(&machine, config.options.mem_fail) || virt_init(&machine.dram) ||
             machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||
             machine_read_clocks(&machine))
                 finish(config.options.exit);

@@ -5,6 +5,7 @@
 #include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/harden.h"
+#include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "hv/mce.h"
@@ -33,6 +34,7 @@ static struct {
         void (*work)(void);
         volatile int state; /* enum start_state */
         volatile uint64_t tsc;
+        volatile int err; /* why it is refused */
 } starting;
 
 enum start_state { START_NONE, START_READY, START_REFUSED };
@@ -71,7 +73,8 @@ _Noreturn void smp_main(void)
         harden_cpu();
         mitigate_init_cpu(false);
         mce_init_cpu();
-        if (virt_start_cpu(starting.dram)) {
+        starting.err = virt_start_cpu(starting.dram);
+        if (starting.err) {
                 starting.state = START_REFUSED;
                 cpu_stop();
         }
@@ -119,8 +122,9 @@ static bool start_one(struct machine *m, unsigned index, uint32_t apic_id)
         while (starting.state == START_NONE)
                 cpu_pause();
         if (starting.state == START_REFUSED) {
-                printk(LOG_WARN, "smp: the CPU with APIC ID %u is not like the first: left out",
-                       apic_id);
+                printk(LOG_WARN, "smp: the CPU with APIC ID %u %s (error %d): left out", apic_id,
+                       starting.err == -ENODEV ? "is not like the first" : "cannot be started",
+                       -starting.err);
                 return false;
         }
         if (starting.tsc < before || starting.tsc > cpu_rdtsc())

@@ -48,7 +48,8 @@ struct config_range {
 struct hv_options {
         uint16_t console_port; /* console=: I/O port of the log's UART; 0: none */
         enum config_exit exit; /* exit=poweroff|reboot|halt|monitor */
-        int log_level;         /* loglevel=error|warn|info|debug: enum log_level */
+        int log_level;         /* loglevel=error|warn|notice|info|debug: enum log_level */
+        uint64_t mem_fail;     /* mem-fail=N, for tests: see dram_fail_after */
         bool mitigations_off;  /* mitigations=auto|off: against weaknesses of the CPU */
         bool nvram_format;     /* nvram-format=force: give up what the NVRAM holds */
         struct config_range nvram[CONFIG_NVRAM_MAX]; /* nvram=SIZE@ADDR: RAM that plays NVRAM */

@@ -42,6 +42,14 @@ static void option_log_level(struct config_line *line, struct config_word value)
                 line->config->options.log_level = choice;
 }
 
+static void option_mem_fail(struct config_line *line, struct config_word value)
+{
+        struct config_word rest;
+
+        if (config_read_digits(value, &line->config->options.mem_fail, &rest) || rest.len)
+                config_complain(line, "a number is expected");
+}
+
 static void option_mitigations(struct config_line *line, struct config_word value)
 {
         static const char *const names[] = {"auto", "off"};
@@ -147,6 +155,7 @@ static const struct config_key option_keys[] = {
     {"console", false, option_console},
     {"exit", false, option_exit},
     {"loglevel", false, option_log_level},
+    {"mem-fail", false, option_mem_fail},
     {"mitigations", false, option_mitigations},
     {"nvram", true, option_nvram},
     {"nvram-bad", true, option_nvram_bad},

@@ -15,10 +15,13 @@ static int use(const struct virt_ops *ops, struct dram *dram)
 {
         int err = ops->probe(&virt_caps);
 
-        if (!err)
-                err = ops->cpu_enable(dram);
         if (err)
                 return err;
+        err = ops->cpu_enable(dram);
+        if (err) {
+                printk(LOG_ERROR, "virt: %s cannot be switched on (error %d)", ops->name, -err);
+                return err;
+        }
         virt = ops;
         printk(LOG_NOTICE, "virt: %s, second-level pages up to %s, local APICs virtualized by %s",
                ops->name, virt_caps.page_max == PAGE_1G ? "1 GiB" : "2 MiB",

@@ -1,4 +1,6 @@
 """The life of VMs: started, stopped, reset, paused, crashed and started again, with every byte of memory accounted for."""
+import re
+
 from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, check, equal, test
 from tests.e2e.test_faults import guest
 from tests.e2e.test_monitor import ask, ask_json, enter, states, until_prompt
@@ -101,6 +103,26 @@ def test_life(t):
 def test_life_alone(t):
     """VMs that have the local APICs of their CPUs, which a pause leaves with them and an end takes back."""
     live(t, 3, ALONE, "quits")
+
+
+def boot_failing(t, number, words=""):
+    """The log of a boot in which that allocation fails; it ends in order, with or without the VM."""
+    options = f"console=com1 exit=poweroff mem-fail={number} {words}".rstrip()
+    with t.boot(t.setup(cpus=2), tiny("quits", "power_off", "nvram=count:4M"), files=FILES, options=options) as machine:
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", f"the end when allocation {number} fails")
+        return machine.log
+
+
+@test()
+def test_boot_out_of_memory(t):
+    """Each allocation of a boot fails once: the machine says what it cannot do, and ends in order."""
+    log = boot_failing(t, 10**6, 'run="mem-fail 0"')
+    made = 10**6 - int(re.search(r"^(\d+) allocations were left to go", log, re.M)[1])
+    check(made > 2, f"a boot makes {made} allocations")
+    for number in range(1, made + 1):
+        log = boot_failing(t, number)
+        check(re.search(r"^(error|warning): ", log, re.M), f"allocation {number} of {made} fails without a word")
+        check("panic" not in log, f"allocation {number} of {made}: {log[-400:]}")
 
 
 @test()

@@ -95,6 +95,15 @@ static void test_mitigations(void)
         CHECK(!config.options.mitigations_off);
 }
 
+static void test_mem_fail(void)
+{
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config, "mem-fail=7"), 0);
+        CHECK_EQ(config.options.mem_fail, 7);
+        config_init(&config);
+        CHECK(config_parse_options(&config, "mem-fail=7x") < 0);
+}
+
 static void test_options(void)
 {
         config_init(&config);
@@ -507,6 +516,7 @@ int main(void)
         RUN(test_option_defaults);
         RUN(test_options);
         RUN(test_mitigations);
+        RUN(test_mem_fail);
         RUN(test_run);
         RUN(test_wrong_runs);
         RUN(test_bad_addresses);
