@@ -29,7 +29,6 @@ enum {
 #define ENTRY_U     0x04ull
 #define ENTRY_LARGE 0x80ull
 #define ENTRY_NX    (1ull << 63)
-#define PAGE        4096u
 #define LARGE_PAGE  0x200000u
 
 #define CR0_OWN  0x80010033ull /* PG, WP, NE, ET, MP, PE */

@@ -56,6 +56,7 @@ struct run {
         uint64_t cpl;
 };
 
+#define PAGE     0x1000u
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 #define RFLAGS_FIXED 0x002u

@@ -34,6 +34,9 @@ unsigned go(void);
 /* Run what was ended, with the registers as they are now; as often as wanted. */
 unsigned again(void);
 
+/* Of the same code with other operands, which costs an emulator much less than other code. */
+#define REPEATS 16u
+
 /* How many runs there were: what the guest counts as operations. */
 extern uint64_t runs;
 

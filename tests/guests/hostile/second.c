@@ -2,7 +2,7 @@
  * The second vCPU, if the VM has one: INIT and start-up IPIs bring it to code in real mode that
  * disturbs the first for as long as it lasts. It has an interrupt table of its own, which returns.
  */
-#include "tests/guests/hostile/second.h"
+#include "tests/guests/hostile/kinds.h"
 
 #include "tests/guests/hostile/random.h"
 #include "tests/guests/hostile/run.h"
@@ -11,7 +11,6 @@
 #define INIT     0x4500u
 #define START_UP 0x4600u
 #define TO_IT    (1ull << 32)
-#define PAGE     0x1000u
 
 #define FIRST_PAGE 0xau /* of its code; all below KEEP_LOW_END */
 #define TABLE      0xe000u

@@ -1,4 +1,0 @@
-/* Operations with a second vCPU. */
-#pragma once
-
-void op_second(void);
