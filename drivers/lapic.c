@@ -243,7 +243,6 @@ static uint64_t measure_rate(void)
         uint64_t first = cpu_rdtsc(), tsc = RATE_TICKS, narrowest = UINT64_MAX;
         uint32_t counted = 0;
 
-        reg_write(REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
         reg_write(REG_TIMER_INITIAL, UINT32_MAX);
         while (cpu_rdtsc() - first < RATE_TICKS)
                 cpu_pause();
@@ -272,6 +271,7 @@ void host_lapic_timer_init(uint8_t vector)
                 return;
         }
         reg_write(REG_LVT_TIMER, LVT_MASKED | vector);
+        reg_write(REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
         if (!timer_rate)
                 timer_rate = measure_rate();
         reg_write(REG_LVT_TIMER, vector);

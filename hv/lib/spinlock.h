@@ -1,24 +1,26 @@
 /*
- * A ticket lock: CPUs get it in the order in which they asked. The hypervisor holds one with
- * interrupts off only, and never in an NMI handler.
+ * A lock for short sections. The hypervisor holds one with interrupts off only, and never in an NMI
+ * handler.
+ *
+ * Whoever comes first gets it, not whoever asked first: as a guest of another hypervisor, or in an
+ * emulator, the next in a queue may be without a CPU, and all behind it would wait for that too.
  */
 #pragma once
 
-#include <stdint.h>
+#include <stdbool.h>
 
 struct spinlock {
-        uint16_t next, served;
+        bool held;
 };
 
 static inline void spin_lock(struct spinlock *lock)
 {
-        uint16_t mine = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
-
-        while (__atomic_load_n(&lock->served, __ATOMIC_ACQUIRE) != mine)
-                __asm__ volatile("pause");
+        while (__atomic_exchange_n(&lock->held, true, __ATOMIC_ACQUIRE))
+                while (__atomic_load_n(&lock->held, __ATOMIC_RELAXED))
+                        __asm__ volatile("pause");
 }
 
 static inline void spin_unlock(struct spinlock *lock)
 {
-        __atomic_store_n(&lock->served, (uint16_t)(lock->served + 1), __ATOMIC_RELEASE);
+        __atomic_store_n(&lock->held, false, __ATOMIC_RELEASE);
 }

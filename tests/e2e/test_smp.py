@@ -28,6 +28,16 @@ def test_eight_cpus(t):
     all_cpus(t, 8)
 
 
+@test(on=QEMU)
+def test_timers_of_all_cpus(t):
+    """The timer of each CPU counts as fast as the one whose rate was measured."""
+    with t.boot(t.setup(cpus=2), options="console=com1 exit=monitor") as machine:
+        machine.expect("no VM was started", BOOT_LIMIT_S)
+        for cpu in range(2):
+            text = machine.command("human-monitor-command", **{"command-line": f"info lapic {cpu}"})
+            check("(divide by 1)" in text, f"CPU {cpu}: {text}")
+
+
 @test(on=BOCHS, core=True)
 def test_two_cpus(t):
     all_cpus(t, 2)
