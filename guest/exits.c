@@ -327,7 +327,7 @@ void exits_handle(struct vm_vcpu *v, const struct vm_exit *exit)
                 lapic_ended(&v->lapic, exit->vector);
                 break;
         case VM_EXIT_APIC_SELF:
-                vcpu_apic_self_error(v);
+                lapic_sent_illegal(&v->lapic);
                 break;
         case VM_EXIT_HOST:
                 v->look = true;

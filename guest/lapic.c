@@ -169,6 +169,11 @@ void lapic_eoi(struct lapic *l)
         lapic_ended(l, (uint8_t)vector);
 }
 
+void lapic_sent_illegal(struct lapic *l)
+{
+        raise_error(l, ESR_SEND_ILLEGAL);
+}
+
 static uint32_t logical_id(uint32_t id)
 {
         /* SDM 10.12.10.2: cluster of 16 from the ID's upper bits, one bit from its lower four. */

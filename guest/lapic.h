@@ -160,6 +160,9 @@ void lapic_accept(struct lapic *l, uint8_t vector);
 bool lapic_hand_over(struct lapic *l, uint8_t vector);
 void lapic_ended(struct lapic *l, uint8_t vector);
 
+/* The guest has sent itself an interrupt of an illegal vector, where the CPU virtualizes that. */
+void lapic_sent_illegal(struct lapic *l);
+
 /* Guest TSC at which lapic_timer_expired wants to be called, UINT64_MAX for never. */
 uint64_t lapic_deadline(const struct lapic *l);
 

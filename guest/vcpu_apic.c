@@ -3,8 +3,7 @@
 
 #include "drivers/lapic.h"
 
-#define MSR_X2APIC_SVR      0x80fu
-#define MSR_X2APIC_SELF_IPI 0x83fu
+#define MSR_X2APIC_SVR 0x80fu
 
 /* Shows the guest the model's value of a register, if it has one. */
 static void show(struct vm_vcpu *v, uint32_t msr)
@@ -70,10 +69,4 @@ void vcpu_apic_hand_over(struct vm_vcpu *v)
                 virt->apic->raise(&v->vcpu, (uint8_t)vector, level);
                 v->interrupts++;
         }
-}
-
-void vcpu_apic_self_error(struct vm_vcpu *v)
-{
-        if (lapic_msr_write(&v->lapic, MSR_X2APIC_SELF_IPI, 0, 0))
-                vm_finish(v->vm, VM_CRASHED);
 }

@@ -16,8 +16,5 @@ void vcpu_apic_reset(struct vm_vcpu *v);
 /* The guest has written an MSR: what it reads from now on. */
 void vcpu_apic_written(struct vm_vcpu *v, uint32_t msr);
 
-/* Hand over all that the model has. Only with vm->virtual_apic, as the next. */
+/* Hand over all that the model has. Only with vm->virtual_apic. */
 void vcpu_apic_hand_over(struct vm_vcpu *v);
-
-/* The guest has sent itself an IPI of an illegal vector. */
-void vcpu_apic_self_error(struct vm_vcpu *v);
