@@ -43,7 +43,7 @@ enum pool_mode {
         POOL_MODE_NORMAL,  /* all or nothing */
         POOL_MODE_SALVAGE, /* read only; what is damaged is passed over and counted */
         POOL_MODE_REPAIR,  /* damaged records are given up; all space that no intact one claims is
-                              scrubbed again */
+                              scrubbed again; without a slot for that: read only, error logged */
 };
 
 struct pool_config {

@@ -165,6 +165,7 @@ static void mount(enum pool_mode mode)
         const struct pool_config config = {.entropy = 42, .mode = mode};
         unsigned long told = fuzz_complaints;
         struct mounted m;
+        bool ends;
 
         for (unsigned range = 0; range < RANGES; range++)
                 memcpy(as_changed[range], range_base(range), POOL_GRANULE);
@@ -180,8 +181,10 @@ static void mount(enum pool_mode mode)
         }
         if (mode == POOL_MODE_SALVAGE)
                 demand_untouched();
+        /* A repair without a free slot ends, too, read-only: it is as damaged as before. */
+        ends = m.err || mode == POOL_MODE_SALVAGE || m.pool.read_only;
         world_unmount(&m);
-        if (m.err || mode == POOL_MODE_SALVAGE)
+        if (ends)
                 return;
         world_mount_with(&world, RANGES, world.memory, (struct pool_config){0}, &m);
         DEMAND(!m.err);
