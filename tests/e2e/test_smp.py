@@ -53,15 +53,14 @@ SILENT = 9  # an APIC ID that no CPU has
 
 @test(core=True)
 def test_silent_cpu(t):
-    """A CPU that the firmware tells of and that never answers is left out, soon; the one after it is started, and guests
+    """A CPU that the firmware tells of and that never answers is left out; the one after it is started, and guests
     run on all that did answer. No emulator has such a CPU: the MADT here is the test's."""
     table = t.folder / "madt.aml"
     table.write_bytes(acpi.madt((0, SILENT, 1)))
     guests = [spinner("left", 100, "0"), spinner("right", 100, "1")]
     with t.boot(t.setup(cpus=2), *guests, files={**FILES, table.name: table}, options="console=com1 exit=monitor",
                 before=[f"acpi --exclude=APIC /boot/{table.name}"]) as machine:
-        warning = machine.expect(rf"^warning: smp: the CPU with APIC ID {SILENT} does not answer within (\d+) ms: left out", BOOT_LIMIT_S)
-        check(int(warning[1]) < 1000, warning[0])
+        machine.expect(rf"^warning: smp: the CPU with APIC ID {SILENT} does not answer within \d+ ms: left out", BOOT_LIMIT_S)
         machine.expect(r"^smp: 2 of 3 CPUs", BOOT_LIMIT_S)
         machine.expect(r"vm right: starts", BOOT_LIMIT_S)
         equal(machine.log.count("left out"), 1, "CPUs left out")
