@@ -49,8 +49,10 @@ static void reset(struct vcpu *vcpu)
         vmx_setup_apic_bitmap(true);
 }
 
+/* What was requested is lost, so that nothing waits any more. */
 static void stop(struct vcpu *vcpu)
 {
+        vmx_write(VMCS_GUEST_INTERRUPT_STATUS, 0);
         vmx_write(VMCS_CPU_CONTROLS2, vmx_caps.cpu2);
         set_cpu_controls(vcpu->arch, CPU_TPR_SHADOW, CPU_CR8_LOAD | CPU_CR8_STORE);
         vmx_setup_apic_bitmap(false);
