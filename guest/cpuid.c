@@ -36,6 +36,8 @@
 #define X1_EDX_RDTSCP BIT(27)
 /* AMD: the IDs of leaf 1 are those of cores, not of threads. */
 #define X1_ECX_CMP_LEGACY BIT(1)
+/* Leaf 80000007h: the invariant TSC; not the banks and MSRs that AMD tells of there. */
+#define X7_EDX_PASS BIT(8)
 /* x87, SSE, AVX and AVX-512 state. */
 #define XCR0_PASS 0xe7ull
 
@@ -96,8 +98,8 @@ static void fill_extended(struct cpuid_policy *p, cpuid_fn native, const struct 
                 p->extended[0].eax = CPUID_EXTENDED_MAX;
         p->extended[1].ecx &= X1_ECX_PASS;
         p->extended[1].edx &= X1_EDX_PASS | (caps->rdtscp ? X1_EDX_RDTSCP : 0);
-        p->extended[8].ebx = 0;
-        p->extended[8].ecx = 0;
+        p->extended[7] = (struct cpuid_regs){.edx = p->extended[7].edx & X7_EDX_PASS};
+        p->extended[8] = (struct cpuid_regs){.eax = p->extended[8].eax};
         if (cpuid_policy_is_amd(p) && p->vcpus > 1) {
                 p->extended[1].ecx |= X1_ECX_CMP_LEGACY;
                 if (max >= CPUID_EXTENDED_MAX) /* APM vol. 3 E.4.7: ApicIdSize, NC */

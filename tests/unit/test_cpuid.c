@@ -93,8 +93,11 @@ static void test_hidden_features(void)
         r = ask(claims_all, 0x80000001, 0);
         CHECK_EQ(r.ecx & (1u << 2), 0); /* SVM */
         r = ask(claims_all, 0x80000008, 0);
-        CHECK_EQ(r.eax, ALL);       /* the sizes of addresses */
-        CHECK_EQ(r.ebx | r.ecx, 0); /* features, and how many cores */
+        CHECK_EQ(r.eax, ALL);               /* the sizes of addresses */
+        CHECK_EQ(r.ebx | r.ecx | r.edx, 0); /* features, and how many cores */
+        r = ask(claims_all, 0x80000007, 0); /* scalable MCA and MSRs of power management */
+        CHECK_EQ(r.edx, 1u << 8);           /* but a TSC that always counts */
+        CHECK_EQ(r.eax | r.ebx | r.ecx, 0);
 }
 
 static void test_what_permafrost_gives(void)
