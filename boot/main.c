@@ -23,6 +23,8 @@
 #include "hv/trap.h"
 #include "hv/virt.h"
 
+#define MCE_POLL_S 10 /* between two looks of a CPU for errors that raise no exception */
+
 static struct boot_info info;
 static struct config config;
 static struct machine machine;
@@ -232,6 +234,7 @@ void boot_main(uint32_t magic, uint32_t address)
             machine_start_devices(&machine) || machine_mount_pool(&machine, &config.options) ||
             machine_read_clocks(&machine))
                 finish(config.options.exit);
+        mce_poll_every((uint64_t)machine.tsc_khz * 1000 * MCE_POLL_S);
         smp_start(&machine, CPUS_MAX, work);
         cpus_init(machine.tsc_khz, work_at_rest);
         config_report(&config);

@@ -5,6 +5,7 @@
 #include "guest/run.h"
 #include "hv/alarm.h"
 #include "hv/cpu.h"
+#include "hv/mce.h"
 #include "hv/mitigate.h"
 #include "hv/percpu.h"
 #include "hv/trap.h"
@@ -55,6 +56,11 @@ static void rest(struct cpu *cpu, uint64_t look_at)
                 cpu_wait_interrupt();
         }
         cpu->resting = false;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
 }
 
 static void load(struct vm_vcpu *v, const struct cpu *cpu)
@@ -135,7 +141,7 @@ void cpus_turn(void)
 {
         struct cpu *cpu = this_cpu();
         uint64_t now = cpu_rdtsc();
-        uint64_t look_at = sched_look(&sched, cpu->index, now);
+        uint64_t look_at = earlier(sched_look(&sched, cpu->index, now), mce_poll(now));
         struct sched_entity *e = sched_pick(&sched, cpu->index, now);
         int spare = sched_spare(&sched);
         struct vm_vcpu *v;

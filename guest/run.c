@@ -11,7 +11,7 @@
 static bool must_leave(struct vm_vcpu *v, unsigned cpu)
 {
         const struct vm_host *host = v->vm->host;
-        uint64_t now = cpu_rdtsc();
+        uint64_t now = cpu_rdtsc(), poll_at = mce_poll(now);
         int spare;
 
         v->look = false;
@@ -22,6 +22,8 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
                 return true;
         }
         v->look_at = sched_look(host->sched, cpu, now);
+        if (poll_at < v->look_at)
+                v->look_at = poll_at;
         spare = sched_spare(host->sched);
         if (spare >= 0)
                 host->kick((unsigned)spare);

@@ -3,6 +3,7 @@
 
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
+#include "hv/percpu.h"
 
 #define CPUID_1_EDX_MCE   (1u << 7)
 #define CPUID_1_EDX_MCA   (1u << 14)
@@ -17,8 +18,11 @@ uint32_t mce_news;
 
 static const struct memmap *memory;
 static uint64_t queue[QUEUE_SIZE];
-static uint32_t lost, corrected, nmis;
+static uint32_t lost, corrected, latent, nmis;
 static bool nmi_told;
+
+static uint64_t interval; /* TSC ticks between two looks of a CPU; 0: none */
+static uint64_t next_look[CPUS_MAX];
 
 static uint64_t read_msr(uint32_t msr)
 {
@@ -41,9 +45,11 @@ static bool is_nvram(const struct mce_place *place)
         return false;
 }
 
-static void count(uint32_t *counter)
+static void count(uint32_t *counter, unsigned n)
 {
-        __atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+        if (!n)
+                return;
+        __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
         __atomic_store_n(&mce_news, 1, __ATOMIC_RELEASE);
 }
 
@@ -62,7 +68,7 @@ static void enqueue(const struct mce_place *place)
                         return;
                 }
         }
-        count(&lost);
+        count(&lost, 1);
 }
 
 static const struct mce_ops ops = {read_msr, write_msr, is_nvram, enqueue};
@@ -79,6 +85,7 @@ static struct mce_machine this_machine(void)
             .address_modes = !amd,
             .scalable = amd && cpu_cpuid(0x80000000, 0).eax >= 0x80000007 &&
                         cpu_cpuid(0x80000007, 0).ebx & CPUID_X7_EBX_SMCA,
+            .defers = amd,
         };
 }
 
@@ -142,13 +149,37 @@ void mce_handle(bool in_guest)
                       "misc 0x%lx)",
                       result.fatal, result.mcg_status, result.bank.number, result.bank.status,
                       result.bank.addr, result.bank.misc);
-        while (result.corrected--)
-                count(&corrected);
+        count(&corrected, result.corrected);
+        count(&latent, result.latent);
+}
+
+void mce_poll_every(uint64_t ticks)
+{
+        interval = has_banks() ? ticks : 0;
+}
+
+uint64_t mce_poll(uint64_t now)
+{
+        struct mce_machine machine;
+        struct mce_result result;
+        uint64_t *next;
+
+        if (!interval)
+                return UINT64_MAX;
+        next = &next_look[this_cpu()->index];
+        if (now >= *next) {
+                machine = this_machine();
+                mce_poll_banks(&machine, &ops, &result);
+                count(&corrected, result.corrected);
+                count(&latent, result.latent);
+                *next = now + interval;
+        }
+        return *next;
 }
 
 void mce_count_nmi(void)
 {
-        count(&nmis);
+        count(&nmis, 1);
 }
 
 uint32_t mce_nmis(void)
@@ -161,7 +192,7 @@ static void tell(uint32_t *counter, const char *what)
         uint32_t n = __atomic_exchange_n(counter, 0, __ATOMIC_RELAXED);
 
         if (n)
-                printk(LOG_WARN, "mce: %u %s", n, what);
+                printk(LOG_WARN, "mce: %s: %u", what, n);
 }
 
 bool mce_take(struct mce_place *place)
@@ -174,14 +205,17 @@ bool mce_take(struct mce_place *place)
                         continue;
                 *place = (struct mce_place){HPA(entry & ~QUEUE_ORDER), entry & QUEUE_ORDER};
                 __atomic_store_n(&mce_news, 1, __ATOMIC_RELEASE); /* there may be more */
-                return true;
+                if (is_nvram(place))
+                        return true;
+                printk(LOG_ERROR, "mce: memory at 0x%lx is damaged, which is not NVRAM",
+                       place->hpa.v);
         }
-        tell(&corrected, "memory errors were corrected");
+        tell(&corrected, "errors that were corrected");
+        tell(&latent, "bad data that nobody has used yet, at no known address");
         if (mce_nmis() && !nmi_told) {
                 nmi_told = true;
                 printk(LOG_WARN, "mce: an NMI that nobody expects; more are only counted");
         }
-        tell(&lost,
-             "errors of NVRAM came faster than they were noted: they are not on the bad list");
+        tell(&lost, "bad memory that came faster than it was noted, and is not on the bad list");
         return false;
 }

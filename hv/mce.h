@@ -1,7 +1,9 @@
 /*
- * Machine checks of the host. An uncorrected error of NVRAM that the CPU confines to its address is
- * queued for the boot CPU, which puts its granules on the pool's bad list; all others stop the
- * machine with the contents of the bank that tells of them.
+ * Machine checks of the host. An uncorrected error of NVRAM that the CPU confines to its address,
+ * or that memory itself has found before anybody used it, is queued for the boot CPU, which puts
+ * its granules on the pool's bad list; other memory is reported. Any other error that was used
+ * stops the machine with the contents of the bank that tells of it; those that were corrected, or
+ * not used, are counted.
  */
 #pragma once
 
@@ -25,6 +27,14 @@ void mce_init_cpu(void);
  */
 void mce_handle(bool in_guest);
 
+/*
+ * What raises no exception is looked for: on each CPU every so many ticks of the TSC, whenever it
+ * calls mce_poll, which returns the TSC of its next look, UINT64_MAX where there is none. Without
+ * mce_poll_every there is none.
+ */
+void mce_poll_every(uint64_t ticks);
+uint64_t mce_poll(uint64_t now);
+
 /* An NMI has come that nobody expects: in any context. The first is logged; how many there were. */
 void mce_count_nmi(void);
 uint32_t mce_nmis(void);
@@ -39,7 +49,7 @@ static inline bool mce_any(void)
 
 /*
  * Take the next piece of bad NVRAM; false: there is none (more). Also logs what could not be logged
- * when it came: errors that were corrected, an unexpected NMI. From an ordinary context, by one CPU
- * at a time.
+ * when it came: errors that were corrected, damage elsewhere, an unexpected NMI. From an ordinary
+ * context, by one CPU at a time.
  */
 bool mce_take(struct mce_place *place);

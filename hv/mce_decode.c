@@ -11,21 +11,34 @@
 static bool has_place(const struct mce_machine *machine, const struct mce_bank *bank,
                       struct mce_place *place)
 {
-        place->order = LINE_ORDER;
+        unsigned order = LINE_ORDER;
+
+        *place = (struct mce_place){0};
         if (!(bank->status & MC_ADDRV))
                 return false;
         if (machine->address_modes) {
                 if (!(bank->status & MC_MISCV) || MISC_MODE(bank->misc) != MODE_PHYSICAL)
                         return false;
-                if (MISC_ORDER(bank->misc) > place->order)
-                        place->order = MISC_ORDER(bank->misc);
+                if (MISC_ORDER(bank->misc) > order)
+                        order = MISC_ORDER(bank->misc);
         }
         if (machine->scalable && !(bank->status & MC_POISON))
                 return false;
-        if (place->order > MCE_PLACE_ORDER_MAX)
+        if (order > MCE_PLACE_ORDER_MAX)
                 return false;
-        place->hpa = HPA(align_down(bank->addr & ADDRESS_MASK, 1ull << place->order));
+        place->order = order;
+        place->hpa = HPA(align_down(bank->addr & ADDRESS_MASK, 1ull << order));
         return true;
+}
+
+/* SDM vol. 3 table 16-6: no action required, and what was found with its exception switched off. */
+static bool is_latent(const struct mce_machine *machine, uint64_t status)
+{
+        if (!(status & MC_UC))
+                return machine->defers && status & MC_DEFER;
+        if (!machine->recover || status & MC_PCC)
+                return false;
+        return !(status & MC_EN) || !(status & (MC_S | MC_AR));
 }
 
 enum mce_verdict mce_judge(const struct mce_machine *machine, const struct mce_bank *bank,
@@ -35,6 +48,10 @@ enum mce_verdict mce_judge(const struct mce_machine *machine, const struct mce_b
 
         if (!(status & MC_VAL))
                 return MCE_EMPTY;
+        if (is_latent(machine, status)) {
+                has_place(machine, bank, place);
+                return MCE_LATENT;
+        }
         if (!(status & MC_UC))
                 return MCE_CORRECTED;
         if (status & MC_PCC)
@@ -57,6 +74,15 @@ static struct mce_bank read_bank(const struct mce_ops *ops, unsigned number)
         return bank;
 }
 
+static void settle_latent(const struct mce_ops *ops, const struct mce_place *place,
+                          struct mce_result *result)
+{
+        if (place->order)
+                ops->queue(place);
+        else
+                result->latent++;
+}
+
 /* Why the machine must stop for this bank; NULL: it need not. */
 static const char *settle_bank(const struct mce_machine *machine, const struct mce_ops *ops,
                                const struct mce_bank *bank, bool in_guest,
@@ -69,6 +95,9 @@ static const char *settle_bank(const struct mce_machine *machine, const struct m
                 return NULL;
         case MCE_CORRECTED:
                 result->corrected++;
+                return NULL;
+        case MCE_LATENT:
+                settle_latent(ops, &place, result);
                 return NULL;
         case MCE_DATA:
                 if (!ops->is_nvram(&place))
@@ -108,4 +137,23 @@ void mce_scan(const struct mce_machine *machine, const struct mce_ops *ops, bool
                 result->fatal = "no bank tells why";
         else
                 clear(machine, ops);
+}
+
+void mce_poll_banks(const struct mce_machine *machine, const struct mce_ops *ops,
+                    struct mce_result *result)
+{
+        *result = (struct mce_result){0};
+        for (unsigned i = 0; i < machine->banks; i++) {
+                struct mce_bank bank = read_bank(ops, i);
+                struct mce_place place;
+                enum mce_verdict verdict = mce_judge(machine, &bank, &place);
+
+                if (verdict == MCE_CORRECTED)
+                        result->corrected++;
+                else if (verdict == MCE_LATENT)
+                        settle_latent(ops, &place, result);
+                else
+                        continue;
+                ops->write(MSR_MC_STATUS(i), 0);
+        }
 }

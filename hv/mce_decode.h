@@ -40,6 +40,7 @@ struct mce_machine {
         bool recover;       /* MCG_CAP_RECOVER */
         bool address_modes; /* Intel: MISC tells what kind of address ADDR has */
         bool scalable;      /* AMD: ADDR is physical only with MC_POISON */
+        bool defers;        /* AMD: status has DEFER, which is part of a count on Intel's */
 };
 
 /* A bank as it was read; addr and misc count where status says so. */
@@ -51,11 +52,12 @@ struct mce_bank {
 enum mce_verdict {
         MCE_EMPTY,     /* nothing, or nothing that raised a machine check */
         MCE_CORRECTED, /* no harm done */
+        MCE_LATENT,    /* bad data that nobody has used yet, perhaps at a known physical address */
         MCE_DATA,      /* bad data at a known physical address, and nowhere else */
         MCE_FATAL,     /* anything else */
 };
 
-/* Memory that is bad: 2^order bytes, aligned. */
+/* Memory that is bad: 2^order bytes, aligned; order 0: nobody knows where. */
 struct mce_place {
         hpa_t hpa;
         unsigned order;
@@ -63,7 +65,7 @@ struct mce_place {
 
 #define MCE_PLACE_ORDER_MAX 30u /* larger areas are fatal */
 
-/* Judge one bank; fills in place for MCE_DATA. */
+/* Judge one bank; fills in place for MCE_DATA and MCE_LATENT. */
 enum mce_verdict mce_judge(const struct mce_machine *machine, const struct mce_bank *bank,
                            struct mce_place *place);
 
@@ -81,11 +83,21 @@ struct mce_result {
         struct mce_bank bank; /* which tells that, status 0: none */
         uint64_t mcg_status;
         unsigned corrected, bad; /* errors of these kinds */
+        unsigned latent;         /* bad data that is not used yet, of which nobody knows where */
 };
 
 /*
- * Read all banks. Bad NVRAM is queued; banks are cleared, and the next machine check is let in,
- * unless the machine must stop. in_guest: it came while a guest ran, which need not go on.
+ * Read all banks. Bad data that the machine can do without is queued; banks are cleared, and the
+ * next machine check is let in, unless the machine must stop. in_guest: it came while a guest ran,
+ * which need not go on.
  */
 void mce_scan(const struct mce_machine *machine, const struct mce_ops *ops, bool in_guest,
               struct mce_result *result);
+
+/*
+ * Read all banks for what raises no machine check: errors that were corrected, and bad data that
+ * nobody has used yet (SDM vol. 3 16.6.3 UCNA, APM vol. 2 9.3.2.2 deferred errors), which is queued
+ * whatever memory it is in. Clears the banks that tell of such; leaves all others to the exception.
+ */
+void mce_poll_banks(const struct mce_machine *machine, const struct mce_ops *ops,
+                    struct mce_result *result);

@@ -28,16 +28,17 @@ def test_harden(t):
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
 
 
-VAL, UC, EN, MISCV, ADDRV, PCC = 1 << 63, 1 << 61, 1 << 60, 1 << 59, 1 << 58, 1 << 57
+VAL, UC, EN, MISCV, ADDRV, PCC, DEFER = 1 << 63, 1 << 61, 1 << 60, 1 << 59, 1 << 58, 1 << 57, 1 << 44
+POLL_LIMIT_S = 60  # each CPU looks every 10 s
 MISC_PHYSICAL = 2 << 6 | 6
 MCIP_RIPV = 5
 GRANULE = 2 << 20
 
 
-def inject(machine, status, address):
-    """A machine check by bank 1 of CPU 0, once the guest is paused: TCG 7.2 gives those that come while a
-    guest runs to the guest, past its intercept."""
-    words = f"mce 0 1 {status:#x} {MCIP_RIPV:#x} {address:#x} {MISC_PHYSICAL:#x}"
+def inject(machine, status, address, cpu=0):
+    """A machine check by bank 1 of a CPU, once the guest is paused: TCG 7.2 gives those that come while a
+    guest runs to the guest, past its intercept. Without UC it is an error in the bank, and no exception."""
+    words = f"mce {cpu} 1 {status:#x} {MCIP_RIPV:#x} {address:#x} {MISC_PHYSICAL:#x}"
     equal(machine.command("human-monitor-command", **{"command-line": words}), "", words)
 
 
@@ -73,6 +74,37 @@ def test_machine_check(t):
         inject(machine, VAL | UC | EN | MISCV | ADDRV | PCC, bad)
         machine.expect(r"error: panic: machine check: the CPU's state is corrupt \(MCG_STATUS 0x5, bank 1: "
                        rf"status 0x{VAL | UC | EN | MISCV | ADDRV | PCC:x} address 0x{bad:x} misc", ANSWER_LIMIT_S)
+
+
+@test(on=QEMU)
+def test_errors_unused(t):
+    """What raises no exception is found nevertheless, on a CPU that a guest has as on one at rest: an error that was
+    corrected, and bad data that nobody has used yet: that of NVRAM goes to the bad list, and the guest is told."""
+    vm = Vm(keys="vm=tiny mem=64M nvram=data:32M cpus=0", kernel="machine_check.bin", initrd="", args="root=none")
+    files = {"machine_check.bin": BUILD / "guests" / "machine_check.bin"}
+    with t.boot(t.setup(cpus=2), vm, files=files) as machine:
+        machine.expect("^guest: tick", BOOT_LIMIT_S)
+        enter(machine)
+        regions = ask_json(machine, "map -v")[1]
+        bad = regions[0]["first"] + 3 * GRANULE + 0x5678
+        inject(machine, VAL | EN, 0)
+        machine.expect("^warning: mce: errors that were corrected: 1", POLL_LIMIT_S)
+        inject(machine, VAL | EN, 0, cpu=1)
+        machine.expect("^warning: mce: errors that were corrected: 1", POLL_LIMIT_S)
+        inject(machine, VAL | EN | ADDRV | DEFER, 0x200000, cpu=1)
+        machine.expect("^error: mce: memory at 0x200000 is damaged, which is not NVRAM", POLL_LIMIT_S)
+        equal(ask_json(machine, "nv bad"), [[]], "the bad list before")
+        inject(machine, VAL | EN | ADDRV | DEFER, bad, cpu=1)
+        place = machine.expect(r"^error: vm tiny: region data is damaged at 0x([0-9a-f]+)", POLL_LIMIT_S)
+        (table,) = ask_json(machine, "nv bad")
+        equal([(row["granule"], row["region"]) for row in table], [(bad & -GRANULE, "data")], "the bad list")
+        machine.position = len(machine.log)
+        machine.send(ENTER)
+        told = machine.expect(r"guest: machine check at 0x([0-9a-f]+)", ANSWER_LIMIT_S)
+        equal(int(told[1], 16), int(place[1], 16), "what the guest was told")
+        enter(machine)
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
 
 
 @test(on=QEMU)

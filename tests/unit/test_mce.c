@@ -7,12 +7,14 @@
 #include "tests/unit/unit.h"
 
 #define ERROR    (MC_VAL | MC_UC | MC_EN | MC_ADDRV)
+#define USED     (ERROR | MC_MISCV | MC_S) /* of one who can recover */
 #define PHYSICAL (2ull << 6)
 #define NVRAM    0x40000000ull
 
-static const struct mce_machine intel = {4, true, true, false};
-static const struct mce_machine amd = {4, false, false, false};
-static const struct mce_machine smca = {4, false, false, true};
+static const struct mce_machine intel = {.banks = 4, .recover = true, .address_modes = true};
+static const struct mce_machine old = {.banks = 4, .address_modes = true};
+static const struct mce_machine amd = {.banks = 4, .defers = true};
+static const struct mce_machine smca = {.banks = 4, .scalable = true, .defers = true};
 
 struct judged {
         const struct mce_machine *machine;
@@ -27,25 +29,41 @@ static const struct judged table[] = {
     {&intel, MC_UC | MC_PCC, 0, 0, MCE_EMPTY, 0, 0},
     {&intel, MC_VAL, 0, 0, MCE_CORRECTED, 0, 0},
     {&intel, MC_VAL | MC_EN | MC_OVER | MC_ADDRV, 0, 0, MCE_CORRECTED, 0, 0},
-    {&intel, MC_VAL | MC_UC | MC_ADDRV, 0, 0, MCE_EMPTY, 0, 0},
+    {&intel, MC_VAL | MC_EN | MC_DEFER, 0, 0, MCE_CORRECTED, 0, 0}, /* a part of the count */
+    {&old, MC_VAL | MC_UC | MC_ADDRV, 0, 0, MCE_EMPTY, 0, 0},
+    {&old, MC_VAL | MC_UC | MC_EN, 0, 0, MCE_FATAL, 0, 0},
+    {&old, ERROR | MC_MISCV, 0x12345678, PHYSICAL | 6, MCE_DATA, 0x12345640, 6},
     {&intel, MC_VAL | MC_UC | MC_PCC, 0, 0, MCE_FATAL, 0, 0},
     /* Intel: MISC must say that it is physical, and how much of it */
-    {&intel, ERROR | MC_MISCV, 0x12345678, PHYSICAL | 6, MCE_DATA, 0x12345640, 6},
-    {&intel, ERROR | MC_MISCV | MC_S | MC_AR, 0x12345678, PHYSICAL | 12, MCE_DATA, 0x12345000, 12},
-    {&intel, ERROR | MC_MISCV, 0x12345678, PHYSICAL | 30, MCE_DATA, 0, 30},
-    {&intel, ERROR | MC_MISCV, 0x12345678, PHYSICAL | 31, MCE_FATAL, 0, 0},
-    {&intel, ERROR | MC_MISCV, 0xfff0000012345678, PHYSICAL, MCE_DATA, 0x12345640, 6},
-    {&intel, ERROR | MC_MISCV, 0x12345678, 1u << 6 | 6, MCE_FATAL, 0, 0},
-    {&intel, ERROR, 0x12345678, PHYSICAL | 6, MCE_FATAL, 0, 0},
-    {&intel, (ERROR | MC_MISCV) & ~MC_ADDRV, 0x12345678, PHYSICAL | 6, MCE_FATAL, 0, 0},
+    {&intel, USED, 0x12345678, PHYSICAL | 6, MCE_DATA, 0x12345640, 6},
+    {&intel, USED | MC_AR, 0x12345678, PHYSICAL | 12, MCE_DATA, 0x12345000, 12},
+    {&intel, USED, 0x12345678, PHYSICAL | 30, MCE_DATA, 0, 30},
+    {&intel, USED, 0x12345678, PHYSICAL | 31, MCE_FATAL, 0, 0},
+    {&intel, USED, 0xfff0000012345678, PHYSICAL, MCE_DATA, 0x12345640, 6},
+    {&intel, USED, 0x12345678, 1u << 6 | 6, MCE_FATAL, 0, 0},
+    {&intel, USED & ~MC_MISCV, 0x12345678, PHYSICAL | 6, MCE_FATAL, 0, 0},
+    {&intel, USED & ~MC_ADDRV, 0x12345678, PHYSICAL | 6, MCE_FATAL, 0, 0},
+    {&intel, USED | MC_PCC, 0x12345678, PHYSICAL | 6, MCE_FATAL, 0, 0},
+    {&intel, USED | MC_OVER, 0x12345678, PHYSICAL | 6, MCE_FATAL, 0, 0},
+    /* found, but not used: neither S nor AR, or with the exception switched off */
+    {&intel, ERROR | MC_MISCV, 0x12345678, PHYSICAL | 6, MCE_LATENT, 0x12345640, 6},
+    {&intel, ERROR | MC_MISCV | MC_OVER, 0x12345678, PHYSICAL | 12, MCE_LATENT, 0x12345000, 12},
+    {&intel, USED & ~MC_EN, 0x12345678, PHYSICAL | 6, MCE_LATENT, 0x12345640, 6},
+    {&intel, MC_VAL | MC_UC | MC_ADDRV, 0x12345678, 0, MCE_LATENT, 0, 0},
+    {&intel, ERROR, 0x12345678, PHYSICAL | 6, MCE_LATENT, 0, 0},
+    {&intel, ERROR | MC_MISCV, 0x12345678, PHYSICAL | 31, MCE_LATENT, 0, 0},
     {&intel, ERROR | MC_MISCV | MC_PCC, 0x12345678, PHYSICAL | 6, MCE_FATAL, 0, 0},
-    {&intel, ERROR | MC_MISCV | MC_OVER, 0x12345678, PHYSICAL | 6, MCE_FATAL, 0, 0},
+    {&intel, MC_VAL | MC_UC | MC_PCC, 0, 0, MCE_FATAL, 0, 0},
     /* AMD: MISC is something else; with scalable MCA, only poison has a physical address */
     {&amd, ERROR, 0x12345678, 0, MCE_DATA, 0x12345640, 6},
     {&amd, ERROR | MC_MISCV, 0x12345678, 1u << 6 | 30, MCE_DATA, 0x12345640, 6},
     {&amd, MC_VAL | MC_UC | MC_EN, 0x12345678, 0, MCE_FATAL, 0, 0},
     {&smca, ERROR, 0x12345678, 0, MCE_FATAL, 0, 0},
     {&smca, ERROR | MC_POISON, 0x12345678, 0, MCE_DATA, 0x12345640, 6},
+    {&amd, MC_VAL | MC_DEFER | MC_ADDRV, 0x12345678, 0, MCE_LATENT, 0x12345640, 6},
+    {&amd, MC_VAL | MC_DEFER, 0x12345678, 0, MCE_LATENT, 0, 0},
+    {&smca, MC_VAL | MC_DEFER | MC_ADDRV, 0x12345678, 0, MCE_LATENT, 0, 0},
+    {&amd, ERROR | MC_DEFER, 0x12345678, 0, MCE_DATA, 0x12345640, 6},
 };
 
 static void test_banks(void)
@@ -59,7 +77,7 @@ static void test_banks(void)
                 if (verdict != t->verdict)
                         printf("row %zu\n", i);
                 CHECK_EQ(verdict, t->verdict);
-                if (t->verdict != MCE_DATA)
+                if (t->verdict != MCE_DATA && t->verdict != MCE_LATENT)
                         continue;
                 CHECK_EQ(place.hpa.v, t->hpa);
                 CHECK_EQ(place.order, t->order);
@@ -140,8 +158,8 @@ static void test_bad_nvram(void)
         struct mce_result r;
 
         set_bank(0, MC_VAL | MC_EN, 0);
-        set_bank(1, ERROR | MC_MISCV, NVRAM + 0x1234);
-        set_bank(3, ERROR | MC_MISCV, NVRAM + 0x4000000);
+        set_bank(1, USED, NVRAM + 0x1234);
+        set_bank(3, USED, NVRAM + 0x4000000);
         r = scan(MCG_MCIP | MCG_RIPV, false);
         CHECK(!r.fatal);
         CHECK_EQ(r.corrected, 1);
@@ -156,23 +174,69 @@ static void test_bad_nvram(void)
 
 static void test_fatal(void)
 {
-        set_bank(2, ERROR | MC_MISCV, NVRAM - 64);
+        set_bank(2, USED, NVRAM - 64);
         expect_fatal(MCG_MCIP | MCG_RIPV, true, "not NVRAM", 2);
-        set_bank(1, ERROR | MC_MISCV | MC_PCC, NVRAM);
+        set_bank(1, USED | MC_PCC, NVRAM);
         expect_fatal(MCG_MCIP | MCG_RIPV, true, "state is corrupt", 1);
-        set_bank(3, MC_VAL | MC_UC | MC_EN, 0);
+        set_bank(3, MC_VAL | MC_UC | MC_EN | MC_S, 0);
         expect_fatal(MCG_MCIP | MCG_RIPV, false, "nothing confines", 3);
         /* data that the program needs: a guest can do without, the hypervisor cannot */
-        set_bank(1, ERROR | MC_MISCV | MC_S | MC_AR, NVRAM);
+        set_bank(1, USED | MC_AR, NVRAM);
         expect_fatal(MCG_MCIP | MCG_RIPV, false, "needs bad NVRAM", 1);
-        set_bank(1, ERROR | MC_MISCV | MC_S | MC_AR, NVRAM);
+        set_bank(1, USED | MC_AR, NVRAM);
         CHECK(!scan(MCG_MCIP | MCG_RIPV, true).fatal);
         /* no return address */
-        set_bank(1, ERROR | MC_MISCV, NVRAM);
+        set_bank(1, USED, NVRAM);
         expect_fatal(MCG_MCIP, false, "cannot go on", 0);
-        set_bank(1, ERROR | MC_MISCV, NVRAM);
+        set_bank(1, USED, NVRAM);
         CHECK(!scan(MCG_MCIP, true).fatal);
         expect_fatal(MCG_MCIP, true, "no bank", 0);
+}
+
+/* On the way, what nobody has used yet: the granule is bad, or it is counted; no reason to stop. */
+static void test_latent_beside(void)
+{
+        struct mce_result r;
+
+        set_bank(0, ERROR | MC_MISCV, NVRAM + 0x1234);
+        set_bank(1, ERROR, 0);
+        set_bank(2, ERROR | MC_MISCV, NVRAM - 64);
+        r = scan(MCG_MCIP | MCG_RIPV, false);
+        CHECK(!r.fatal);
+        CHECK_EQ(r.bad, 0);
+        CHECK_EQ(r.latent, 1);
+        CHECK_EQ(queue_length, 2);
+        CHECK_EQ(queued[0].hpa.v, NVRAM + 0x1200);
+        CHECK_EQ(queued[1].hpa.v, NVRAM - 64);
+        /* but it does not tell why the program cannot go on */
+        set_bank(0, ERROR | MC_MISCV, NVRAM);
+        expect_fatal(MCG_MCIP, true, "no bank", 0);
+}
+
+static void test_poll(void)
+{
+        struct mce_result r;
+
+        queue_length = 0;
+        set_bank(0, MC_VAL | MC_EN, 0);
+        set_bank(1, ERROR | MC_MISCV, NVRAM + 0x1234);
+        set_bank(2, USED | MC_AR, NVRAM);
+        set_bank(3, ERROR, 0);
+        mcg_status = MCG_MCIP;
+        mce_poll_banks(&intel, &ops, &r);
+        CHECK_EQ(r.corrected, 1);
+        CHECK_EQ(r.latent, 1);
+        CHECK_EQ(queue_length, 1);
+        CHECK_EQ(queued[0].hpa.v, NVRAM + 0x1200);
+        /* what an exception will tell stays for it, and it alone says when it is done */
+        CHECK_EQ(msr[1] | msr[5] | msr[13], 0);
+        CHECK_EQ(msr[9], USED | MC_AR);
+        CHECK_EQ(mcg_status, MCG_MCIP);
+        mce_poll_banks(&intel, &ops, &r);
+        CHECK_EQ(r.corrected + r.latent, 0);
+        CHECK_EQ(queue_length, 1);
+        memset(msr, 0, sizeof msr);
+        mcg_status = 0;
 }
 
 /* Another CPU's machine check comes to all on Intel's: nothing in the own banks. */
@@ -277,6 +341,8 @@ int main(void)
         RUN(test_banks);
         RUN(test_bad_nvram);
         RUN(test_fatal);
+        RUN(test_latent_beside);
+        RUN(test_poll);
         RUN(test_nothing_here);
         RUN(test_unexpected_nmi);
         RUN(test_guest_bank);
