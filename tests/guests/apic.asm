@@ -1,6 +1,7 @@
 ; A test guest that tries its local APIC: requests, priority, nesting, the end, errors, the timer and HLT. It tells the
-; step that failed, or that all is well, and ticks on.
+; step that failed, or that all is well, and ticks on. A byte on its serial port makes it switch the APIC off and rest.
 %include "bzimage.inc"
+APIC_BASE     equ 0x1b
 APIC_TPR      equ 0x808
 APIC_PPR      equ 0x80a
 APIC_EOI      equ 0x80b
@@ -204,7 +205,20 @@ ticks:  sti
 .tick:  mov ecx, 20000000
         loop $
         say "guest: tick"
-        jmp .tick
+        mov dx, COM1 + 5
+        in al, dx
+        test al, 1
+        jz .tick
+
+        ; what was requested before the APIC went off does not end a rest
+        cli
+        wrapic APIC_SELF_IPI, LOW
+        wrapic APIC_BASE, 0xfee00100
+        say "guest: apic off"
+        sti
+.rest:  hlt
+        say "guest: woken"
+        jmp .rest
 
 take_low:
         push rax
