@@ -21,7 +21,7 @@ com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}
 clock: sync=none
 log: bochs.log
 panic: action=fatal
-error: action=report
+error: action=ignore
 info: action=ignore
 debug: action=ignore
 sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
