@@ -217,6 +217,7 @@ int machine_start_devices(struct machine *m)
         if (!m->has_madt || m->madt.has_8259)
                 pic_disable(PIC_VECTOR);
         host_lapic_init(TRAP_VECTOR_SPURIOUS);
+        host_lapic_take_nmi();
         m->direct_interrupts =
             virt_caps.direct_interrupts && host_lapic_keeps_deadlines(DEADLINE_TEST_VECTOR);
         if (virt_caps.direct_interrupts && !m->direct_interrupts)

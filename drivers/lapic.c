@@ -93,6 +93,11 @@ void host_lapic_mask_all(void)
                 reg_write(by_count[i], LVT_MASKED);
 }
 
+void host_lapic_take_nmi(void)
+{
+        reg_write(REG_LVT_LINT1, ICR_NMI);
+}
+
 /* Every CPU's, of the host. */
 static uint8_t spurious;
 

@@ -16,6 +16,9 @@ void host_lapic_init(uint8_t vector);
 /* Mask all entries of the local vector table. */
 void host_lapic_mask_all(void);
 
+/* Let the platform's NMIs, which are wired to LINT1 of each CPU, come to this one. */
+void host_lapic_take_nmi(void);
+
 /* APIC ID of this CPU. */
 uint32_t host_lapic_id(void);
 

@@ -106,7 +106,8 @@ int console_init(struct uart *uart, bool nmi)
                 return -ENODEV;
         input_uart = uart;
         trap_set_irq(INPUT_VECTOR, receive_irq);
-        trap_set_nmi(receive_nmi);
+        if (nmi)
+                trap_set_nmi(receive_nmi);
         if (host_ioapic_route_isa((uint8_t)irq, nmi ? HOST_IOAPIC_NMI : HOST_IOAPIC_FIXED,
                                   INPUT_VECTOR, (uint8_t)host_lapic_id())) {
                 input_uart = NULL;

@@ -43,7 +43,7 @@ void trap_set_irq(uint8_t vector, trap_irq_fn fn);
 
 /*
  * Call fn at every NMI, on whichever CPU and whatever it interrupts: it may only set flags. A guest
- * that runs there leaves virt->run.
+ * that runs there leaves virt->run. With one, no NMI is unexpected (mce_count_nmi).
  */
 void trap_set_nmi(trap_irq_fn fn);
 

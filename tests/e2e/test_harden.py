@@ -1,5 +1,6 @@
 """The hypervisor guards itself: what the boot log tells of the CPU's and the compiler's protection."""
 import json
+import re
 
 from tests.e2e.harness import BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.e2e.test_monitor import ANSWER_LIMIT_S, ENTER, ask, ask_json, enter, states
@@ -88,20 +89,44 @@ def test_errors_unused(t):
         regions = ask_json(machine, "map -v")[1]
         bad = regions[0]["first"] + 3 * GRANULE + 0x5678
         inject(machine, VAL | EN, 0)
-        machine.expect("^warning: mce: errors that were corrected: 1", POLL_LIMIT_S)
+        machine.expect("warning: mce: errors that were corrected: 1", POLL_LIMIT_S)
         inject(machine, VAL | EN, 0, cpu=1)
-        machine.expect("^warning: mce: errors that were corrected: 1", POLL_LIMIT_S)
+        machine.expect("warning: mce: errors that were corrected: 1", POLL_LIMIT_S)
         inject(machine, VAL | EN | ADDRV | DEFER, 0x200000, cpu=1)
-        machine.expect("^error: mce: memory at 0x200000 is damaged, which is not NVRAM", POLL_LIMIT_S)
+        machine.expect("error: mce: memory at 0x200000 is damaged, which is not NVRAM", POLL_LIMIT_S)
         equal(ask_json(machine, "nv bad"), [[]], "the bad list before")
         inject(machine, VAL | EN | ADDRV | DEFER, bad, cpu=1)
-        place = machine.expect(r"^error: vm tiny: region data is damaged at 0x([0-9a-f]+)", POLL_LIMIT_S)
+        place = machine.expect(r"error: vm tiny: region data is damaged at 0x([0-9a-f]+)", POLL_LIMIT_S)
         (table,) = ask_json(machine, "nv bad")
         equal([(row["granule"], row["region"]) for row in table], [(bad & -GRANULE, "data")], "the bad list")
         machine.position = len(machine.log)
         machine.send(ENTER)
         told = machine.expect(r"guest: machine check at 0x([0-9a-f]+)", ANSWER_LIMIT_S)
         equal(int(told[1], 16), int(place[1], 16), "what the guest was told")
+        enter(machine)
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+
+
+@test(on=QEMU)
+def test_platform_nmi(t):
+    """An NMI of the platform, as its button or a bus error makes one, comes to the hypervisor, wherever the CPU is: it is
+    told of once, and counted. The guest does not notice."""
+    vm = Vm(keys="vm=tiny mem=64M cpus=0", kernel="counter.bin", initrd="", args="root=none")
+    files = {"counter.bin": BUILD / "guests" / "counter.bin"}
+    with t.boot(t.setup(cpus=2), vm, files=files) as machine:
+        machine.expect("^guest: tick", BOOT_LIMIT_S)
+        for number in range(1, 4):
+            machine.command("inject-nmi")
+            if number == 1:
+                machine.expect("warning: mce: an NMI that nobody expects", ANSWER_LIMIT_S)
+            machine.expect("^guest: tick", ANSWER_LIMIT_S)
+            enter(machine)
+            (table,) = ask_json(machine, "stats")
+            equal([row["value"] for row in table if row["counter"] == "unexpected NMIs"], [number], "NMIs counted")
+            machine.position = len(machine.log)
+            machine.send(ENTER)
+        equal(len(re.findall("an NMI that nobody expects", machine.log)), 1, "how often it was told")
         enter(machine)
         machine.send("poweroff -y\r")
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
