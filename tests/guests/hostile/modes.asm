@@ -7,6 +7,7 @@ EFER            equ 0xc0000080
 EFER_OWN        equ 0x900               ; NXE, LME; the rest is machine_restore's
 CR4_OWN         equ 0x220               ; PAE, OSFXSR
 CR0_OWN         equ 0x80010033          ; PG, WP, NE, ET, MP, PE
+X2APIC_ID       equ 0x802
 X2APIC_EOI      equ 0x80b
 KERNEL_STACK32  equ 0x9000              ; of legacy modes, grows down
 REAL_CODE       equ 0x8000              ; real_blob's place
@@ -265,11 +266,18 @@ real_blob:
         dd 0
 real_up:
         cli
+        mov ecx, X2APIC_ID
+        rdmsr
+        test eax, eax
+        jnz .astray
         o32 lgdt [cs:REAL_CODE + .gdt - real_blob]
         mov eax, cr0
         or al, 1
         mov cr0, eax
         jmp dword CODE32_0:legacy_back
+.astray:                                ; the second vCPU, started anywhere, would use the first one's stack
+        hlt
+        jmp .astray
 .gdt:   dw GDT_LIMIT
         dd machine_gdt
 real_blob_end:
