@@ -116,10 +116,15 @@ static void prune(struct paging *p, uint64_t va)
         }
 }
 
-/* Replace a large leaf by a table that maps the same in the next smaller size. */
-static int split(struct paging *p, uint64_t *entry, unsigned level)
+static uint64_t with_prot(const struct paging *p, uint64_t entry, unsigned prot)
 {
-        uint64_t part = *entry & ~(level == 1 ? p->fmt->large : 0);
+        return (entry & ~p->fmt->prot_mask) | p->fmt->prot[prot];
+}
+
+/* Replace a large leaf by a table that maps the same as `leaf` in the next smaller size. */
+static int split(struct paging *p, uint64_t *entry, unsigned level, uint64_t leaf)
+{
+        uint64_t part = leaf & ~(level == 1 ? p->fmt->large : 0);
         uint64_t *table;
         hpa_t hpa;
         int err = table_new(p, &hpa);
@@ -143,7 +148,7 @@ static int split_at(struct paging *p, uint64_t va)
 
                 if (!is_leaf(p, *entry, level) || is_aligned(va, span(level)))
                         return 0;
-                err = split(p, entry, level);
+                err = split(p, entry, level, *entry);
                 if (err)
                         return err;
         }
@@ -293,9 +298,31 @@ int paging_protect(struct paging *p, uint64_t va, uint64_t size, unsigned prot)
         for (; va < end; va = next_entry(va, level)) {
                 uint64_t *entry = lookup(p, va, 0, &level);
 
-                entry_set(entry, (*entry & ~p->fmt->prot_mask) | p->fmt->prot[prot]);
+                entry_set(entry, with_prot(p, *entry, prot));
         }
         return 0;
+}
+
+int paging_protect_small(struct paging *p, uint64_t va, unsigned prot)
+{
+        if (va >> p->fmt->va_bits || !prot_ok(p, prot))
+                return -EINVAL;
+        for (;;) {
+                unsigned level;
+                uint64_t *entry = lookup(p, va, 0, &level);
+                uint64_t changed = with_prot(p, *entry, prot);
+                int err;
+
+                if (!is_leaf(p, *entry, level))
+                        return -ENOENT;
+                if (level == 0) {
+                        entry_set(entry, changed);
+                        return 0;
+                }
+                err = split(p, entry, level, level == 1 ? changed : *entry);
+                if (err || level == 1)
+                        return err;
+        }
 }
 
 /* What a leaf says; its address is that of the page. */

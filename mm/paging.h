@@ -96,6 +96,13 @@ must_check int paging_unmap(struct paging *p, uint64_t va, uint64_t size);
  */
 must_check int paging_protect(struct paging *p, uint64_t va, uint64_t size, unsigned prot);
 
+/*
+ * The same for the page that va lies in, so that afterwards pages of 4 KiB have that protection: a
+ * large one is split, and the whole of the 2 MiB around va gets it. No entry changes twice, so that
+ * CPUs may use the tables meanwhile. -EINVAL, -ENOMEM, -ENOENT as above.
+ */
+must_check int paging_protect_small(struct paging *p, uint64_t va, unsigned prot);
+
 /* Translate va. -ENOENT: not mapped. */
 must_check int paging_walk(const struct paging *p, uint64_t va, struct paging_leaf *leaf);
 

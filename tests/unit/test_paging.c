@@ -168,20 +168,45 @@ static void do_protect(const struct request *r)
                         model[i].prot = (uint8_t)r->prot;
 }
 
+/* Of a page of 2 MiB or more, the 2 MiB around the address change, in pages of 4 KiB. */
+static void do_protect_small(const struct request *r)
+{
+        uint64_t va = BASE + r->page * PAGE_4K, first = r->page, count = 1;
+        struct paging_leaf leaf;
+        bool mapped = !paging_walk(&paging, va, &leaf);
+        int err = paging_protect_small(&paging, va, r->prot);
+
+        CHECK_EQ(err == -ENOENT, !mapped);
+        if (err) {
+                CHECK(err == -ENOENT || (err == -ENOMEM && tables_until_failure == 0));
+                return;
+        }
+        if (leaf.size > PAGE_4K) {
+                first = r->page / 512 * 512;
+                count = 512;
+        }
+        for (uint64_t i = first; i < first + count; i++)
+                model[i].prot = (uint8_t)r->prot;
+        CHECK_EQ(paging_walk(&paging, va, &leaf), 0);
+        CHECK_EQ(leaf.size, PAGE_4K);
+}
+
 static void random_run(const struct paging_format *fmt, uint64_t max_page, uint64_t *seed)
 {
         open_tables(fmt, max_page);
         for (int i = 0; i < 500; i++) {
                 struct request r = random_request(seed);
-                uint64_t dice = unit_random(seed) % 8;
+                uint64_t dice = unit_random(seed) % 10;
 
                 tables_until_failure = unit_random(seed) % 4 ? -1 : (int)(unit_random(seed) % 4);
                 if (dice < 4)
                         do_map(&r);
                 else if (dice < 6)
                         do_unmap(&r);
-                else
+                else if (dice < 8)
                         do_protect(&r);
+                else
+                        do_protect_small(&r);
                 tables_until_failure = -1;
                 if (i % 125 == 124)
                         check_equals_model();
@@ -225,6 +250,9 @@ static void test_largest_pages(void)
         check_sizes(16 * KiB + 511 * PAGE_4K, 4 * MiB + 511 * PAGE_2M, GiB);
         CHECK_EQ(paging_protect(&paging, 2 * GiB + 2 * MiB, 2 * MiB, PAGING_R), 0);
         check_sizes(16 * KiB + 511 * PAGE_4K, 4 * MiB + 1023 * PAGE_2M, 0);
+        /* Small ones where one address asks for it. */
+        CHECK_EQ(paging_protect_small(&paging, GiB + 6 * MiB + PAGE_4K, PAGING_R), 0);
+        check_sizes(16 * KiB + 1023 * PAGE_4K, 4 * MiB + 1022 * PAGE_2M, 0);
         close_tables();
         open_tables(&paging_ept, PAGE_2M);
         CHECK_EQ(paging_map(&paging, 0, HPA(0), GiB, PAGING_RWX, PAGING_WB), 0);
@@ -259,6 +287,9 @@ static void test_refusals(void)
         CHECK_EQ(paging_unmap(&paging, 1ull << 47, PAGE_4K), -EINVAL);
         CHECK_EQ(paging_protect(&paging, 0, PAGE_4K, PAGING_X), -EINVAL);
         CHECK_EQ(paging_protect(&paging, 0, PAGE_4K, PAGING_R), -ENOENT);
+        CHECK_EQ(paging_protect_small(&paging, 1ull << 47, PAGING_R), -EINVAL);
+        CHECK_EQ(paging_protect_small(&paging, 0, PAGING_X), -EINVAL);
+        CHECK_EQ(paging_protect_small(&paging, 0, PAGING_R), -ENOENT);
         CHECK_EQ(paging_walk(&paging, 1ull << 47, &leaf), -ENOENT);
         CHECK_EQ(tables_live, 1);
         /* The last page there is. */
