@@ -151,6 +151,7 @@ static void describe_host(uint64_t entry_tsc)
             .wall_sec = machine.wall_sec,
             .entry_tsc = entry_tsc,
             .direct_interrupts = machine.direct_interrupts, /* each VM has the CPU to itself */
+            .small_code = mitigate_current()->small_code,
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
             .domain = machine.nfit.domain,
             .sched = cpus_sched(),

@@ -13,6 +13,7 @@
 #include "guest/vcpu_apic.h"
 #include "guest/vcpu_irq.h"
 #include "guest/vcpu_rest.h"
+#include "guest/vm_code.h"
 #include "guest/vm_nvram.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
@@ -215,6 +216,8 @@ static void refuse_access(struct vm_vcpu *v, const struct vm_exit_memory *access
 
 static void exit_memory(struct vm_vcpu *v, const struct vm_exit_memory *access)
 {
+        if (access->fetch && vm_code_fault(v, access->gpa))
+                return;
         if (access->implicit)
                 vcpu_crash(
                     v, "keeps a page table, a descriptor table or a stack outside of its memory");

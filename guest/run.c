@@ -5,6 +5,7 @@
 #include "guest/machine_check.h"
 #include "guest/vcpu_irq.h"
 #include "guest/vcpu_rest.h"
+#include "guest/vm_code.h"
 #include "hv/cpu.h"
 
 /* Whether another is to have the CPU. */
@@ -15,7 +16,7 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         int spare;
 
         v->look = false;
-        if (mce_any()) { /* CPU 0 looks into it before this guest goes on */
+        if (mce_any() || vm_code_waits(v)) { /* first CPU 0 sees to it */
                 v->look = true;
                 __atomic_store_n(host->attention, true, __ATOMIC_SEQ_CST);
                 host->kick(0);

@@ -6,6 +6,7 @@
 #include "guest/linux_boot.h"
 #include "guest/platform.h"
 #include "guest/vcpu_apic.h"
+#include "guest/vm_code.h"
 #include "guest/vm_nvram.h"
 #include "guest/vm_refuse.h"
 #include "hv/cpu.h"
@@ -48,7 +49,8 @@ static int add_block(struct vm *vm, gpa_t gpa, uint64_t left, uint64_t *size)
         err = gmem_add(&vm->mem, gpa, *size, (void *)b->hpa.v);
         if (err)
                 return err;
-        return paging_map(&vm->second_level, gpa.v, b->hpa, *size, PAGING_RWX, PAGING_WB);
+        return paging_map(&vm->second_level, gpa.v, b->hpa, *size, vm_code_protection(vm, false),
+                          PAGING_WB);
 }
 
 static int add_ram(struct vm *vm)

@@ -53,12 +53,13 @@ struct vm_host {
         unsigned address_bits;       /* physical address width of the CPU */
         enum nfit_domain domain;     /* what the platform promises for NVRAM */
         bool direct_interrupts;      /* a vCPU with a CPU of its own can have its local APIC */
+        bool small_code;             /* guests may execute from pages of 4 KiB only */
         struct sched *sched;
         void (*kick)(unsigned cpu);  /* have a CPU leave the guest or the rest it is in */
         void (*lend)(uint32_t cpus); /* these CPUs are for vCPUs with direct interrupts alone */
         /* CPU 0, out of a guest: look after the machine; whether the guest must wait for more */
         bool (*service)(void);
-        bool *attention; /* set when a VM has ended */
+        bool *attention; /* set when a VM has ended, or needs CPU 0 */
 };
 
 /* What a vCPU does while no interrupt comes. */
@@ -96,6 +97,7 @@ struct vm_vcpu {
         uint64_t
             off_since;    /* TSC of the first look that found them off; 0: the last found them on */
         bool look;        /* ask the scheduler before the next entry */
+        uint64_t code;    /* what it waits to execute, vm_code.h; 0: nothing */
         bool unhalt;      /* kicked: its HLT ends, or the next one */
         uint64_t stolen;  /* of sched.waited, told to the guest */
         uint64_t look_at; /* TSC at which the scheduler wants to be asked */

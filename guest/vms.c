@@ -3,6 +3,7 @@
 
 #include "guest/console.h"
 #include "guest/machine_check.h"
+#include "guest/vm_code.h"
 #include "guest/vm_stats.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
@@ -260,9 +261,13 @@ void vms_service(struct vms *vms)
         struct vms_entry *next;
 
         __atomic_store_n(vms->host->attention, false, __ATOMIC_SEQ_CST);
-        for (size_t i = 0; i < vms->count; i++)
-                if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm->end != VM_RUNNING)
+        for (size_t i = 0; i < vms->count; i++) {
+                if (vms->entry[i].state != VMS_RUNNING)
+                        continue;
+                vm_code_serve(vms->entry[i].vm);
+                if (vms->entry[i].vm->end != VM_RUNNING)
                         take_apart(vms, &vms->entry[i]);
+        }
         while ((next = next_queued(vms)))
                 start(vms, next);
         choose_focus(vms);

@@ -59,11 +59,14 @@ static struct mitigate_cpu this_one(void)
             .l7_2_edx = leaf_7_2_edx(),
             .x8_ebx = leaf(0x80000008).ebx,
             .x21_eax = leaf(0x80000021).eax,
+            .x21_ecx = leaf(0x80000021).ecx,
         };
 
         cpu.threads = has_threads(cpu.amd);
         if (!cpu.amd && cpu.l7_edx & CPUID_7_EDX_CAPS)
                 cpu.arch_caps = cpu_rdmsr(MSR_ARCH_CAPS);
+        if (cpu.arch_caps & MITIGATE_CAPS_GDS_CTRL)
+                cpu.mcu_opt = cpu_rdmsr(MSR_MCU_OPT);
         return cpu;
 }
 
@@ -101,6 +104,10 @@ void mitigate_init_cpu(bool off)
                 cpu_wrmsr(MSR_BP_CFG, cpu_rdmsr(MSR_BP_CFG) | BP_CFG_REDUCE);
         if (plan.tsx_off)
                 cpu_wrmsr(MSR_TSX_CTRL, cpu_rdmsr(MSR_TSX_CTRL) | TSX_CTRL_OFF);
+        if (plan.gds_on)
+                cpu_wrmsr(MSR_MCU_OPT, cpu_rdmsr(MSR_MCU_OPT) & ~MCU_OPT_GDS_OFF);
+        if (plan.gds_off)
+                cpu_wrmsr(MSR_MCU_OPT, cpu_rdmsr(MSR_MCU_OPT) | MCU_OPT_GDS_OFF);
 }
 
 const struct mitigate_plan *mitigate_current(void)

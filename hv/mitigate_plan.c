@@ -1,6 +1,7 @@
 /* What is done about weaknesses of CPUs; contract in mitigate_plan.h. */
 #include "hv/mitigate_plan.h"
 
+#define L7_EBX_AVX2 (1u << 5)
 #define L7_EBX_RTM  (1u << 11)
 #define L7_MD_CLEAR (1u << 10)
 #define L7_IBRS     (1u << 26) /* and IBPB */
@@ -18,19 +19,24 @@
 #define X21_BRTYPE   (1u << 28) /* IBPB forgets what kind a branch is, too */
 #define X21_SRSO_NO  (1u << 29)
 #define X21_REDUCE   (1u << 31)
+#define X21_VERW     (1u << 5)
+#define X21C_TSA_NO  (3u << 1) /* ECX: of store queue and L1 cache */
 
 #define CAPS_RDCL_NO    (1ull << 0)
 #define CAPS_IBRS_ALL   (1ull << 1)
 #define CAPS_SKIP_L1D   (1ull << 3) /* a hypervisor above flushes */
 #define CAPS_SSB_NO     (1ull << 4)
 #define CAPS_MDS_NO     (1ull << 5)
+#define CAPS_PAGES_NO   (1ull << 6)
 #define CAPS_TSX_CTRL   (1ull << 7)
 #define CAPS_TAA_NO     (1ull << 8)
 #define CAPS_MMIO_NO    (7ull << 13) /* SBDR_SSDP_NO, FBSDP_NO, PSDP_NO */
 #define CAPS_FB_CLEAR   (1ull << 17)
 #define CAPS_BHI_NO     (1ull << 20)
+#define CAPS_GDS_NO     (1ull << 26)
 #define CAPS_RFDS_NO    (1ull << 27)
 #define CAPS_RFDS_CLEAR (1ull << 28)
+#define CAPS_ITS_NO     (1ull << 62)
 
 #define FAMILY_ZEN3 0x19u
 
@@ -205,15 +211,67 @@ static struct mitigate_row rfds(const struct mitigate_cpu *c, bool off)
                        "ARCH_CAPABILITIES 28");
 }
 
+/* The microcode protects unless it is told not to; the firmware may have locked either. */
+static struct mitigate_row gds(const struct mitigate_cpu *c, bool off)
+{
+        bool locked = c->mcu_opt & MCU_OPT_GDS_LOCK;
+
+        if (c->arch_caps & CAPS_GDS_NO)
+                return safe("ARCH_CAPABILITIES 26");
+        if (!(c->l7_ebx & L7_EBX_AVX2))
+                return safe("CPUID.7 EBX 5: no gathers");
+        return against(c->arch_caps & MITIGATE_CAPS_GDS_CTRL &&
+                           !(locked && c->mcu_opt & MCU_OPT_GDS_OFF),
+                       off && !locked, "by the microcode", "ARCH_CAPABILITIES 25");
+}
+
+/* Its CPUs have enhanced IBRS, and none BHI_DIS_S. */
+static struct mitigate_row its(const struct mitigate_cpu *c)
+{
+        if (c->arch_caps & CAPS_ITS_NO)
+                return safe("ARCH_CAPABILITIES 62");
+        if (!(c->arch_caps & CAPS_IBRS_ALL))
+                return safe("ARCH_CAPABILITIES 1: IBRS is not enhanced");
+        if (c->l7_2_edx & L7_2_BHI)
+                return safe("CPUID.(7,2) EDX 4: later CPUs");
+        return against(false, false, "branches in safe places", "ARCH_CAPABILITIES 62");
+}
+
+/* Guests are the only code that can: the hypervisor's own pages keep their sizes. */
+static struct mitigate_row pages(const struct mitigate_cpu *c, bool off)
+{
+        if (c->arch_caps & CAPS_PAGES_NO)
+                return safe("ARCH_CAPABILITIES 6");
+        return against(true, off, "4 KiB pages for guests' code", "ARCH_CAPABILITIES 6");
+}
+
+static struct mitigate_row tsa(const struct mitigate_cpu *c, bool off)
+{
+        if (c->family != FAMILY_ZEN3)
+                return safe("AMD's family 19h alone");
+        if ((c->x21_ecx & X21C_TSA_NO) == X21C_TSA_NO)
+                return safe("CPUID.80000021h ECX 1, 2");
+        return against(c->x21_eax & X21_VERW, off, "VERW at each run", "CPUID.80000021h EAX 5");
+}
+
 static void decide_entry(const struct mitigate_cpu *c, bool off, struct mitigate_plan *plan)
 {
         struct mitigate_row *row = plan->row;
 
         if (c->amd) {
-                for (unsigned i = MITIGATE_L1TF; i <= MITIGATE_RFDS; i++)
+                for (unsigned i = MITIGATE_L1TF; i <= MITIGATE_PAGES; i++)
                         row[i] = safe("AMD's CPUs do not have it");
+                row[MITIGATE_TSA] = tsa(c, off);
+                plan->clear_buffers = active(&row[MITIGATE_TSA]);
                 return;
         }
+        row[MITIGATE_GDS] = gds(c, off);
+        row[MITIGATE_TSA] = safe("Intel's CPUs do not have it");
+        row[MITIGATE_ITS] = its(c);
+        row[MITIGATE_PAGES] = pages(c, off);
+        plan->gds_on = active(&row[MITIGATE_GDS]) && !(c->mcu_opt & MCU_OPT_GDS_LOCK);
+        plan->gds_off = row[MITIGATE_GDS].state == MITIGATE_OFF;
+        plan->small_code = active(&row[MITIGATE_PAGES]);
         row[MITIGATE_L1TF] = l1tf(c, off);
         row[MITIGATE_MDS] = mds(c, off);
         row[MITIGATE_TAA] = taa(c, off);
@@ -261,6 +319,10 @@ const char *mitigate_name(enum mitigate_what what)
                                                           "TAA",
                                                           "MMIO stale data",
                                                           "RFDS",
+                                                          "GDS",
+                                                          "TSA",
+                                                          "ITS",
+                                                          "ITLB multihit",
                                                           "store bypass"};
 
         return names[what];

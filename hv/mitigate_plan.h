@@ -13,6 +13,7 @@
 #define MSR_ARCH_CAPS 0x10a
 #define MSR_FLUSH_CMD 0x10b
 #define MSR_TSX_CTRL  0x122
+#define MSR_MCU_OPT   0x123
 #define MSR_BP_CFG    0xc001102e /* AMD */
 
 #define SPEC_CTRL_IBRS      (1ull << 0)
@@ -21,6 +22,8 @@
 #define PRED_CMD_IBPB       (1ull << 0)
 #define FLUSH_CMD_L1D       (1ull << 0)
 #define TSX_CTRL_OFF        3ull /* RTM aborts at once, and CPUID does not tell of TSX */
+#define MCU_OPT_GDS_OFF     (1ull << 4)
+#define MCU_OPT_GDS_LOCK    (1ull << 5)
 #define BP_CFG_REDUCE       (1ull << 4)
 #define EFER_AUTO_IBRS      (1ull << 21) /* AMD */
 
@@ -36,6 +39,10 @@ enum mitigate_what {
         MITIGATE_TAA,      /* the same by a transaction that is aborted */
         MITIGATE_MMIO,     /* what devices' registers leave in the fill buffers */
         MITIGATE_RFDS,     /* what Atoms' register files hold */
+        MITIGATE_GDS,      /* what gathers leave in vector registers */
+        MITIGATE_TSA,      /* what AMD's stores and L1 cache hold, by the time of a load */
+        MITIGATE_ITS,      /* branch targets of other code, where branches share a line: ITS */
+        MITIGATE_PAGES,    /* a machine check when a page that is executed changes its size */
         MITIGATE_STORES,   /* stores bypassed speculatively */
         MITIGATE_COUNT
 };
@@ -55,6 +62,9 @@ struct mitigate_row {
         const char *by;      /* the bit that decided */
 };
 
+/* Of IA32_ARCH_CAPABILITIES: MSR_MCU_OPT has MCU_OPT_GDS_OFF. */
+#define MITIGATE_CAPS_GDS_CTRL (1ull << 25)
+
 /* What is read of a CPU. */
 struct mitigate_cpu {
         bool amd;
@@ -62,10 +72,12 @@ struct mitigate_cpu {
         unsigned family; /* with the extended part */
         uint32_t l7_ebx; /* CPUID.(7,0) */
         uint32_t l7_edx;
-        uint32_t l7_2_edx;  /* CPUID.(7,2) */
-        uint32_t x8_ebx;    /* CPUID.80000008h */
-        uint32_t x21_eax;   /* CPUID.80000021h */
+        uint32_t l7_2_edx; /* CPUID.(7,2) */
+        uint32_t x8_ebx;   /* CPUID.80000008h */
+        uint32_t x21_eax;  /* CPUID.80000021h */
+        uint32_t x21_ecx;
         uint64_t arch_caps; /* IA32_ARCH_CAPABILITIES, 0 without */
+        uint64_t mcu_opt;   /* MSR_MCU_OPT, 0 without MITIGATE_CAPS_GDS_CTRL */
 };
 
 /* What to do, when. */
@@ -79,6 +91,9 @@ struct mitigate_plan {
         bool ibpb_exit;     /* PRED_CMD_IBPB after each exit, before anything is returned from */
         bool flush_l1d;     /* FLUSH_CMD_L1D before an entry */
         bool clear_buffers; /* VERW before an entry */
+        bool gds_on;        /* MCU_OPT_GDS_OFF is to be cleared */
+        bool gds_off;       /* or set: the microcode protects unless it is told not to */
+        bool small_code;    /* guests execute from pages of 4 KiB only */
 };
 
 /* Decide; off: nothing is to be done, and the rows tell what is not. */

@@ -167,7 +167,7 @@ def test_mitigations(t):
             equal(len(rows), int(summary[1]), "rows")
             equal([row["weakness"] for row in rows],
                   ["guest's branches", "branch history", "Retbleed", "SRSO", "VM to VM", "threads", "L1TF", "MDS", "TAA",
-                   "MMIO stale data", "RFDS", "store bypass"], "the weaknesses")
+                   "MMIO stale data", "RFDS", "GDS", "TSA", "ITS", "ITLB multihit", "store bypass"], "the weaknesses")
             for number, state in ((2, "not needed"), (3, "active"), (4, "off"), (6, "missing")):
                 equal(sum(row["state"] == state for row in rows), int(summary[number]), f"rows that are {state}")
             check({row["state"] for row in rows} <= allowed, f"states with mitigations={word}: {rows}")
@@ -175,4 +175,7 @@ def test_mitigations(t):
             for row in rows:
                 check(row["vulnerable"] or row["state"] == "not needed", f"{row}")
             equal("mitigations=off" in summary[5], word == "off", "the option in the log")
+            small = any(row["weakness"] == "ITLB multihit" and row["state"] == "active" for row in rows)
+            mapped = machine.expect(r"vm tiny: mapped in pages of 4 KiB: (\d+) KiB, 2 MiB: (\d+) KiB", BOOT_LIMIT_S)
+            equal(mapped.groups(), ("2048", "63488") if small else ("0", "65536"), "small and large pages")
             equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")

@@ -10,122 +10,130 @@
 /* Of Intel: MD_CLEAR, IBRS+IBPB, STIBP, L1D flush, ARCH_CAPABILITIES; of AMD: leaf 80000008h. */
 #define INTEL_OLD (BIT(26) | BIT(27))
 #define INTEL_NEW (BIT(10) | BIT(26) | BIT(27) | BIT(28) | BIT(29))
+#define AVX2      BIT(5)
 #define RTM       BIT(11)
 #define AMD_ALL   (BIT(12) | BIT(14) | BIT(15) | BIT(16))
 
 /* ARCH_CAPABILITIES: RDCL_NO IBRS_ALL SSB_NO MDS_NO, TSX_CTRL, TAA_NO, the three of MMIO, FB_CLEAR,
- * BHI_NO, RFDS_NO, RFDS_CLEAR. */
+ * BHI_NO, GDS_CTRL, GDS_NO, RFDS_NO, RFDS_CLEAR; the size of pages, ITS_NO. */
 #define CAPS_CLX   0x2bull
 #define TSX_CTRL   (1ull << 7)
 #define TAA_NO     (1ull << 8)
 #define MMIO_NO    (7ull << 13)
 #define FB_CLEAR   (1ull << 17)
 #define BHI_NO     (1ull << 20)
+#define GDS_CTRL   (1ull << 25)
+#define GDS_NO     (1ull << 26)
 #define RFDS_NO    (1ull << 27)
 #define RFDS_CLEAR (1ull << 28)
+#define PAGES_NO   (1ull << 6)
+#define ITS_NO     (1ull << 62)
 
 struct model {
         const char *name;
         struct mitigate_cpu cpu;
         char states[MITIGATE_COUNT + 1]; /* in the order of enum mitigate_what: - a ! */
         uint64_t spec_ctrl;
-        const char *does; /* a letter each: Auto-IBRS, ibPb, L1D, Verw, Exit's IBPB, Reduce, Tsx */
+        /* a letter each: Auto-IBRS, ibPb, L1D, Verw, Exit's IBPB, Reduce, Tsx, Gathers, Small code
+         */
+        const char *does;
 };
 
-/* Branches: targets, history, Retbleed, SRSO; VMs, threads; L1TF, MDS, TAA, MMIO, RFDS; stores. */
+/* Branches: targets, history, Retbleed, SRSO; VMs, threads; L1TF, MDS, TAA, MMIO, RFDS; GDS, TSA,
+ * ITS, pages; stores. */
 static const struct model models[] = {
-    {"Haswell, microcode of 2014", {.threads = true}, "!!!-!!!!-!!-", 0, ""},
+    {"Haswell, microcode of 2014", {.threads = true}, "!!!-!!!!-!!---a-", 0, "S"},
     {"Haswell, microcode of 2019",
      {.threads = true, .l7_edx = INTEL_OLD | BIT(10) | BIT(28)},
-     "!!!-aaaa-a!-",
+     "!!!-aaaa-a!---a-",
      SPEC_CTRL_STIBP,
-     "PL"},
+     "PLS"},
     {"Skylake without threads",
      {.l7_ebx = RTM, .l7_edx = INTEL_NEW, .arch_caps = 0},
-     "!!!-a-aaaa!-",
+     "!!!-a-aaaa!---a-",
      0,
-     "PL"},
-    {"L1TF without L1D flush", {.l7_edx = INTEL_OLD | BIT(10)}, "!!!-a-!a-!!-", 0, "PV"},
+     "PLS"},
+    {"L1TF without L1D flush", {.l7_edx = INTEL_OLD | BIT(10)}, "!!!-a-!a-!!---a-", 0, "PVS"},
     {"Cascade Lake",
      {.threads = true, .l7_ebx = RTM, .l7_edx = INTEL_NEW, .arch_caps = CAPS_CLX | TSX_CTRL},
-     "a!a-aa--a!!-",
+     "a!a-aa--a!!--!a-",
      SPEC_CTRL_IBRS | SPEC_CTRL_STIBP,
-     "PT"},
+     "PTS"},
     {"Cascade Lake, TSX switched off by the firmware, microcode of 2022",
      {.threads = true, .l7_edx = INTEL_NEW, .arch_caps = CAPS_CLX | TSX_CTRL | FB_CLEAR},
-     "a!a-aa---a!-",
+     "a!a-aa---a!--!a-",
      SPEC_CTRL_IBRS | SPEC_CTRL_STIBP,
-     "PV"},
+     "PVS"},
     {"without MDS, with TSX that stays",
      {.l7_ebx = RTM, .l7_edx = INTEL_NEW, .arch_caps = CAPS_CLX | MMIO_NO},
-     "a!a-a---!-!-",
+     "a!a-a---!-!--!a-",
      SPEC_CTRL_IBRS,
-     "P"},
+     "PS"},
     {"Comet Lake with MDS",
      {.threads = true, .l7_edx = INTEL_NEW, .arch_caps = 0xb},
-     "a!a-aa-a-a!-",
+     "a!a-aa-a-a!--!a-",
      SPEC_CTRL_IBRS | SPEC_CTRL_STIBP,
-     "PV"},
+     "PVS"},
     {"Skylake with MDS, L1D flush not needed, TSX",
      {.l7_ebx = RTM, .l7_edx = INTEL_NEW, .arch_caps = 1},
-     "!!!-a--aaa!-",
+     "!!!-a--aaa!---a-",
      0,
-     "PV"},
+     "PVS"},
     {"under a hypervisor that flushes",
      {.l7_edx = INTEL_NEW, .arch_caps = 8},
-     "!!!-a--a-a!-",
+     "!!!-a--a-a!---a-",
      0,
-     "PV"},
+     "PVS"},
     {"Sapphire Rapids",
      {.threads = true,
       .l7_ebx = RTM,
       .l7_edx = INTEL_NEW,
       .l7_2_edx = BIT(4),
       .arch_caps = CAPS_CLX | TAA_NO | MMIO_NO | RFDS_NO},
-     "aaa-aa------",
+     "aaa-aa--------a-",
      SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_BHI_DIS_S,
-     "P"},
+     "PS"},
     {"Alder Lake's small cores",
      {.l7_edx = INTEL_NEW,
       .l7_2_edx = BIT(4),
       .arch_caps = CAPS_CLX | TAA_NO | MMIO_NO | RFDS_CLEAR},
-     "aaa-a-----a-",
+     "aaa-a-----a---a-",
      SPEC_CTRL_IBRS | SPEC_CTRL_BHI_DIS_S,
-     "PV"},
+     "PVS"},
     {"RFDS and L1TF at once: the flush does not clear registers",
      {.l7_edx = INTEL_NEW, .arch_caps = RFDS_CLEAR},
-     "!!!-a-aa-aa-",
+     "!!!-a-aa-aa---a-",
      0,
-     "PLV"},
+     "PLVS"},
     {"nothing left",
      {.l7_edx = INTEL_NEW, .arch_caps = CAPS_CLX | TAA_NO | MMIO_NO | BHI_NO | RFDS_NO},
-     "a-a-a-------",
+     "a-a-a--------!a-",
      SPEC_CTRL_IBRS,
-     "P"},
+     "PS"},
     {"two of the three bits of MMIO",
      {.l7_edx = INTEL_NEW, .arch_caps = CAPS_CLX | 3ull << 13},
-     "a!a-a----!!-",
+     "a!a-a----!!--!a-",
      SPEC_CTRL_IBRS,
-     "P"},
-    {"AMD K10", {.amd = true, .family = 0x10}, "!-!!!-------", 0, ""},
+     "PS"},
+    {"AMD K10", {.amd = true, .family = 0x10}, "!-!!!-----------", 0, ""},
     {"Zen",
      {.amd = true, .family = 0x17, .threads = true, .x8_ebx = BIT(12)},
-     "!-aaa!------",
+     "!-aaa!----------",
      0,
      "PE"},
     {"Zen 2",
      {.amd = true, .family = 0x17, .threads = true, .x8_ebx = BIT(12) | BIT(14) | BIT(15)},
-     "!-aaaa------",
+     "!-aaaa----------",
      SPEC_CTRL_STIBP,
      "PE"},
     {"Zen 3, microcode of 2022",
      {.amd = true, .family = 0x19, .threads = true, .x8_ebx = AMD_ALL},
-     "a--!aa------",
+     "a--!aa------!---",
      SPEC_CTRL_IBRS | SPEC_CTRL_STIBP,
      "P"},
     {"Zen 3, microcode of 2023",
      {.amd = true, .family = 0x19, .threads = true, .x8_ebx = AMD_ALL, .x21_eax = BIT(28)},
-     "a--aaa------",
+     "a--aaa------!---",
      SPEC_CTRL_IBRS | SPEC_CTRL_STIBP,
      "PE"},
     {"Zen 4",
@@ -134,7 +142,7 @@ static const struct model models[] = {
       .threads = true,
       .x8_ebx = AMD_ALL | BIT(29),
       .x21_eax = BIT(8) | BIT(28)},
-     "a--aaa------",
+     "a--aaa------!---",
      SPEC_CTRL_STIBP,
      "APE"},
     {"Zen 5",
@@ -143,7 +151,7 @@ static const struct model models[] = {
       .threads = true,
       .x8_ebx = AMD_ALL | BIT(29),
       .x21_eax = BIT(8) | BIT(28) | BIT(31)},
-     "a--aaa------",
+     "a--aaa----------",
      SPEC_CTRL_STIBP,
      "APR"},
     {"safe from SRSO",
@@ -151,22 +159,22 @@ static const struct model models[] = {
       .family = 0x1a,
       .x8_ebx = AMD_ALL | BIT(29),
       .x21_eax = BIT(8) | BIT(28) | BIT(29) | BIT(31)},
-     "a---a-------",
+     "a---a-----------",
      0,
      "AP"},
     {"safe from Retbleed by its bit alone, not from SRSO",
      {.amd = true, .family = 0x17, .x8_ebx = BIT(12) | BIT(29)},
-     "!--aa-------",
+     "!--aa-----------",
      0,
      "PE"},
     {"safe from SRSO by its bit alone, not from Retbleed",
      {.amd = true, .family = 0x17, .x8_ebx = BIT(12), .x21_eax = BIT(29)},
-     "!-a-a-------",
+     "!-a-a-----------",
      0,
      "PE"},
     {"BRTYPE without IBPB",
      {.amd = true, .family = 0x19, .x21_eax = BIT(28)},
-     "!--!!-------",
+     "!--!!-------!---",
      0,
      ""},
     /* the other vendor's bits do not count */
@@ -177,14 +185,74 @@ static const struct model models[] = {
       .l7_edx = INTEL_NEW,
       .l7_2_edx = BIT(4),
       .arch_caps = 2 | TSX_CTRL | RFDS_CLEAR},
-     "!-!!!-------",
+     "!-!!!-----------",
      0,
      ""},
     {"Intel with AMD's bits",
      {.family = 0x19, .x8_ebx = AMD_ALL, .x21_eax = BIT(8) | BIT(28) | BIT(31)},
-     "!!!-!-!!-!!-",
+     "!!!-!-!!-!!---a-",
      0,
-     ""},
+     "S"},
+    {"Skylake with gathers, microcode of 2023",
+     {.l7_ebx = AVX2, .l7_edx = INTEL_NEW, .arch_caps = GDS_CTRL},
+     "!!!-a-aa-a!a--a-",
+     0,
+     "PLGS"},
+    {"gathers, and microcode that does nothing about them",
+     {.l7_ebx = AVX2, .l7_edx = INTEL_NEW, .arch_caps = 0},
+     "!!!-a-aa-a!!--a-",
+     0,
+     "PLS"},
+    {"gathers that the firmware has locked, protected",
+     {.l7_ebx = AVX2, .l7_edx = INTEL_NEW, .arch_caps = GDS_CTRL, .mcu_opt = 1 << 5},
+     "!!!-a-aa-a!a--a-",
+     0,
+     "PLS"},
+    {"gathers that the firmware has locked, not protected",
+     {.l7_ebx = AVX2, .l7_edx = INTEL_NEW, .arch_caps = GDS_CTRL, .mcu_opt = 3 << 4},
+     "!!!-a-aa-a!!--a-",
+     0,
+     "PLS"},
+    {"Granite Rapids",
+     {.threads = true,
+      .l7_ebx = RTM | AVX2,
+      .l7_edx = INTEL_NEW,
+      .l7_2_edx = BIT(4),
+      .arch_caps = CAPS_CLX | TAA_NO | MMIO_NO | RFDS_NO | GDS_NO | PAGES_NO},
+     "aaa-aa----------",
+     SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_BHI_DIS_S,
+     "P"},
+    {"safe from ITS by its bit",
+     {.l7_edx = INTEL_NEW, .arch_caps = CAPS_CLX | TAA_NO | MMIO_NO | BHI_NO | RFDS_NO | ITS_NO},
+     "a-a-a---------a-",
+     SPEC_CTRL_IBRS,
+     "PS"},
+    {"Zen 4, microcode of 2025",
+     {.amd = true,
+      .family = 0x19,
+      .x8_ebx = AMD_ALL | BIT(29),
+      .x21_eax = BIT(5) | BIT(8) | BIT(29)},
+     "a---a-------a---",
+     0,
+     "APV"},
+    {"of family 19h, one of the two bits of TSA",
+     {.amd = true,
+      .family = 0x19,
+      .x8_ebx = AMD_ALL | BIT(29),
+      .x21_eax = BIT(8) | BIT(29),
+      .x21_ecx = BIT(1)},
+     "a---a-------!---",
+     0,
+     "AP"},
+    {"of family 19h, both bits of TSA",
+     {.amd = true,
+      .family = 0x19,
+      .x8_ebx = AMD_ALL | BIT(29),
+      .x21_eax = BIT(5) | BIT(8) | BIT(29),
+      .x21_ecx = BIT(1) | BIT(2)},
+     "a---a-----------",
+     0,
+     "AP"},
 };
 
 static const char letters[] = {'-', 'a', 'o', '!'};
@@ -198,6 +266,8 @@ static void check_does(const struct mitigate_plan *plan, const char *does)
         CHECK_EQ(plan->ibpb_exit, strchr(does, 'E') != NULL);
         CHECK_EQ(plan->reduce, strchr(does, 'R') != NULL);
         CHECK_EQ(plan->tsx_off, strchr(does, 'T') != NULL);
+        CHECK_EQ(plan->gds_on, strchr(does, 'G') != NULL);
+        CHECK_EQ(plan->small_code, strchr(does, 'S') != NULL);
 }
 
 static void test_models(void)
@@ -212,12 +282,14 @@ static void test_models(void)
                         CHECK_EQ(letters[plan.row[k].state], m->states[k]);
                 CHECK_EQ(plan.spec_ctrl, m->spec_ctrl);
                 check_does(&plan, m->does);
+                CHECK(!plan.gds_off);
                 if (unit_failed_checks > before)
                         printf("that was %s\n", m->name);
         }
 }
 
-/* Nothing is done, what would have been is told, and what is missing stays missing. */
+/* Nothing is done, what would have been is told, and what is missing stays missing. What protects
+ * by itself is switched off, or else it stays active. */
 static void test_off(void)
 {
         for (size_t i = 0; i < ARRAY_LEN(models); i++) {
@@ -226,7 +298,8 @@ static void test_off(void)
                 mitigate_decide(&models[i].cpu, false, &on);
                 mitigate_decide(&models[i].cpu, true, &off);
                 for (unsigned k = 0; k < MITIGATE_COUNT; k++) {
-                        bool was = on.row[k].state == MITIGATE_ACTIVE;
+                        bool stays = k == MITIGATE_GDS && !on.gds_on;
+                        bool was = on.row[k].state == MITIGATE_ACTIVE && !stays;
 
                         CHECK_EQ(off.row[k].state, was ? MITIGATE_OFF : on.row[k].state);
                         CHECK_EQ(off.row[k].vulnerable, on.row[k].vulnerable);
@@ -234,6 +307,7 @@ static void test_off(void)
                 }
                 CHECK_EQ(off.spec_ctrl, 0);
                 check_does(&off, "");
+                CHECK_EQ(off.gds_off, on.gds_on);
         }
 }
 
