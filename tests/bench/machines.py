@@ -22,7 +22,7 @@ FILES = {
     "debian": {"vmlinuz": KERNEL, "initrd": BENCH / "initrd.img"},
     "peer": {"vmlinuz": KERNEL, "peer": BENCH / "peer.img"},
 }
-OPTIONS = "console=com1 exit=poweroff loglevel=info"
+OPTIONS = "console=com1 exit=poweroff loglevel=info mitigations=off"  # as the peer
 PEER_ENTRY = ["linux /boot/vmlinuz console=ttyS0 mitigations=off quiet", "initrd /boot/peer"]
 
 
