@@ -18,8 +18,8 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         v->look = false;
         if (mce_any() || vm_code_waits(v)) { /* first CPU 0 sees to it */
                 v->look = true;
-                __atomic_store_n(host->attention, true, __ATOMIC_SEQ_CST);
-                host->kick(0);
+                if (!__atomic_exchange_n(host->attention, true, __ATOMIC_SEQ_CST))
+                        host->kick(0);
                 return true;
         }
         v->look_at = sched_look(host->sched, cpu, now);

@@ -31,9 +31,7 @@ static int open_page(struct vm *vm, uint64_t gpa)
         struct paging_leaf leaf;
         int err = paging_walk(&vm->second_level, gpa, &leaf);
 
-        if (err || leaf.prot & PAGING_X)
-                return err;
-        return paging_protect_small(&vm->second_level, gpa, leaf.prot | PAGING_X);
+        return err ? err : paging_protect_small(&vm->second_level, gpa, leaf.prot | PAGING_X);
 }
 
 /* No TLB holds anything that the guest may do less than before (SDM vol. 3 28.4.3.3). */
