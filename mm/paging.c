@@ -36,6 +36,12 @@ static void entry_set(uint64_t *entry, uint64_t value)
         __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
+/* One load, before all later ones: another CPU may set it at any time. */
+static uint64_t entry_get(const uint64_t *entry)
+{
+        return __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+}
+
 static bool is_leaf(const struct paging *p, uint64_t entry, unsigned level)
 {
         return (entry & p->fmt->present) && (!level || (entry & p->fmt->large));
@@ -343,12 +349,16 @@ static struct paging_leaf read_leaf(const struct paging *p, uint64_t entry, unsi
 
 int paging_walk(const struct paging *p, uint64_t va, struct paging_leaf *leaf)
 {
-        unsigned level;
+        unsigned level = LEVELS - 1;
         uint64_t entry;
 
         if (va >> p->fmt->va_bits)
                 return -ENOENT;
-        entry = *lookup(p, va, 0, &level);
+        entry = entry_get(&table_ptr(p, p->root)[va / span(level) % ENTRIES]);
+        while (is_table(p, entry, level)) {
+                level--;
+                entry = entry_get(&table_ptr(p, entry_hpa(entry))[va / span(level) % ENTRIES]);
+        }
         if (!is_leaf(p, entry, level))
                 return -ENOENT;
         *leaf = read_leaf(p, entry, level);

@@ -98,12 +98,15 @@ must_check int paging_protect(struct paging *p, uint64_t va, uint64_t size, unsi
 
 /*
  * The same for the page that va lies in, so that afterwards pages of 4 KiB have that protection: a
- * large one is split, and the whole of the 2 MiB around va gets it. No entry changes twice, so that
- * CPUs may use the tables meanwhile. -EINVAL, -ENOMEM, -ENOENT as above.
+ * large one is split, and the whole of the 2 MiB around va gets it. -EINVAL, -ENOMEM, -ENOENT as
+ * above.
  */
 must_check int paging_protect_small(struct paging *p, uint64_t va, unsigned prot);
 
-/* Translate va. -ENOENT: not mapped. */
+/*
+ * Translate va. -ENOENT: not mapped. On any CPU, also while another one maps, protects or splits,
+ * but not while it unmaps.
+ */
 must_check int paging_walk(const struct paging *p, uint64_t va, struct paging_leaf *leaf);
 
 /*

@@ -5,6 +5,7 @@
 #include "mm/paging.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "mm/dram.h"
@@ -226,6 +227,44 @@ static void test_random_operations(void)
         for (size_t f = 0; f < ARRAY_LEN(formats); f++)
                 for (size_t s = 0; s < ARRAY_LEN(sizes); s++)
                         random_run(formats[f], sizes[s], &seed);
+}
+
+#define SPLITS 200u
+
+static uint64_t splitting; /* the address whose page is being split */
+
+/* While pages are split, each address translates as before at any moment. */
+static void *walk_meanwhile(void *wrong)
+{
+        struct paging_leaf leaf;
+
+        for (uint64_t va; (va = __atomic_load_n(&splitting, __ATOMIC_ACQUIRE)) < GiB;)
+                for (unsigned i = 0; i < 16; i++)
+                        if (paging_walk(&paging, va, &leaf) || leaf.hpa.v != TiB + va)
+                                *(unsigned *)wrong += 1;
+        return NULL;
+}
+
+static void test_walk_while_pages_split(void)
+{
+        unsigned wrong = 0;
+
+        for (unsigned round = 0; round < SPLITS; round++) {
+                pthread_t other;
+
+                open_tables(&paging_ept, PAGE_2M);
+                CHECK_EQ(paging_map(&paging, 0, HPA(TiB), GiB, PAGING_RW, PAGING_WB), 0);
+                __atomic_store_n(&splitting, 0, __ATOMIC_RELEASE);
+                CHECK_EQ(pthread_create(&other, NULL, walk_meanwhile, &wrong), 0);
+                for (uint64_t va = 0; va < GiB; va += PAGE_2M) {
+                        __atomic_store_n(&splitting, va, __ATOMIC_RELEASE);
+                        CHECK_EQ(paging_protect_small(&paging, va, PAGING_RWX), 0);
+                }
+                __atomic_store_n(&splitting, GiB, __ATOMIC_RELEASE);
+                CHECK_EQ(pthread_join(other, NULL), 0);
+                close_tables();
+        }
+        CHECK_EQ(wrong, 0);
 }
 
 static void check_sizes(uint64_t small, uint64_t medium, uint64_t large)
@@ -500,6 +539,7 @@ static void test_guest_read(void)
 int main(void)
 {
         RUN(test_random_operations);
+        RUN(test_walk_while_pages_split);
         RUN(test_largest_pages);
         RUN(test_refusals);
         RUN(test_bits_of_entries);
