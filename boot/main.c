@@ -113,6 +113,11 @@ static bool service(void)
                console_has_choice() || mce_any();
 }
 
+static void meanwhile(void)
+{
+        vms_serve_code(&vms);
+}
+
 /* CPU 0 has nothing to run: a granule of released NVRAM. */
 static bool work_at_rest(uint64_t until)
 {
@@ -158,6 +163,7 @@ static void describe_host(uint64_t entry_tsc)
             .kick = cpus_kick,
             .lend = cpus_lend,
             .service = service,
+            .meanwhile = meanwhile,
             .attention = &attention,
         };
         monitor_host = (struct monitor_host){&machine.map, &machine.dram, pool, &vms, end};

@@ -67,6 +67,8 @@ static int add_ram(struct vm *vm)
                                 return err;
                         gpa.v += size;
                         left -= size;
+                        if (__atomic_load_n(vm->host->attention, __ATOMIC_ACQUIRE))
+                                vm->host->meanwhile();
                 }
         }
         return 0;

@@ -59,6 +59,8 @@ struct vm_host {
         void (*lend)(uint32_t cpus); /* these CPUs are for vCPUs with direct interrupts alone */
         /* CPU 0, out of a guest: look after the machine; whether the guest must wait for more */
         bool (*service)(void);
+        /* CPU 0, amid the long work of building a VM: serve what vCPUs of others wait for */
+        void (*meanwhile)(void);
         bool *attention; /* set when a VM has ended, or needs CPU 0 */
 };
 

@@ -256,18 +256,22 @@ static struct vms_entry *next_queued(struct vms *vms)
         return next;
 }
 
+void vms_serve_code(const struct vms *vms)
+{
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms->entry[i].state == VMS_RUNNING)
+                        vm_code_serve(vms->entry[i].vm);
+}
+
 void vms_service(struct vms *vms)
 {
         struct vms_entry *next;
 
         __atomic_store_n(vms->host->attention, false, __ATOMIC_SEQ_CST);
-        for (size_t i = 0; i < vms->count; i++) {
-                if (vms->entry[i].state != VMS_RUNNING)
-                        continue;
-                vm_code_serve(vms->entry[i].vm);
-                if (vms->entry[i].vm->end != VM_RUNNING)
+        vms_serve_code(vms);
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm->end != VM_RUNNING)
                         take_apart(vms, &vms->entry[i]);
-        }
         while ((next = next_queued(vms)))
                 start(vms, next);
         choose_focus(vms);

@@ -40,6 +40,9 @@ struct vms {
 void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host,
               void (*turn)(void));
 
+/* Give the vCPUs of all VMs what they wait to execute (vm_code.h); vms_service does it, too. */
+void vms_serve_code(const struct vms *vms);
+
 /* Take apart what has ended, which is logged, and start what is queued. */
 void vms_service(struct vms *vms);
 

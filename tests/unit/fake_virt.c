@@ -387,6 +387,11 @@ static bool service(void)
         return false;
 }
 
+static void meanwhile(void)
+{
+        fake.meanwhile++;
+}
+
 /* As cpus_turn, on a machine of one CPU. */
 void fake_turn(void)
 {
@@ -418,6 +423,7 @@ void fake_vm_create(struct vm *vm)
                                 .kick = kick,
                                 .lend = lend,
                                 .service = service,
+                                .meanwhile = meanwhile,
                                 .attention = &attention};
         config = (struct vm_config){
             .name = "test", .module = 1, .startable = true, .mem = VM_MEMORY, .vcpus = 1};

@@ -42,6 +42,7 @@ struct fake_virt {
         uint64_t apic[64];                           /* its registers, kept from play to play */
         uint64_t regs[REG_COUNT];                    /* the guest's after the last step */
         unsigned vcpus;                              /* alive */
+        unsigned meanwhile;   /* how often a VM's building let others' vCPUs be served */
         uint64_t quiet_until; /* what host_lapic_quiet_until tells; the test's */
 };
 

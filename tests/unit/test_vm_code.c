@@ -121,6 +121,21 @@ static void test_the_run_waits(void)
         end();
 }
 
+/* Who waits does not wait until another VM is built. */
+static void test_served_while_another_is_built(void)
+{
+        begin(true);
+        vm_destroy(&vm);
+        fake.meanwhile = 0;
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host, false), 0);
+        CHECK_EQ(fake.meanwhile, 0);
+        vm_destroy(&vm);
+        __atomic_store_n(host.attention, true, __ATOMIC_SEQ_CST);
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host, false), 0);
+        CHECK(fake.meanwhile > 0);
+        end();
+}
+
 int main(void)
 {
         RUN(test_other_cpus);
@@ -128,5 +143,6 @@ int main(void)
         RUN(test_nothing_there);
         RUN(test_no_memory);
         RUN(test_the_run_waits);
+        RUN(test_served_while_another_is_built);
         return unit_done();
 }
