@@ -4,7 +4,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 
-int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *host)
+static int add(struct gmem *mem, gpa_t gpa, uint64_t size, uint8_t *host, bool read_only)
 {
         size_t at = 0;
 
@@ -19,20 +19,33 @@ int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *host)
         if (mem->count == GMEM_EXTENTS_MAX)
                 return -ENOSPC;
         memmove(&mem->extent[at + 1], &mem->extent[at], (mem->count - at) * sizeof mem->extent[0]);
-        mem->extent[at] = (struct gmem_extent){.gpa = gpa, .size = size, .host = host};
+        mem->extent[at] = (struct gmem_extent){gpa, size, host, read_only};
         mem->count++;
         return 0;
 }
 
-/* The host pointer to gpa and in *room the bytes to the end of its extent; NULL and 0 if none. */
-static uint8_t *extent_ptr(const struct gmem *mem, uint64_t gpa, uint64_t *room)
+int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *host)
+{
+        return add(mem, gpa, size, host, false);
+}
+
+int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, const void *host)
+{
+        return add(mem, gpa, size, (uint8_t *)(uintptr_t)host, true);
+}
+
+/*
+ * The host pointer to gpa and in *room the bytes to the end of its extent; NULL and 0 if there is
+ * none, or none that may be written.
+ */
+static uint8_t *extent_ptr(const struct gmem *mem, uint64_t gpa, bool write, uint64_t *room)
 {
         *room = 0;
         for (size_t i = 0; i < mem->count; i++) {
                 const struct gmem_extent *e = &mem->extent[i];
                 uint64_t offset = gpa - e->gpa.v;
 
-                if (gpa >= e->gpa.v && offset < e->size) {
+                if (gpa >= e->gpa.v && offset < e->size && !(write && e->read_only)) {
                         *room = e->size - offset;
                         return e->host + offset;
                 }
@@ -43,10 +56,10 @@ static uint8_t *extent_ptr(const struct gmem *mem, uint64_t gpa, uint64_t *room)
 void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len)
 {
         uint64_t room, next_room;
-        uint8_t *host = extent_ptr(mem, gpa.v, &room);
+        uint8_t *host = extent_ptr(mem, gpa.v, true, &room);
 
         while (host && room < len) {
-                if (extent_ptr(mem, gpa.v + room, &next_room) != host + room)
+                if (extent_ptr(mem, gpa.v + room, true, &next_room) != host + room)
                         return NULL;
                 room += next_room;
         }
@@ -54,12 +67,12 @@ void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len)
 }
 
 /* Whether every byte is in the VM's memory: checked before the first one is touched. */
-static bool covers(const struct gmem *mem, uint64_t gpa, uint64_t len)
+static bool covers(const struct gmem *mem, uint64_t gpa, bool write, uint64_t len)
 {
         uint64_t room;
 
         for (; len > 0; gpa += room, len -= room) {
-                if (!extent_ptr(mem, gpa, &room))
+                if (!extent_ptr(mem, gpa, write, &room))
                         return false;
                 if (room >= len)
                         break;
@@ -72,10 +85,12 @@ enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_ZERO };
 static int for_each_extent(const struct gmem *mem, gpa_t gpa, enum access access, uint8_t *to,
                            const uint8_t *from, uint64_t len)
 {
-        if (!covers(mem, gpa.v, len))
+        bool write = access != ACCESS_READ;
+
+        if (!covers(mem, gpa.v, write, len))
                 return -EFAULT;
         for (uint64_t done = 0, n; done < len; done += n) {
-                uint8_t *host = extent_ptr(mem, gpa.v + done, &n);
+                uint8_t *host = extent_ptr(mem, gpa.v + done, write, &n);
 
                 n = n < len - done ? n : len - done;
                 if (access == ACCESS_READ)
@@ -96,7 +111,7 @@ int gmem_read(const struct gmem *mem, gpa_t gpa, void *dst, uint64_t len)
 int gmem_read_word(const struct gmem *mem, gpa_t gpa, uint64_t *out)
 {
         uint64_t room;
-        const uint8_t *host = extent_ptr(mem, gpa.v, &room);
+        const uint8_t *host = extent_ptr(mem, gpa.v, false, &room);
 
         if (!is_aligned(gpa.v, sizeof *out) || room < sizeof *out)
                 return -EFAULT;

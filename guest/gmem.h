@@ -13,6 +13,7 @@ struct gmem_extent {
         gpa_t gpa;
         uint64_t size; /* bytes */
         uint8_t *host; /* the hypervisor's pointer to the first byte */
+        bool read_only;
 };
 
 /* extents are sorted by gpa and do not overlap. */
@@ -24,13 +25,20 @@ struct gmem {
 /* Add an extent. -EINVAL: empty, wraps or overlaps another; -ENOSPC: the list is full. */
 must_check int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *host);
 
+/* The same for what the guest may only read, so that the hypervisor writes nothing there for it. */
+must_check int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, const void *host);
+
 /*
- * The host pointer to len bytes from gpa, or NULL when they are not wholly inside the VM's memory.
+ * The host pointer to len bytes from gpa, or NULL when they are not wholly inside the VM's memory,
+ * or some of them are read-only.
  * Bytes that lie in two adjacent extents whose host memory is not adjacent also give NULL.
  */
 void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len);
 
-/* Copy between the hypervisor and the guest, over extent borders. -EFAULT: not the VM's memory. */
+/*
+ * Copy between the hypervisor and the guest, over extent borders. -EFAULT: not the VM's memory, or
+ * to be written but read-only; then nothing is copied.
+ */
 must_check int gmem_read(const struct gmem *mem, gpa_t gpa, void *dst, uint64_t len);
 must_check int gmem_write(const struct gmem *mem, gpa_t gpa, const void *src, uint64_t len);
 /* The same for 8 bytes at an address aligned to 8, faster. */

@@ -100,7 +100,6 @@ int vm_nvram_check(struct vm *vm)
         return 0;
 }
 
-/* What the guest may only read is not the hypervisor's to write for it: it stays out of vm->mem. */
 static int map_region(struct vm *vm, const struct layout_region *place,
                       const struct pool_region *region)
 {
@@ -109,10 +108,9 @@ static int map_region(struct vm *vm, const struct layout_region *place,
 
         for (size_t i = 0; i < pool_region_extents(region); i++) {
                 struct pool_extent e = pool_region_extent(vm->host->pool, region, i);
-                int err = 0;
+                int err = place->read_only ? gmem_add_read_only(&vm->mem, gpa, e.size, e.base)
+                                           : gmem_add(&vm->mem, gpa, e.size, e.base);
 
-                if (!place->read_only)
-                        err = gmem_add(&vm->mem, gpa, e.size, e.base);
                 if (!err)
                         err = paging_map(&vm->second_level, gpa.v, e.hpa, e.size, prot, PAGING_WB);
                 if (err)

@@ -104,13 +104,14 @@ step_read_only() # the first region can be read but not written, by Linux' own w
                 return 1
         fi
         mount -t ext4 -o ro,noload,dax=always /dev/pmem0 /pmem || return 1
-        echo "PF-TEST: read-only ok $(tail -n 1 /pmem/boots)"
+        /pmem/busybox echo "PF-TEST: read-only ok $(tail -n 1 /pmem/boots)"
 }
 
 step_write_boot() # a file for step_read_only
 {
         mount_dax /dev/pmem0 /pmem || return 1
         echo "written by $(argument name guest)" >>/pmem/boots
+        cp /bin/busybox /pmem/ || return 1
         umount /pmem
         echo "PF-TEST: write-boot ok"
 }
@@ -130,6 +131,11 @@ step_sync() # the promises of DAX on the first region: file system, mount option
         mount_dax /dev/pmem0 /pmem || return 1
         grep -q ' /pmem ext4 .*dax=always' /proc/mounts || return 1
         pf_log append /pmem "$seed" && echo "PF-TEST: map-sync ok" && pf_log verify /pmem "$seed"
+}
+
+step_execute() # a program on the first region, whose pages DAX maps where they are
+{
+        cp /bin/busybox /pmem/ && sync && /pmem/busybox echo "PF-TEST: execute ok"
 }
 
 # All three write at once. pf.ends lists how each boot ends, the first boot first; where it says cut or nothing they

@@ -112,11 +112,12 @@ def test_persistence(t):
 
 @test()
 def test_dax(t):
-    """The region's exact size, ext4 with DAX, a MAP_SYNC mapping."""
-    vm = Vm(nvram="sync:46M", args="quiet pf.mode=steps pf.steps=info,sync")
+    """The region's exact size, ext4 with DAX, a MAP_SYNC mapping, and a program that runs where it is stored."""
+    vm = Vm(nvram="sync:46M", args="quiet pf.mode=steps pf.steps=info,sync,execute")
     with t.boot(t.setup(), vm) as machine:
         size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
         equal(int(size[1]), 46 << 20, "size of /dev/pmem0")
         machine.expect(r"^PF-TEST: map-sync ok", BOOT_LIMIT_S)
+        machine.expect(r"^PF-TEST: execute ok", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
     

@@ -54,6 +54,28 @@ static void test_ptr_wants_adjacent_host_memory(void)
         CHECK(gmem_ptr(&mem, GPA(0), UINT64_MAX) == NULL);
 }
 
+/* Read, by copies and words, over the border to other memory; never written, nor pointed to. */
+static void test_read_only(void)
+{
+        uint64_t host[4] = {1, 2, 3, 4}, out[4] = {0};
+        struct gmem mem = {.count = 0};
+
+        CHECK_EQ(gmem_add(&mem, GPA(0), 16, host), 0);
+        CHECK_EQ(gmem_add_read_only(&mem, GPA(16), 16, host + 2), 0);
+        CHECK_EQ(gmem_add_read_only(&mem, GPA(24), 16, host), -EINVAL);
+        CHECK_EQ(gmem_read(&mem, GPA(0), out, 32), 0);
+        CHECK_EQ(out[3], 4);
+        CHECK_EQ(gmem_read_word(&mem, GPA(24), out), 0);
+        CHECK_EQ(out[0], 4);
+        CHECK(gmem_ptr(&mem, GPA(0), 16) == host);
+        CHECK(gmem_ptr(&mem, GPA(0), 17) == NULL);
+        CHECK(gmem_ptr(&mem, GPA(16), 1) == NULL);
+        CHECK_EQ(gmem_write(&mem, GPA(8), out, 16), -EFAULT);
+        CHECK_EQ(gmem_zero(&mem, GPA(8), 16), -EFAULT);
+        CHECK_EQ(host[1], 2);
+        CHECK_EQ(host[2], 3);
+}
+
 static void test_word(void)
 {
         uint64_t host[3] = {1, 2, 3}, out = 77;
@@ -124,6 +146,7 @@ int main(void)
         RUN(test_add_refuses_overlap);
         RUN(test_add_stops_when_full);
         RUN(test_ptr_wants_adjacent_host_memory);
+        RUN(test_read_only);
         RUN(test_word);
         RUN(test_copies_against_model);
         return unit_done();
