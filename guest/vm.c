@@ -6,7 +6,6 @@
 #include "guest/linux_boot.h"
 #include "guest/platform.h"
 #include "guest/vcpu_apic.h"
-#include "guest/vm_code.h"
 #include "guest/vm_nvram.h"
 #include "guest/vm_refuse.h"
 #include "hv/cpu.h"
@@ -49,8 +48,7 @@ static int add_block(struct vm *vm, gpa_t gpa, uint64_t left, uint64_t *size)
         err = gmem_add(&vm->mem, gpa, *size, (void *)b->hpa.v);
         if (err)
                 return err;
-        return paging_map(&vm->second_level, gpa.v, b->hpa, *size, vm_code_protection(vm, false),
-                          PAGING_WB);
+        return paging_map(&vm->second_level, gpa.v, b->hpa, *size, vm->protection, PAGING_WB);
 }
 
 static int add_ram(struct vm *vm)
@@ -286,6 +284,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
         vm_console_open(&vm->console, config->name);
         vm->direct = direct && virt_caps.direct_interrupts && host->direct_interrupts;
         vm->virtual_apic = !vm->direct && virt_caps.virtual_apic;
+        vm->protection = host->small_code ? PAGING_RW : PAGING_RWX;
         err = build(vm);
         if (err)
                 vm_destroy(vm);

@@ -125,6 +125,7 @@ struct vm {
         struct vm_layout layout;
         struct gmem mem;
         struct paging second_level;
+        unsigned protection; /* of its memory there; what it executes is opened later, vm_code.h */
         struct bus bus;
         struct uart16550 uart;
         struct vm_console console;

@@ -5,13 +5,6 @@
 
 #define CODE_WAITS 1ull /* beside an address, which is a multiple of 4 KiB */
 
-unsigned vm_code_protection(const struct vm *vm, bool read_only)
-{
-        unsigned prot = read_only ? PAGING_R : PAGING_RW;
-
-        return vm->host->small_code ? prot : prot | PAGING_X;
-}
-
 bool vm_code_fault(struct vm_vcpu *v, gpa_t gpa)
 {
         struct paging_leaf leaf;

@@ -8,9 +8,6 @@
 
 #include "guest/vm.h"
 
-/* The protection that memory of a VM is mapped with. */
-unsigned vm_code_protection(const struct vm *vm, bool read_only);
-
 /*
  * A vCPU, which runs here, was to execute at gpa. Whether that is memory of the VM: then it is or
  * becomes executable, and the guest may try again when vm_code_waits says no more.

@@ -1,7 +1,6 @@
 /* A VM's NVRAM regions; contract in vm_nvram.h. */
 #include "guest/vm_nvram.h"
 
-#include "guest/vm_code.h"
 #include "guest/vm_refuse.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
@@ -103,7 +102,7 @@ int vm_nvram_check(struct vm *vm)
 static int map_region(struct vm *vm, const struct layout_region *place,
                       const struct pool_region *region)
 {
-        unsigned prot = vm_code_protection(vm, place->read_only);
+        unsigned prot = vm->protection & ~(place->read_only ? PAGING_W : 0);
         gpa_t gpa = place->gpa;
 
         for (size_t i = 0; i < pool_region_extents(region); i++) {

@@ -47,7 +47,6 @@ static void test_other_cpus(void)
 {
         begin(false);
         CHECK_EQ(leaf_at(CODE).prot, PAGING_RWX);
-        CHECK_EQ(vm_code_protection(&vm, true), PAGING_RX);
         CHECK(!vm_code_fault(v, GPA(CODE)));
         CHECK(!vm_code_waits(v));
         end();
@@ -56,7 +55,6 @@ static void test_other_cpus(void)
 static void test_a_page_opens(void)
 {
         begin(true);
-        CHECK_EQ(vm_code_protection(&vm, true), PAGING_R);
         CHECK_EQ(leaf_at(CODE).prot, PAGING_RW);
         CHECK_EQ(leaf_at(CODE).size, PAGE_2M);
         CHECK(vm_code_fault(v, GPA(CODE + 5)));

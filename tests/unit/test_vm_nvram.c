@@ -233,6 +233,7 @@ static void test_read_only(void)
         struct paging_leaf leaf;
         struct fake_step step;
         struct pool_region *r;
+        uint64_t word;
         bool writer;
         gpa_t gpa;
 
@@ -245,8 +246,9 @@ static void test_read_only(void)
         CHECK(!writer);
         gpa = vm.layout.region[0].gpa;
         CHECK_EQ(paging_walk(&vm.second_level, gpa.v, &leaf), 0);
-        CHECK(!(leaf.prot & PAGING_W) && (leaf.prot & PAGING_R));
+        CHECK_EQ(leaf.prot, PAGING_RX);
         CHECK(gmem_ptr(&vm.mem, gpa, 8) == NULL);
+        CHECK_EQ(gmem_read(&vm.mem, gpa, &word, sizeof word), 0);
         step = store_at(GPA(gpa.v + 2 * MiB - 8));
         CHECK_EQ(fake_play(&vm, &step, 1), VM_POWERED_OFF);
         CHECK_EQ(fake.exceptions, 1);
@@ -255,6 +257,11 @@ static void test_read_only(void)
         CHECK(!vm_nvram_is_read_only(&vm, GPA(gpa.v - 1)));
         vm_destroy(&vm);
         CHECK_EQ(pool_region_readers(r, &writer), 0);
+        host.small_code = true;
+        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(paging_walk(&vm.second_level, gpa.v, &leaf), 0);
+        CHECK_EQ(leaf.prot, PAGING_R);
+        vm_destroy(&vm);
         end();
 }
 
