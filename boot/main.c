@@ -110,7 +110,7 @@ static bool service(void)
         console_poll();
         vms_take_input(&vms);
         return attention || console_in_monitor() != in_monitor || console_has_monitor_input() ||
-               console_has_choice() || mce_any();
+               console_has_choice() || mce_any() || vms_due(&vms);
 }
 
 static void meanwhile(void)

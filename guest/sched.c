@@ -90,6 +90,7 @@ void sched_init(struct sched *s, unsigned cpus, uint64_t slice)
         memset(s, 0, sizeof *s);
         s->cpus = cpus;
         s->slice = slice;
+        s->errand = SCHED_NEVER;
 }
 
 void sched_add(struct sched *s, struct sched_entity *e, uint64_t now)
@@ -224,9 +225,10 @@ bool sched_yields(struct sched *s, unsigned cpu, uint64_t now)
 uint64_t sched_look(struct sched *s, unsigned cpu, uint64_t now)
 {
         struct sched_cpu *c = &s->cpu[cpu];
-        uint64_t next = SCHED_NEVER;
+        uint64_t next;
 
         spin_lock(&s->lock);
+        next = cpu == 0 ? s->errand : SCHED_NEVER;
         for (struct sched_entity *e = c->sleeping, *after; e; e = after) {
                 after = e->next;
                 if (e->wake_at <= now)
@@ -245,6 +247,13 @@ uint64_t sched_look(struct sched *s, unsigned cpu, uint64_t now)
         }
         spin_unlock(&s->lock);
         return next;
+}
+
+void sched_errand(struct sched *s, uint64_t at)
+{
+        spin_lock(&s->lock);
+        s->errand = at;
+        spin_unlock(&s->lock);
 }
 
 int sched_spare(struct sched *s)

@@ -54,7 +54,8 @@ struct sched {
          * then. Under the lock, as the vCPU may be gone right behind it. NULL: never. */
         bool (*has_news)(const struct sched_entity *e);
         unsigned cpus;
-        uint64_t slice; /* ticks that one runs while others wait */
+        uint64_t slice;  /* ticks that one runs while others wait */
+        uint64_t errand; /* sched_errand */
         struct sched_entity *ready;
         struct sched_cpu cpu[SCHED_CPUS_MAX];
 };
@@ -82,9 +83,13 @@ bool sched_yields(struct sched *s, unsigned cpu, uint64_t now);
 
 /*
  * Wake those sleepers of this CPU whose time has come. Returns when the CPU must look again:
- * SCHED_NEVER, or the next sleeper's time, or the end of the running one's slice while others wait.
+ * SCHED_NEVER, or the next sleeper's time, or the end of the running one's slice while others wait,
+ * or CPU 0's errand.
  */
 uint64_t sched_look(struct sched *s, unsigned cpu, uint64_t now);
+
+/* CPU 0 has something else to do at this time: sched_look tells it. SCHED_NEVER: nothing. */
+void sched_errand(struct sched *s, uint64_t at);
 
 /* Ticks that it has run so far, those it is running now too. */
 uint64_t sched_ran(struct sched *s, const struct sched_entity *e, uint64_t now);

@@ -10,6 +10,8 @@
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
+#define REBUILD_REST 3 /* for every tick that went into a guest's reboot, so many do not */
+
 static void enqueue(struct vms *vms, struct vms_entry *entry)
 {
         entry->state = VMS_QUEUED;
@@ -22,6 +24,7 @@ void vms_init(struct vms *vms, const struct config *config, const struct vm_host
         memset(vms, 0, sizeof *vms);
         vms->host = host;
         vms->turn = turn;
+        vms->due_at = SCHED_NEVER;
         vms->count = config->vm_count;
         for (size_t i = 0; i < vms->count; i++) {
                 vms->entry[i].config = &config->vm[i];
@@ -147,6 +150,10 @@ static void start(struct vms *vms, struct vms_entry *entry)
         entry->vm->own_bytes = free - dram_free_bytes(vms->host->dram) - entry->config->mem;
         printk(LOG_NOTICE, "vm %s: starts", name);
         entry->vm->start_tsc = cpu_rdtsc();
+        if (entry->spent)
+                vms->rebuild_at = entry->vm->start_tsc +
+                                  REBUILD_REST * (entry->vm->start_tsc - begun + entry->spent);
+        entry->spent = 0;
         if (!console_focus())
                 vms_set_focus(entry->vm);
         let_run(vms, entry->vm);
@@ -192,10 +199,11 @@ static void take_apart(struct vms *vms, struct vms_entry *entry)
         struct vm *vm = entry->vm;
         enum vm_end end = vm->end;
         uint64_t build_ticks = vm->build_ticks, own_bytes = vm->own_bytes;
-        uint64_t begun = cpu_rdtsc(), ticks;
+        uint64_t begun = cpu_rdtsc(), ticks, off;
 
         bring_down(vms, vm);
-        ticks = cpu_rdtsc() - begun;
+        off = cpu_rdtsc();
+        ticks = off - begun;
         vm_console_flush(&vm->console);
         vm_print_stats(vm);
         printk(LOG_NOTICE, "vm %s: %s", entry->config->name, vm_end_text(end));
@@ -211,8 +219,10 @@ static void take_apart(struct vms *vms, struct vms_entry *entry)
                entry->config->name, build_ticks, ticks, own_bytes);
         entry->state = VMS_ENDED;
         entry->end = end;
-        if (end == VM_REBOOTED)
+        if (end == VM_REBOOTED) {
+                entry->spent = cpu_rdtsc() - off;
                 enqueue(vms, entry);
+        }
 }
 
 /* The VM whose number was typed; the first that runs, when nobody has the line. */
@@ -244,13 +254,19 @@ const struct vms_entry *vms_waits_for(const struct vms *vms, const struct vms_en
 
 static struct vms_entry *next_queued(struct vms *vms)
 {
+        bool may_rebuild = cpu_rdtsc() >= vms->rebuild_at;
         struct vms_entry *next = NULL;
 
+        vms->due_at = SCHED_NEVER;
         for (size_t i = 0; i < vms->count; i++) {
                 struct vms_entry *e = &vms->entry[i];
 
-                if (e->state == VMS_QUEUED && (!next || e->turn < next->turn) &&
-                    !vms_waits_for(vms, e))
+                if (e->state != VMS_QUEUED || (next && e->turn > next->turn) ||
+                    vms_waits_for(vms, e))
+                        continue;
+                if (e->spent && !may_rebuild)
+                        vms->due_at = vms->rebuild_at;
+                else
                         next = e;
         }
         return next;
@@ -274,7 +290,13 @@ void vms_service(struct vms *vms)
                         take_apart(vms, &vms->entry[i]);
         while ((next = next_queued(vms)))
                 start(vms, next);
+        sched_errand(vms->host->sched, vms->due_at);
         choose_focus(vms);
+}
+
+bool vms_due(const struct vms *vms)
+{
+        return vms->due_at != SCHED_NEVER && cpu_rdtsc() >= vms->due_at;
 }
 
 void vms_take_input(struct vms *vms)
@@ -322,6 +344,7 @@ int vms_start(struct vms *vms, struct vms_entry *entry)
                 return -EINVAL;
         if (entry->state == VMS_RUNNING || entry->state == VMS_QUEUED)
                 return -EBUSY;
+        entry->spent = 0;
         enqueue(vms, entry);
         return 0;
 }
@@ -345,6 +368,7 @@ int vms_reset(struct vms *vms, struct vms_entry *entry)
                 return -EINVAL;
         vm_finish(entry->vm, VM_REBOOTED);
         take_apart(vms, entry);
+        entry->spent = 0; /* the administrator's, not the guest's */
         return 0;
 }
 

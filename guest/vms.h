@@ -1,6 +1,7 @@
 /*
  * The machine's VMs: which are waiting, which run, how the others ended. All run side by side; one
- * with after= waits for another's end. A guest's reboot or vms_reset builds it again at once.
+ * with after= waits for another's end. A guest's reboot or vms_reset builds it again; guests that
+ * do nothing but reboot have a quarter of CPU 0 at most for that, all together.
  *
  * Everything here is CPU 0's, out of any guest.
  */
@@ -24,6 +25,7 @@ struct vms_entry {
         unsigned starts; /* how often it was built */
         struct vm *vm;   /* VMS_RUNNING */
         uint64_t turn;   /* VMS_QUEUED: the smallest starts first */
+        uint64_t spent;  /* ticks of its taking apart, if its guest has asked to be built again */
 };
 
 /* Fields are read by anyone and changed by the calls below. */
@@ -33,7 +35,9 @@ struct vms {
         struct vms_entry entry[CONFIG_VMS_MAX];
         size_t count;
         uint64_t turns;
-        bool any; /* one was built at least once */
+        uint64_t rebuild_at; /* TSC: no guest is built again before */
+        uint64_t due_at;     /* TSC at which vms_service is wanted for that; SCHED_NEVER */
+        bool any;            /* one was built at least once */
 };
 
 /* All VMs of config (kept by reference, as host is); those that can be started are queued. */
@@ -45,6 +49,9 @@ void vms_serve_code(const struct vms *vms);
 
 /* Take apart what has ended, which is logged, and start what is queued. */
 void vms_service(struct vms *vms);
+
+/* Whether vms_service is wanted because time has passed. */
+bool vms_due(const struct vms *vms);
 
 /* What was typed for the VM in focus goes to it. */
 void vms_take_input(struct vms *vms);

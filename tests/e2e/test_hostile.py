@@ -134,6 +134,21 @@ def test_hostile_ends(t):
             check(re.search(rf"vm h{number}: .*({says})", part), f"{name}: not told (seed {seed + number})")
 
 
+@test(core=True)
+def test_reboots_leave_time(t):
+    """A guest that does nothing but reboot, for which CPU 0 has to work, leaves its neighbour there the time for its own."""
+    number = [name for name, _ in DEADLY].index("init-itself") + 1
+    vm = hostile("h", t.random.randrange(1, 1 << 16), 1, f"deadly={number}", keys="weight=10000")
+    with t.boot(t.setup(), replace(NEIGHBOUR, vcpus=1), vm, options="console=com1 exit=monitor", files=FILES) as machine:
+        machine.expect(ROUND, BOOT_LIMIT_S)
+        began, reboots = int(re.findall(ROUND, machine.log)[-1]), machine.log.count("vm h: reboots")
+        machine.expect(rf"PF-STATE: neighbour round={began + ROUNDS_AFTER}\b", BOOT_LIMIT_S)
+        check(machine.log.count("vm h: reboots") > reboots, "it has not rebooted meanwhile")
+        enter(machine)
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+
+
 @test()
 def test_hostile_reboots(t):
     """INIT to the vCPU that boots is the VM's reset: it comes again and again, until the administrator ends it."""

@@ -119,6 +119,50 @@ static void start_next(void)
         vms_service(&vms);
 }
 
+static void reboot(struct vms_entry *entry)
+{
+        vm_finish(entry->vm, VM_REBOOTED);
+        vms_service(&vms);
+}
+
+/* Its first reboot is at once; then CPU 0 does other things first, but for the administrator. */
+static void test_reboots_are_spaced(void)
+{
+        struct vms_entry *a = &vms.entry[0];
+
+        start();
+        start_next();
+        CHECK_EQ(vms.rebuild_at, 0);
+        CHECK_EQ(fake_vm_host()->sched->errand, SCHED_NEVER);
+        reboot(a);
+        CHECK_EQ(a->starts, 2);
+        CHECK(vms.rebuild_at - a->vm->start_tsc >= 3 * a->vm->build_ticks);
+        vms.rebuild_at = UINT64_MAX / 2;
+        reboot(a);
+        CHECK_EQ(a->state, VMS_QUEUED);
+        CHECK_EQ(fake_vm_host()->sched->errand, UINT64_MAX / 2);
+        CHECK(!vms_due(&vms));
+        CHECK(vms_alive(&vms));
+        vms.rebuild_at = vms.due_at = 1;
+        CHECK(vms_due(&vms));
+        vms_service(&vms);
+        CHECK_EQ(a->starts, 3);
+        CHECK(!vms_due(&vms));
+        CHECK_EQ(fake_vm_host()->sched->errand, SCHED_NEVER);
+        vms.rebuild_at = UINT64_MAX / 2;
+        CHECK_EQ(vms_reset(&vms, a), 0);
+        vms_service(&vms);
+        CHECK_EQ(a->starts, 4);
+        /* what was to be built again, but stopped and started by hand */
+        reboot(a);
+        CHECK_EQ(a->state, VMS_QUEUED);
+        CHECK_EQ(vms_stop(&vms, a), 0);
+        CHECK_EQ(vms_start(&vms, a), 0);
+        vms_service(&vms);
+        CHECK_EQ(a->starts, 5);
+        CHECK_EQ(vms_stop(&vms, a), 0);
+}
+
 static void test_start_stop_reset(void)
 {
         start();
@@ -383,6 +427,7 @@ int main(void)
         tables[0] = (struct command_table){"", monitor_commands, monitor_command_count, &host};
         tables[1] = (struct command_table){"vm", vm_commands, vm_command_count, &host};
         RUN(test_queue_in_order);
+        RUN(test_reboots_are_spaced);
         RUN(test_start_stop_reset);
         RUN(test_linked_vms);
         RUN(test_refused_vm);

@@ -153,6 +153,10 @@ static void test_sleepers(void)
         CHECK(!sched_pick(&s, 0, now));
         CHECK_EQ(sched_look(&s, 0, now), now + 100);
         CHECK_EQ(sched_look(&s, 1, now), SCHED_NEVER); /* not its sleeper */
+        sched_errand(&s, now + 50);
+        CHECK_EQ(sched_look(&s, 0, now), now + 50);
+        CHECK_EQ(sched_look(&s, 1, now), SCHED_NEVER); /* CPU 0's */
+        sched_errand(&s, SCHED_NEVER);
         CHECK_EQ(sched_look(&s, 0, now + 100), SCHED_NEVER);
         CHECK(sched_pick(&s, 0, now + 100));
         CHECK_EQ(sched_spare(&s), -1);
