@@ -358,7 +358,9 @@ int vms_stop(struct vms *vms, struct vms_entry *entry)
         }
         if (entry->state != VMS_QUEUED)
                 return -EINVAL;
-        entry->state = VMS_CONFIGURED;
+        entry->state = entry->starts ? VMS_ENDED : VMS_CONFIGURED;
+        entry->end = VM_STOPPED;
+        printk(LOG_NOTICE, "vm %s: stopped", entry->config->name);
         return 0;
 }
 

@@ -157,6 +157,8 @@ static void test_reboots_are_spaced(void)
         reboot(a);
         CHECK_EQ(a->state, VMS_QUEUED);
         CHECK_EQ(vms_stop(&vms, a), 0);
+        CHECK_EQ(a->state, VMS_ENDED);
+        CHECK_EQ(a->end, VM_STOPPED);
         CHECK_EQ(vms_start(&vms, a), 0);
         vms_service(&vms);
         CHECK_EQ(a->starts, 5);
