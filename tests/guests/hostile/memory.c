@@ -155,6 +155,7 @@ static const uint8_t string_opcodes[] = {0xa4, 0xa5, 0xa6, 0xa7, 0xaa,
 static const uint8_t memory_prefixes[] = {0x66, 0x67, 0x26, 0x2e, 0x36, 0x3e,
                                           0x64, 0x65, 0xf0, 0xf2, 0xf3};
 
+/* QEMU 7.2 itself dies of IDIV, when it divides the smallest number by -1: DIV in its place. */
 void memory_instruction(void)
 {
         const struct instruction *in = &with_modrm[random_below(COUNT(with_modrm))];
@@ -162,6 +163,8 @@ void memory_instruction(void)
 
         if (in->n == 1 && in->byte[0] == 0xc6 && !random_one_in(8))
                 reg = 0;
+        if (in->n == 1 && in->byte[0] == 0xf7 && reg == 7)
+                reg = 6;
         if (reg == RSP && stack_is_needed())
                 reg = RBX;
         code(in->byte, in->n);
