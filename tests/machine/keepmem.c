@@ -3,12 +3,19 @@
  * mapping, so that the memory outlives a SIGKILL of the emulator. KEEPMEM_FILE names the file,
  * KEEPMEM_BYTES the guest's memory size. The process ends with one line when the file cannot be
  * mapped: a silent fallback would lose the data it must keep.
+ *
+ * What it has sent on its serial line is not to be lost with it either: TCP may not wait for more.
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* What Bochs asks for beside the guest's memory: ROM images, alignment. Nothing else it allocates
@@ -69,4 +76,15 @@ void _ZdaPvm(void *block, size_t bytes)
 {
         (void)bytes;
         _ZdaPv(block);
+}
+
+int connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+        int (*next)(int, const struct sockaddr *, socklen_t), on = 1;
+
+        *(void **)&next = dlsym(RTLD_NEXT, "connect");
+        if (!next)
+                die("connect");
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        return next(fd, address, size);
 }
