@@ -34,23 +34,29 @@ int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, const void *h
         return add(mem, gpa, size, (uint8_t *)(uintptr_t)host, true);
 }
 
+/* The extent that gpa lies in, or NULL. */
+static inline const struct gmem_extent *extent_at(const struct gmem *mem, uint64_t gpa)
+{
+        for (size_t i = 0; i < mem->count; i++)
+                if (gpa - mem->extent[i].gpa.v < mem->extent[i].size)
+                        return &mem->extent[i];
+        return NULL;
+}
+
 /*
  * The host pointer to gpa and in *room the bytes to the end of its extent; NULL and 0 if there is
  * none, or none that may be written.
  */
 static uint8_t *extent_ptr(const struct gmem *mem, uint64_t gpa, bool write, uint64_t *room)
 {
-        *room = 0;
-        for (size_t i = 0; i < mem->count; i++) {
-                const struct gmem_extent *e = &mem->extent[i];
-                uint64_t offset = gpa - e->gpa.v;
+        const struct gmem_extent *e = extent_at(mem, gpa);
 
-                if (gpa >= e->gpa.v && offset < e->size && !(write && e->read_only)) {
-                        *room = e->size - offset;
-                        return e->host + offset;
-                }
+        if (!e || (write && e->read_only)) {
+                *room = 0;
+                return NULL;
         }
-        return NULL;
+        *room = e->size - (gpa - e->gpa.v);
+        return e->host + (gpa - e->gpa.v);
 }
 
 void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len)
@@ -110,12 +116,15 @@ int gmem_read(const struct gmem *mem, gpa_t gpa, void *dst, uint64_t len)
 
 int gmem_read_word(const struct gmem *mem, gpa_t gpa, uint64_t *out)
 {
-        uint64_t room;
-        const uint8_t *host = extent_ptr(mem, gpa.v, false, &room);
+        const struct gmem_extent *e = extent_at(mem, gpa.v);
+        uint64_t offset;
 
-        if (!is_aligned(gpa.v, sizeof *out) || room < sizeof *out)
+        if (!e || !is_aligned(gpa.v, sizeof *out))
                 return -EFAULT;
-        *out = *(const uint64_t *)host;
+        offset = gpa.v - e->gpa.v;
+        if (e->size - offset < sizeof *out)
+                return -EFAULT;
+        *out = *(const uint64_t *)(e->host + offset);
         return 0;
 }
 
