@@ -30,7 +30,7 @@ void _ZdaPvm(void *block, size_t bytes);
 
 static void *kept;
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
         perror(what);
         _exit(3);
@@ -78,13 +78,11 @@ void _ZdaPvm(void *block, size_t bytes)
         _ZdaPv(block);
 }
 
-int connect(int fd, const struct sockaddr *address, socklen_t size)
+int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
         int (*next)(int, const struct sockaddr *, socklen_t), on = 1;
 
         *(void **)&next = dlsym(RTLD_NEXT, "connect");
-        if (!next)
-                die("connect");
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        return next(fd, address, size);
+        return next ? next(fd, addr, len) : -1;
 }
