@@ -30,8 +30,8 @@ must_check int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, co
 
 /*
  * The host pointer to len bytes from gpa, or NULL when they are not wholly inside the VM's memory,
- * or some of them are read-only.
- * Bytes that lie in two adjacent extents whose host memory is not adjacent also give NULL.
+ * or some of them are read-only. Bytes that lie in two adjacent extents whose host memory is not
+ * adjacent also give NULL.
  */
 void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len);
 

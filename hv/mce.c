@@ -53,6 +53,12 @@ static void count(uint32_t *counter, unsigned n)
         __atomic_store_n(&mce_news, 1, __ATOMIC_RELEASE);
 }
 
+static void note(const struct mce_result *result)
+{
+        count(&corrected, result->corrected);
+        count(&latent, result->latent);
+}
+
 /* Any CPU may be in here, interrupted anywhere: an entry is taken by one exchange. */
 static void enqueue(const struct mce_place *place)
 {
@@ -149,8 +155,7 @@ void mce_handle(bool in_guest)
                       "misc 0x%lx)",
                       result.fatal, result.mcg_status, result.bank.number, result.bank.status,
                       result.bank.addr, result.bank.misc);
-        count(&corrected, result.corrected);
-        count(&latent, result.latent);
+        note(&result);
 }
 
 void mce_poll_every(uint64_t ticks)
@@ -170,8 +175,7 @@ uint64_t mce_poll(uint64_t now)
         if (now >= *next) {
                 machine = this_machine();
                 mce_poll_banks(&machine, &ops, &result);
-                count(&corrected, result.corrected);
-                count(&latent, result.latent);
+                note(&result);
                 *next = now + interval;
         }
         return *next;
