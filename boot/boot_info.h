@@ -10,10 +10,9 @@
 #pragma once
 
 #include "drivers/fb.h"
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
-#define BOOT_MODULES_MAX   640
-#define BOOT_MAP_MAX       256
 #define BOOT_MAPPED        (4 * GiB) /* below, entry code maps everything; host_map the rest */
 #define BOOT_RSDP_SIZE_MAX 36        /* ACPI 6.5, 5.2.5.3; 20 in ACPI 1.0 */
 

@@ -8,8 +8,8 @@
 #include "boot/elf_load.h"
 #include "boot/version.h"
 
-#define CONFIG_PATH     "/permafrost.cfg"
-#define CONFIG_SIZE_MAX (1 * MiB)
+#define CONFIG_PATH  "/permafrost.cfg"
+#define CONFIG_BYTES (1 * MiB)
 
 /* The handed-over block: the structure, then the configuration's strings, then the memory map. */
 struct block {
@@ -50,7 +50,7 @@ static EFI_STATUS read_config(struct block *block)
 
         if (status != EFI_SUCCESS)
                 return status;
-        if (size > CONFIG_SIZE_MAX)
+        if (size > CONFIG_BYTES)
                 return efi_fail(EFI_LOAD_ERROR, "%s: more than 1 MiB", CONFIG_PATH);
         status = make_block(size, block);
         if (status != EFI_SUCCESS)

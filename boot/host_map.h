@@ -7,8 +7,7 @@
 #pragma once
 
 #include "boot/machine.h"
-
-#define HOST_GUARDS_MAX 100u
+#include "hv/lib/limits.h"
 
 /*
  * Leave the page at this address, one of the image, unmapped: what runs over a stack faults there.

@@ -5,13 +5,11 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
 /* No table is believed to be longer. */
 #define ACPI_TABLE_MAX (16 * MiB)
-
-/* Tables beyond this many are not looked at: machines have some dozens. */
-#define ACPI_TABLES_MAX 256
 
 /*
  * How the parsers reach memory: map returns a pointer to len readable bytes at addr, valid while
@@ -76,10 +74,6 @@ struct acpi_fadt {
         bool s5_valid;                /* the two values below were found */
         uint8_t s5_type_a, s5_type_b; /* SLP_TYP for soft off, 7.4.2.6 */
 };
-
-#define ACPI_CPUS_MAX      64
-#define ACPI_IOAPICS_MAX   16
-#define ACPI_OVERRIDES_MAX 32
 
 struct acpi_cpu {
         uint32_t apic_id;

@@ -6,10 +6,8 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
-
-#define NFIT_RANGES_MAX  32
-#define NFIT_NVDIMMS_MAX 64
 
 /* How far a store must have come to outlive a loss of power, as the platform declares it. */
 enum nfit_domain {

@@ -66,8 +66,8 @@ static void vm_cpus(struct config_line *line, struct config_word value)
                         config_complain(line, "numbers of CPUs are expected: N, N-M, N,M");
                         return;
                 }
-                if (from > to || to >= SCHED_CPUS_MAX) {
-                        config_complain(line, "CPUs are numbered from 0 to %u", SCHED_CPUS_MAX - 1);
+                if (from > to || to >= CPUS_MAX) {
+                        config_complain(line, "CPUs are numbered from 0 to %u", CPUS_MAX - 1);
                         return;
                 }
                 for (; from <= to; from++)

@@ -14,23 +14,15 @@
 #pragma once
 
 #include "guest/command.h"
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
 #define CONFIG_NAME_SIZE    32 /* names are 1 to 31 of A-Z a-z 0-9 . _ - */
 #define CONFIG_CMDLINE_SIZE 2048
 #define CONFIG_TEXT_SIZE    200
 
-#define CONFIG_VMS_MAX     320
-#define CONFIG_REGIONS_MAX 8  /* NVRAM regions of a VM */
-#define CONFIG_NVRAM_MAX   8  /* nvram= of the hypervisor */
-#define CONFIG_RUN_MAX     16 /* lines of run= */
-#define CONFIG_BAD_MAX     64 /* addresses of nvram-bad= */
-#define CONFIG_ERRORS_MAX  32
-
-#define CONFIG_VCPUS_MAX    16u
 #define CONFIG_WATCHDOG_MAX 3600u
 #define CONFIG_MEM_MIN      (2 * MiB)
-#define CONFIG_SIZE_MAX     (1 * TiB) /* of a VM's memory, and of a region */
 
 /* What to do when the last VM has ended. */
 enum config_exit {

@@ -5,9 +5,8 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
-
-#define GMEM_EXTENTS_MAX 64
 
 struct gmem_extent {
         gpa_t gpa;

@@ -10,10 +10,10 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/spinlock.h"
 #include "hv/lib/types.h"
 
-#define SCHED_CPUS_MAX   32u
 #define SCHED_WEIGHT     100u /* of a vCPU whose VM says nothing */
 #define SCHED_WEIGHT_MAX 10000u
 #define SCHED_NEVER      UINT64_MAX
@@ -57,7 +57,7 @@ struct sched {
         uint64_t slice;  /* ticks that one runs while others wait */
         uint64_t errand; /* sched_errand */
         struct sched_entity *ready;
-        struct sched_cpu cpu[SCHED_CPUS_MAX];
+        struct sched_cpu cpu[CPUS_MAX];
 };
 
 void sched_init(struct sched *s, unsigned cpus, uint64_t slice);

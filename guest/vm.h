@@ -24,12 +24,11 @@
 #include "guest/sched.h"
 #include "guest/uart16550.h"
 #include "guest/vm_console.h"
+#include "hv/lib/limits.h"
 #include "hv/virt.h"
 #include "mm/dram.h"
 #include "mm/paging.h"
 #include "mm/pool.h"
-
-#define VM_BLOCKS_MAX 64
 
 /* How a VM's run ended. */
 enum vm_end {

@@ -5,9 +5,8 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
-
-#define CPUS_MAX 32u
 
 #define CPU_STACK_SIZE 16384u
 #define CPU_IST_SIZE   8192u

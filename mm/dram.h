@@ -8,12 +8,12 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
-#define DRAM_ORDER_2M   9u
-#define DRAM_ORDER_1G   18u
-#define DRAM_ORDERS     (DRAM_ORDER_1G + 1)
-#define DRAM_RANGES_MAX 64
+#define DRAM_ORDER_2M 9u
+#define DRAM_ORDER_1G 18u
+#define DRAM_ORDERS   (DRAM_ORDER_1G + 1)
 
 /* Frame numbers [first, end) that are managed. */
 struct dram_range {

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
 /* From the weakest to the strongest. */
@@ -49,8 +50,7 @@ struct mem_range {
         struct mem_source source;
 };
 
-#define MEMMAP_ENTRIES_MAX 128
-#define MEMMAP_LIMIT       (1ull << 52) /* physical addresses end here, SDM vol. 3 4.1.4 */
+#define MEMMAP_LIMIT (1ull << 52) /* physical addresses end here, SDM vol. 3 4.1.4 */
 
 /* range[0..count) is sorted, without overlaps, neighbours of the same kind and source joined. */
 struct memmap {

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
 /* Choose the flush instruction; before any other call here. */
@@ -17,8 +18,6 @@ void pm_init(void);
 
 /* The flush instruction in use: "clwb", "clflushopt" or "clflush". */
 const char *pm_flush_name(void);
-
-#define PM_HINTS_MAX 64
 
 /*
  * Flush hint addresses, one of each NVDIMM, mapped uncached (ACPI 6.4, 5.2.25.9): every pm_fence

@@ -24,11 +24,9 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 #include "mm/pool_format.h"
-
-#define POOL_RANGES_MAX      16u
-#define POOL_BAD_RECORDS_MAX 16u /* of POOL_EXTENTS_MAX bad stretches each */
 
 /* A range of NVRAM as firmware reports it; any alignment. base is mapped for its whole size. */
 struct pool_range {

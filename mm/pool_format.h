@@ -59,6 +59,7 @@
  */
 #pragma once
 
+#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
 #define POOL_VERSION          2u
@@ -76,6 +77,9 @@
 /* One metadata granule for this many granules (32 GiB), 32 at most: 480 to 16,352 slots a range. */
 #define POOL_GRANULES_A_METADATA 16384u
 #define POOL_METADATA_MAX        32u
+
+_Static_assert(POOL_EXTENTS_MAX == REGION_EXTENTS_MAX + 1,
+               "one more stays free, so that a region can be shrunk");
 
 struct pool_uuid {
         uint8_t byte[16];

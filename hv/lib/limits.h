@@ -1,0 +1,53 @@
+/*
+ * Every limit that a machine, a configuration or a VM can reach, and which of them depend on which.
+ * Reaching one is told with what is left out, and ends nothing. What a format or a CPU lays down
+ * (the bytes of an instruction, the records of a pool's catalogue) stands where it is used.
+ */
+#pragma once
+
+#include "hv/lib/types.h"
+
+/* The machine */
+#define CPUS_MAX           32u /* that are used; the MADT's others are counted */
+#define ACPI_CPUS_MAX      64u /* in the MADT, as some may not start */
+#define ACPI_IOAPICS_MAX   16u
+#define ACPI_OVERRIDES_MAX 32u
+#define ACPI_TABLES_MAX    256u /* those beyond are not looked at: machines have some dozens */
+#define HOST_GUARDS_MAX    (1 + 3 * CPUS_MAX) /* pages below stacks: the boot CPU's, three a CPU */
+
+/* Its memory: the map that the loader tells, the map of all sources, and the stretches of RAM in
+ * use */
+#define BOOT_MODULES_MAX   640u
+#define BOOT_MAP_MAX       256u
+#define MEMMAP_ENTRIES_MAX 128u
+#define DRAM_RANGES_MAX    64u
+
+/* Its NVRAM */
+#define NFIT_RANGES_MAX      32u
+#define NFIT_NVDIMMS_MAX     64u
+#define PM_HINTS_MAX         NFIT_NVDIMMS_MAX /* flush hints, one an NVDIMM */
+#define POOL_RANGES_MAX      16u              /* members of a pool */
+#define POOL_BAD_RECORDS_MAX 16u              /* of POOL_EXTENTS_MAX bad stretches each */
+#define REGION_EXTENTS_MAX   95u
+
+/* The configuration */
+#define CONFIG_VMS_MAX     320u
+#define CONFIG_VCPUS_MAX   16u       /* of a VM */
+#define CONFIG_REGIONS_MAX 8u        /* of a VM */
+#define CONFIG_SIZE_MAX    (1 * TiB) /* of a VM's memory, and of a region */
+#define CONFIG_NVRAM_MAX   8u        /* nvram= of the hypervisor */
+#define CONFIG_RUN_MAX     16u       /* lines of run= */
+#define CONFIG_BAD_MAX     64u       /* addresses of nvram-bad= */
+#define CONFIG_ERRORS_MAX  32u       /* mistakes that are told; the others are counted */
+
+/* A VM */
+#define VM_BLOCKS_MAX    64u /* blocks of DRAM, of 1 GiB at most each */
+#define GMEM_EXTENTS_MAX 64u /* of its memory, and of all its regions */
+
+_Static_assert(ACPI_CPUS_MAX >= CPUS_MAX, "every CPU that is used stands in the MADT");
+_Static_assert(MEMMAP_ENTRIES_MAX >= 2 * DRAM_RANGES_MAX,
+               "the memory map holds what parts the stretches of RAM");
+_Static_assert(BOOT_MAP_MAX >= MEMMAP_ENTRIES_MAX, "the loader's map is no tighter");
+_Static_assert(BOOT_MODULES_MAX >= 2 * CONFIG_VMS_MAX, "each VM has a kernel and an initrd");
+_Static_assert(PM_HINTS_MAX >= NFIT_NVDIMMS_MAX, "each NVDIMM is flushed");
+_Static_assert(CONFIG_VCPUS_MAX <= 254, "a guest's APIC IDs have 8 bits, and 255 is everybody");
