@@ -16,8 +16,8 @@
 #define L1_ECX_HYPERVISOR BIT(31)
 #define L1_EDX_PASS                                                                                \
         (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) |          \
-         BIT(11) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | \
-         BIT(26))
+         BIT(11) | BIT(12) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | \
+         BIT(25) | BIT(26))
 #define L1_EDX_HTT BIT(28) /* more than one APIC ID in the package */
 /* Machine checks: guest/mca.h. */
 #define L1_EDX_MCA (BIT(7) | BIT(14))

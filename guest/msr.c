@@ -47,6 +47,10 @@ int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now)
                 spin_unlock(&v->vm->devices);
                 return err;
         }
+        if (mtrr_owns_msr(msr)) {
+                *value = mtrr_msr_read(&v->mtrr, msr);
+                return 0;
+        }
         c = find_constant(msr);
         if (!c)
                 return -EINVAL;
@@ -72,6 +76,8 @@ int msr_write(struct vm_vcpu *v, uint32_t msr, uint64_t value, uint64_t now)
                 spin_unlock(&v->vm->devices);
                 return err;
         }
+        if (mtrr_owns_msr(msr))
+                return mtrr_msr_write(&v->mtrr, msr, value);
         c = find_constant(msr);
         return c && c->value == value ? 0 : -EINVAL;
 }

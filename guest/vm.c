@@ -163,6 +163,7 @@ static int add_vcpu(struct vm *vm, unsigned id)
         v->deaf = id != 0;
         v->sched.weight = c->weight ? c->weight : SCHED_WEIGHT;
         v->sched.cpus = c->cpus ? c->cpus : SCHED_ALL_CPUS;
+        mtrr_init(&v->mtrr);
         lapic_init(&v->lapic, id, id == 0, LAPIC_TSC_PER_TICK, &ops);
         err = virt->vcpu_create(&v->vcpu, vm->second_level.root, vm->host->dram);
         if (!err && vm->virtual_apic) {

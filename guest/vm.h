@@ -18,6 +18,7 @@
 #include "guest/lapic.h"
 #include "guest/layout.h"
 #include "guest/mca.h"
+#include "guest/mtrr.h"
 #include "guest/pci_host.h"
 #include "guest/posted.h"
 #include "guest/pv.h"
@@ -90,6 +91,7 @@ struct vm_vcpu {
         struct lapic lapic;
         struct kvmclock_vcpu clock;
         struct pv_vcpu pv;
+        struct mtrr mtrr;
         unsigned id; /* and its APIC ID */
         enum vcpu_activity activity;
         bool nmi;  /* to be injected */

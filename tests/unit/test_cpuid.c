@@ -75,8 +75,7 @@ static void test_hidden_features(void)
         CHECK_EQ(r.ecx & (1u << 3), 0);             /* MONITOR */
         CHECK_EQ(r.ecx & (1u << 5 | 1u << 6), 0);   /* VMX, SMX */
         CHECK_EQ(r.ecx & (1u << 15 | 1u << 18), 0); /* PDCM, DCA */
-        CHECK_EQ(r.edx & (1u << 12 | 1u << 21), 0); /* MTRR, DS */
-        CHECK_EQ(r.edx & (1u << 28), 0);            /* more than one thread */
+        CHECK_EQ(r.edx & (1u << 21 | 1u << 28), 0); /* DS, more than one thread */
         CHECK_EQ(r.ebx >> 16, 1);                   /* one thread, APIC ID 0 */
         /* machine checks are the hypervisor's own, see guest/mca.h */
         CHECK_EQ(r.edx & (1u << 7 | 1u << 14), 1u << 7 | 1u << 14);
@@ -109,6 +108,7 @@ static void test_what_permafrost_gives(void)
         CHECK(r.ecx >> 21 & 1);                    /* x2APIC */
         CHECK(r.ecx >> 24 & 1);                    /* TSC deadline */
         CHECK(r.ecx >> 31 & 1);                    /* a hypervisor is present */
+        CHECK(r.edx >> 12 & 1);                    /* MTRR, without which PAT means little */
         CHECK_EQ(ask(claims_little, 6, 0).eax, 4); /* ARAT */
         r = ask(claims_little, PERMAFROST_CPUID_BASE, 0);
         CHECK(memcmp(&r.ebx, PERMAFROST_SIGNATURE, 12) == 0);

@@ -186,6 +186,36 @@ static void test_msrs(void)
         expect_gp(wrmsr(0x1a0, 1ull << 32 | 1));
 }
 
+static void expect_msr(uint32_t msr, uint64_t value)
+{
+        expect_skip(rdmsr(msr));
+        CHECK_EQ((fake.regs[REG_RDX] << 32 | fake.regs[REG_RAX]), value);
+}
+
+/* No ranges, write-back by default: SDM vol. 3 12.11.1 and 12.11.2.1. */
+static void test_memory_is_write_back_by_mtrr(void)
+{
+        static const uint32_t ranges[] = {0x200, 0x201, 0x20f, 0x250, 0x258, 0x259, 0x268, 0x26f};
+        static const uint64_t bad[] = {0x801, 0x802, 0x803,  0x807,
+                                       0x8ff, 0x906, 0x1806, 1ull << 32};
+
+        expect_msr(0xfe, 0);
+        expect_gp(wrmsr(0xfe, 0));
+        expect_msr(0x2ff, 0x806);
+        expect_skip(wrmsr(0x2ff, 0x806));
+        expect_skip(wrmsr(0x2ff, 0)); /* as Linux does while it changes PAT */
+        expect_msr(0x2ff, 0);
+        expect_skip(wrmsr(0x2ff, 0xc04));
+        expect_msr(0x2ff, 0xc04);
+        for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+                expect_gp(wrmsr(0x2ff, bad[i]));
+        expect_msr(0x2ff, 0xc04);
+        for (size_t i = 0; i < ARRAY_LEN(ranges); i++) { /* variable and fixed ones */
+                expect_gp(rdmsr(ranges[i]));
+                expect_gp(wrmsr(ranges[i], 0));
+        }
+}
+
 static void test_cr8_is_the_task_priority(void)
 {
         expect_skip(cr8(REG_RAX, true, 9));
@@ -571,6 +601,7 @@ int main(void)
         RUN(test_out_reaches_a_device);
         RUN(test_power_ports);
         RUN(test_msrs);
+        RUN(test_memory_is_write_back_by_mtrr);
         RUN(test_cr8_is_the_task_priority);
         RUN(test_halt);
         RUN(test_direct_rest);
