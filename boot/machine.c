@@ -108,6 +108,28 @@ static bool is_read(const char *table, int err)
         return !err;
 }
 
+static void tell_left(unsigned count, const char *what, unsigned max)
+{
+        if (count)
+                printk(LOG_WARN, "acpi: %u %s are left out: at most %u are used", count, what, max);
+}
+
+static void tell_tables(const struct acpi_tables *t)
+{
+        tell_left(t->left, "tables", ACPI_TABLES_MAX);
+        if (t->out_of_reach)
+                printk(LOG_WARN,
+                       "acpi: %u tables lie above 4 GiB and are not read, the first at 0x%lx",
+                       t->out_of_reach, t->first_unreachable.v);
+}
+
+static void find_madt(struct machine *m)
+{
+        m->has_madt = is_read("MADT", acpi_read_madt(&m->tables, &m->madt));
+        tell_left(m->madt.ioapics_left, "I/O APICs", ACPI_IOAPICS_MAX);
+        tell_left(m->madt.overrides_left, "interrupt overrides", ACPI_OVERRIDES_MAX);
+}
+
 void machine_find_tables(struct machine *m, const struct boot_info *info)
 {
         const struct acpi_memory memory = {.map = identity_map};
@@ -117,14 +139,10 @@ void machine_find_tables(struct machine *m, const struct boot_info *info)
         if (err) {
                 printk(LOG_WARN, "acpi: no usable tables (error %d)", -err);
         } else {
-                if (m->tables.out_of_reach)
-                        printk(LOG_WARN,
-                               "acpi: %u tables lie above 4 GiB and are not read, the "
-                               "first at 0x%lx",
-                               m->tables.out_of_reach, m->tables.first_unreachable.v);
+                tell_tables(&m->tables);
                 has_fadt = is_read("FADT", acpi_read_fadt(&m->tables, &m->fadt));
                 (void)is_read("HPET", acpi_read_hpet(&m->tables, &m->hpet));
-                m->has_madt = is_read("MADT", acpi_read_madt(&m->tables, &m->madt));
+                find_madt(m);
         }
         if (has_fadt)
                 power_init(&m->fadt);

@@ -242,7 +242,7 @@ void boot_main(uint32_t magic, uint32_t address)
             machine_read_clocks(&machine))
                 finish(config.options.exit);
         mce_poll_every((uint64_t)machine.tsc_khz * 1000 * MCE_POLL_S);
-        smp_start(&machine, CPUS_MAX, work);
+        smp_start(&machine, work);
         cpus_init(machine.tsc_khz, work_at_rest);
         config_report(&config);
         describe_host(entry_tsc);

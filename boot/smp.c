@@ -19,6 +19,8 @@
 #define START_WAIT_US 200u
 #define ANSWER_MS     200u
 
+#define XAPIC_EVERYBODY 255u /* an APIC ID */
+
 /* entry.asm: the start code, what it loads into CR3 and RSP (taken with an exchange: 0 stops). */
 extern const uint8_t smp_code[], smp_code_end[];
 extern uint32_t smp_cr3;
@@ -133,9 +135,53 @@ static bool start_one(struct machine *m, unsigned index, uint32_t apic_id)
         return true;
 }
 
-void smp_start(struct machine *m, unsigned max, void (*work)(void))
+/* In xAPIC mode an ID has 8 bits, of which the highest is everybody: SDM vol. 3 10.6.1. */
+static bool has_name(uint32_t apic_id)
 {
-        unsigned told = m->has_madt ? m->madt.cpu_count : 1;
+        return host_lapic_is_x2apic() || apic_id < XAPIC_EVERYBODY;
+}
+
+/* Those that the MADT tells of; the one that booted counts even when it is not there. */
+static unsigned count_told(const struct acpi_madt *madt)
+{
+        unsigned told = madt->cpu_count + madt->cpus_left;
+
+        for (unsigned i = 0; i < madt->cpu_count; i++)
+                if (madt->cpus[i].apic_id == cpus[0].apic_id)
+                        return told;
+        return told + 1;
+}
+
+static void start_others(struct machine *m)
+{
+        unsigned beyond = m->madt.cpus_left, nameless = 0;
+        uint32_t first = 0;
+
+        for (unsigned i = 0; i < m->madt.cpu_count; i++) {
+                uint32_t apic_id = m->madt.cpus[i].apic_id;
+
+                if (apic_id == cpus[0].apic_id)
+                        continue;
+                if (!has_name(apic_id))
+                        first = nameless++ ? first : apic_id;
+                else if (cpu_count == CPUS_MAX)
+                        beyond++;
+                else if (start_one(m, cpu_count, apic_id))
+                        cpu_count++;
+        }
+        if (nameless)
+                printk(LOG_WARN,
+                       "smp: %u CPUs are left out, the first with APIC ID %u: in xAPIC mode the "
+                       "highest is %u",
+                       nameless, first, XAPIC_EVERYBODY - 1);
+        if (beyond)
+                printk(LOG_WARN, "smp: %u CPUs are left out: at most %u are used", beyond,
+                       CPUS_MAX);
+}
+
+void smp_start(struct machine *m, void (*work)(void))
+{
+        unsigned told;
 
         cpus[0].apic_id = host_lapic_id();
         cpus[0].online = true;
@@ -143,14 +189,11 @@ void smp_start(struct machine *m, unsigned max, void (*work)(void))
         starting.dram = &m->dram;
         starting.work = work;
         smp_cr3 = (uint32_t)cpu_read_cr3();
-        if (told > 1 && !m->smp_page)
+        told = count_told(&m->madt);
+        if (m->smp_page)
+                start_others(m);
+        else if (told > 1)
                 printk(LOG_WARN, "smp: no RAM below 640 KiB: only one CPU is used");
-        if (max > CPUS_MAX)
-                max = CPUS_MAX;
-        for (unsigned i = 0; m->smp_page && i < told && cpu_count < max; i++)
-                if (m->madt.cpus[i].apic_id != cpus[0].apic_id &&
-                    start_one(m, cpu_count, m->madt.cpus[i].apic_id))
-                        cpu_count++;
         printk(LOG_NOTICE, "smp: %u of %u CPUs, local APIC in %s mode", cpu_count, told,
                host_lapic_is_x2apic() ? "x2APIC" : "xAPIC");
 }

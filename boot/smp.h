@@ -10,8 +10,8 @@
 void smp_take_page(struct machine *m);
 
 /*
- * Start every CPU of the MADT, with the virtualization extension on; each then calls work, which
- * does not return. At most max CPUs in all. What does not answer, or has not what the boot CPU has,
- * is reported and left out.
+ * Start every CPU of the MADT, up to CPUS_MAX in all, with the virtualization extension on; each
+ * then calls work, which does not return. What cannot be reached, does not answer, or has not what
+ * the boot CPU has, is reported and left out.
  */
-void smp_start(struct machine *m, unsigned max, void (*work)(void));
+void smp_start(struct machine *m, void (*work)(void));

@@ -23,6 +23,8 @@
 #define REGISTER_BYTES_MAX 8
 
 #define MADT_ENTRIES 44
+#define ALL_LAPICS   0xffu
+#define ALL_X2APICS  0xffffffffu
 
 enum madt_type {
         MADT_LAPIC = 0,
@@ -104,8 +106,10 @@ static int open_root(struct acpi_tables *t, uint64_t addr, const char *signature
         t->entries = (const uint8_t *)(root + 1);
         t->entry_bytes = entry;
         t->count = (root->length - (uint32_t)sizeof(*root)) / entry;
-        if (t->count > ACPI_TABLES_MAX)
+        if (t->count > ACPI_TABLES_MAX) {
+                t->left = t->count - ACPI_TABLES_MAX;
                 t->count = ACPI_TABLES_MAX;
+        }
         count_unreachable(t);
         return 0;
 }
@@ -318,18 +322,20 @@ int acpi_read_hpet(const struct acpi_tables *t, struct acpi_register *base)
         return -EBADMSG;
 }
 
-static void add_cpu(struct acpi_madt *m, uint32_t apic_id, uint32_t uid, uint32_t flags)
+/* nobody is the ID that means all CPUs in an entry of this kind: firmware fills empty sockets with
+ * it (5.2.12.2, 5.2.12.12). */
+static void add_cpu(struct acpi_madt *m, struct acpi_cpu cpu, uint32_t flags, uint32_t nobody)
 {
-        if (!(flags & 1))
+        if (!(flags & 1) || cpu.apic_id == nobody)
                 return;
         /* firmware may tell a CPU twice, as local APIC and as local x2APIC */
         for (unsigned i = 0; i < m->cpu_count; i++)
-                if (m->cpus[i].apic_id == apic_id)
+                if (m->cpus[i].apic_id == cpu.apic_id)
                         return;
         if (m->cpu_count == ACPI_CPUS_MAX)
-                m->dropped++;
+                m->cpus_left++;
         else
-                m->cpus[m->cpu_count++] = (struct acpi_cpu){.apic_id = apic_id, .uid = uid};
+                m->cpus[m->cpu_count++] = cpu;
 }
 
 static void add_ioapic(struct acpi_madt *m, const uint8_t *e)
@@ -339,7 +345,7 @@ static void add_ioapic(struct acpi_madt *m, const uint8_t *e)
                                  .gsi_base = (uint32_t)acpi_read_le(e + 8, 4)};
 
         if (m->ioapic_count == ACPI_IOAPICS_MAX)
-                m->dropped++;
+                m->ioapics_left++;
         else
                 m->ioapics[m->ioapic_count++] = io;
 }
@@ -356,7 +362,7 @@ static void add_override(struct acpi_madt *m, const uint8_t *e)
         if (e[2] != 0 || o.isa_irq > 15)
                 return;
         if (m->override_count == ACPI_OVERRIDES_MAX)
-                m->dropped++;
+                m->overrides_left++;
         else
                 m->overrides[m->override_count++] = o;
 }
@@ -383,11 +389,14 @@ static void add_entry(struct acpi_madt *m, const uint8_t *e)
 {
         switch (e[0]) {
         case MADT_LAPIC:
-                add_cpu(m, e[3], e[2], (uint32_t)acpi_read_le(e + 4, 4));
+                add_cpu(m, (struct acpi_cpu){.apic_id = e[3], .uid = e[2]},
+                        (uint32_t)acpi_read_le(e + 4, 4), ALL_LAPICS);
                 break;
         case MADT_X2APIC:
-                add_cpu(m, (uint32_t)acpi_read_le(e + 4, 4), (uint32_t)acpi_read_le(e + 12, 4),
-                        (uint32_t)acpi_read_le(e + 8, 4));
+                add_cpu(m,
+                        (struct acpi_cpu){.apic_id = (uint32_t)acpi_read_le(e + 4, 4),
+                                          .uid = (uint32_t)acpi_read_le(e + 12, 4)},
+                        (uint32_t)acpi_read_le(e + 8, 4), ALL_X2APICS);
                 break;
         case MADT_IOAPIC:
                 add_ioapic(m, e);
@@ -417,8 +426,10 @@ int acpi_read_madt(const struct acpi_tables *t, struct acpi_madt *madt)
                 const uint8_t *e = (const uint8_t *)h + at;
                 uint32_t left = h->length - at;
 
-                if (left < 2 || e[1] > left || e[1] < madt_entry_min(e[0]))
+                if (left < 2 || e[1] > left || e[1] < madt_entry_min(e[0])) {
+                        *madt = (struct acpi_madt){0};
                         return -EBADMSG;
+                }
                 add_entry(madt, e);
                 at += e[1];
         }

@@ -35,8 +35,8 @@ struct acpi_header {
 
 struct acpi_tables {
         struct acpi_memory memory;
-        const uint8_t *entries; /* addresses in the RSDT or XSDT, little-endian, unaligned */
-        unsigned count;
+        const uint8_t *entries;  /* addresses in the RSDT or XSDT, little-endian, unaligned */
+        unsigned count, left;    /* those looked at, and those beyond ACPI_TABLES_MAX */
         unsigned entry_bytes;    /* 4: RSDT, 8: XSDT */
         unsigned out_of_reach;   /* entries that memory.map did not give: never found */
         hpa_t first_unreachable; /* the first of them */
@@ -93,13 +93,13 @@ struct acpi_override {
         bool level, active_low;
 };
 
-/* The MADT (5.2.12). Entries beyond the arrays are counted in dropped. */
+/* The MADT (5.2.12). What the arrays have no room for is counted in the *_left. */
 struct acpi_madt {
         hpa_t lapic_base;
         bool has_8259;
         unsigned cpu_count, ioapic_count, override_count;
-        unsigned dropped;
-        struct acpi_cpu cpus[ACPI_CPUS_MAX]; /* enabled CPUs only */
+        unsigned cpus_left, ioapics_left, overrides_left;
+        struct acpi_cpu cpus[ACPI_CPUS_MAX]; /* enabled ones only, each once */
         struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
         struct acpi_override overrides[ACPI_OVERRIDES_MAX];
 };
@@ -142,5 +142,8 @@ must_check int acpi_read_fadt(const struct acpi_tables *t, struct acpi_fadt *fad
  */
 must_check int acpi_read_hpet(const struct acpi_tables *t, struct acpi_register *base);
 
-/* Read the MADT. Errors as acpi_find_table; -EBADMSG also for an entry with a bad length. */
+/*
+ * Read the MADT. Errors as acpi_find_table; -EBADMSG also for an entry with a bad length. After an
+ * error *madt tells of nothing.
+ */
 must_check int acpi_read_madt(const struct acpi_tables *t, struct acpi_madt *madt);

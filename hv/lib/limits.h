@@ -8,9 +8,9 @@
 #include "hv/lib/types.h"
 
 /* The machine */
-#define CPUS_MAX           32u /* that are used; the MADT's others are counted */
-#define ACPI_CPUS_MAX      64u /* in the MADT, as some may not start */
-#define ACPI_IOAPICS_MAX   16u
+#define CPUS_MAX           32u   /* that are used; the MADT's others are counted */
+#define ACPI_CPUS_MAX      1024u /* that the MADT may tell; some do not start */
+#define ACPI_IOAPICS_MAX   64u
 #define ACPI_OVERRIDES_MAX 32u
 #define ACPI_TABLES_MAX    256u /* those beyond are not looked at: machines have some dozens */
 #define HOST_GUARDS_MAX    (1 + 3 * CPUS_MAX) /* pages below stacks: the boot CPU's, three a CPU */

@@ -74,6 +74,22 @@ def test_silent_cpu(t):
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
 
 
+@test()
+def test_cpus_that_are_none(t):
+    """Entries of the MADT for all CPUs are no CPUs, and a CPU that stands there twice is one. In xAPIC mode, which QEMU
+    has, an APIC ID above 254 cannot be named; sent to its low byte, the INIT would have reset the first CPU."""
+    table = t.folder / "madt.aml"
+    table.write_bytes(acpi.madt((0, 0xFF, 1, 0xFF, 1), (0xFFFFFFFF, 0x100)))
+    with t.boot(t.setup(cpus=2, reboots=False), files={**FILES, table.name: table},
+                before=[f"acpi --exclude=APIC /boot/{table.name}"]) as machine:
+        machine.expect(r"^smp: 2 of 3 CPUs", BOOT_LIMIT_S)
+        why = {"qemu": "smp: 1 CPUs are left out, the first with APIC ID 256: in xAPIC mode the highest is 254",
+               "bochs": "smp: the CPU with APIC ID 256 does not answer"}[t.family]
+        check(why in machine.log, "no word on the CPU with APIC ID 256")
+        equal(machine.log.count("left out"), 1, "warnings of CPUs left out")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+
+
 def linux(name, vcpus, steps, more=""):
     return Vm(name=name, nvram="", mem="256M", args=f"quiet pf.mode=steps pf.steps={steps}", more=more, vcpus=vcpus)
 

@@ -14,11 +14,14 @@ def table(signature, revision, body):
     return data[:9] + bytes([-sum(data) & 0xFF]) + data[10:]
 
 
-def madt(apic_ids):
-    """A MADT of a PC as QEMU and Bochs have it: enabled CPUs with these APIC IDs, in this order, and one I/O APIC."""
+def madt(apic_ids, x2apic_ids=()):
+    """A MADT of a PC as QEMU and Bochs have it: enabled CPUs with these APIC IDs, in this order, as local APICs and as
+    local x2APICs, and one I/O APIC."""
     body = struct.pack("<II", LOCAL_APICS, HAS_8259)
     for uid, apic_id in enumerate(apic_ids):
         body += struct.pack("<BBBBI", 0, 8, uid, apic_id, ENABLED)
+    for uid, apic_id in enumerate(x2apic_ids, len(apic_ids)):
+        body += struct.pack("<BBHIII", 9, 16, 0, apic_id, ENABLED, uid)
     body += struct.pack("<BBBBII", 1, 12, 0, 0, IO_APIC, 0)
     body += struct.pack("<BBBBIH", 2, 10, 0, 0, 2, AS_THE_BUS)
     for irq in (5, 9, 10, 11):

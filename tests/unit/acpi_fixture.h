@@ -12,7 +12,7 @@
 
 /* The machine's memory: tables at fixed places above BASE. */
 #define BASE 0x7ff0000ull
-#define SIZE 0x4000u
+#define SIZE 0x8000u
 #define ROOT 0x0000u
 #define FADT 0x0200u
 #define DSDT 0x0400u

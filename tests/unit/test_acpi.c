@@ -257,7 +257,7 @@ static void test_madt(void)
         CHECK(m.overrides[1].level && m.overrides[1].active_low);
         CHECK_EQ(m.lapic_base.v, 0x1fee00000);
         CHECK(m.has_8259);
-        CHECK_EQ(m.dropped, 0);
+        CHECK_EQ(m.cpus_left + m.ioapics_left + m.overrides_left, 0);
         unmap_all();
 }
 
@@ -271,17 +271,76 @@ static void check_madt_entries(const void *entries, uint32_t n, int want)
         seal(MADT, "APIC", 44 + n);
         t = open_machine();
         CHECK_EQ(acpi_read_madt(&t, &m), want);
+        CHECK(!want || m.cpu_count + m.ioapic_count + m.override_count == 0);
+        unmap_all();
+}
+
+/* The IDs that mean all CPUs stand for none: firmware has them in the entries of empty sockets. */
+static void test_madt_nobody(void)
+{
+        /* clang-format off */
+        static const uint8_t entries[] = {
+                0, 8, 0, 0, 1, 0, 0, 0,
+                0, 8, 1, 0xff, 1, 0, 0, 0,
+                0, 8, 2, 1, 1, 0, 0, 0,
+                0, 8, 3, 0xff, 1, 0, 0, 0,
+                0, 8, 4, 1, 1, 0, 0, 0,                                       /* a second time */
+                9, 16, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 5, 0, 0, 0,
+                9, 16, 0, 0, 0xff, 0, 0, 0, 1, 0, 0, 0, 6, 0, 0, 0,           /* a CPU's: x2APIC */
+        };
+        /* clang-format on */
+        struct acpi_tables t;
+        struct acpi_madt m;
+
+        make_machine();
+        memcpy(memory + MADT + 44, entries, sizeof entries);
+        seal(MADT, "APIC", 44 + sizeof entries);
+        t = open_machine();
+        CHECK_EQ(acpi_read_madt(&t, &m), 0);
+        CHECK_EQ(m.cpu_count, 3);
+        CHECK_EQ(m.cpus[0].apic_id, 0);
+        CHECK_EQ(m.cpus[1].apic_id, 1);
+        CHECK_EQ(m.cpus[2].apic_id, 0xff);
+        CHECK_EQ(m.cpus_left, 0);
+        unmap_all();
+}
+
+/* Each kind of entry beyond its array is counted. */
+static void test_madt_too_many(void)
+{
+        uint8_t *e = memory + MADT + 44;
+        struct acpi_tables t;
+        struct acpi_madt m;
+
+        make_machine();
+        for (unsigned i = 0; i < ACPI_CPUS_MAX + 3; i++, e += 16) {
+                memcpy(e, (uint8_t[]){9, 16}, 2);
+                put(e + 4, i, 4);
+                put(e + 8, 1, 4);
+        }
+        for (unsigned i = 0; i < ACPI_IOAPICS_MAX + 2; i++, e += 12)
+                memcpy(e, (uint8_t[]){1, 12}, 2);
+        for (unsigned i = 0; i < ACPI_OVERRIDES_MAX + 1; i++, e += 10)
+                memcpy(e, (uint8_t[]){2, 10}, 2);
+        seal(MADT, "APIC", (uint32_t)(e - (memory + MADT)));
+        t = open_machine();
+        CHECK_EQ(acpi_read_madt(&t, &m), 0);
+        CHECK_EQ(m.cpu_count, ACPI_CPUS_MAX);
+        CHECK_EQ(m.cpus[ACPI_CPUS_MAX - 1].apic_id, ACPI_CPUS_MAX - 1);
+        CHECK_EQ(m.cpus_left, 3);
+        CHECK_EQ(m.ioapics_left, 2);
+        CHECK_EQ(m.overrides_left, 1);
         unmap_all();
 }
 
 static void test_madt_bad_entries(void)
 {
-        uint8_t many[8 * (ACPI_CPUS_MAX + 3)] = {0};
         struct acpi_tables t;
         struct acpi_madt m;
 
         check_madt_entries("", 0, 0);
         check_madt_entries("\x80\x00", 2, -EBADMSG); /* would loop for ever */
+        check_madt_entries("\x00\x08\x00\x00\x01\x00\x00\x00\x80\x01", 10, -EBADMSG);
         check_madt_entries("\x80\x01", 2, -EBADMSG);
         check_madt_entries("\x80\x02\x80", 3, -EBADMSG);
         check_madt_entries("\x80\x04\x00", 3, -EBADMSG);
@@ -297,18 +356,8 @@ static void test_madt_bad_entries(void)
                 check_madt_entries(entry, min - 1, -EBADMSG);
         }
         make_machine();
-        for (unsigned i = 0; i < ACPI_CPUS_MAX + 3; i++) {
-                many[8 * i + 1] = 8;
-                many[8 * i + 3] = (uint8_t)i;
-                many[8 * i + 4] = 1;
-        }
-        memcpy(memory + MADT + 44, many, sizeof(many));
-        seal(MADT, "APIC", 44 + sizeof(many));
-        t = open_machine();
-        CHECK_EQ(acpi_read_madt(&t, &m), 0);
-        CHECK_EQ(m.cpu_count, ACPI_CPUS_MAX);
-        CHECK_EQ(m.dropped, 3);
         seal(MADT, "APIC", 40);
+        t = open_machine();
         CHECK_EQ(acpi_read_madt(&t, &m), -EBADMSG);
         unmap_all();
 }
@@ -384,6 +433,8 @@ int main(void)
         RUN(test_registers_out_of_reach);
         RUN(test_hpet);
         RUN(test_madt);
+        RUN(test_madt_nobody);
+        RUN(test_madt_too_many);
         RUN(test_madt_bad_entries);
         RUN(test_out_of_reach);
         RUN(test_random_damage);
