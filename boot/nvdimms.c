@@ -20,6 +20,8 @@ void nvdimms_find(const struct acpi_tables *tables, struct nfit *nfit)
 
         *nfit = (struct nfit){0};
         if (err) {
+                /* a table that is there and cannot be read may tell of an NVDIMM that forgets */
+                nfit->incomplete = err != -ENOENT || tables->out_of_reach;
                 if (err != -ENOENT)
                         printk(LOG_ERROR, "nfit: the table cannot be used (error %d)", -err);
                 return;
@@ -30,11 +32,11 @@ void nvdimms_find(const struct acpi_tables *tables, struct nfit *nfit)
                nfit->ranges, nfit->nvdimms, count_hints(nfit));
 }
 
-static enum mem_kind kind_of(unsigned state)
+static enum mem_kind kind_of(const struct nfit_range *r)
 {
-        if (state & NFIT_NOT_MAPPED)
+        if (r->state & NFIT_NOT_MAPPED)
                 return MEM_UNUSABLE;
-        return state & NFIT_NOT_DURABLE ? MEM_NVRAM_UNARMED : MEM_NVRAM;
+        return r->doubtful || r->state & NFIT_NOT_DURABLE ? MEM_NVRAM_UNARMED : MEM_NVRAM;
 }
 
 static void tell_state(const struct nfit_range *r)
@@ -49,17 +51,37 @@ static void tell_state(const struct nfit_range *r)
                 printk(LOG_WARN,
                        "nvram: 0x%lx: the NVDIMM is %s: it does not keep its contents (volatile)",
                        r->start, why);
+        } else if (r->doubtful) {
+                printk(
+                    LOG_WARN,
+                    "nvram: 0x%lx: the NFIT contradicts itself: the NVDIMM's state is not known, "
+                    "and it is taken for not armed (volatile)",
+                    r->start);
         }
         if (r->state & NFIT_HEALTH_EVENT)
                 printk(LOG_WARN, "nvram: 0x%lx: the NVDIMM reports a health event", r->start);
 }
 
+/* Where the NFIT cannot be relied on, what the firmware's map calls persistent may forget. */
+static void disarm_unknown(const struct nfit *nfit, struct memmap *map)
+{
+        uint64_t bytes = nfit->incomplete ? memmap_disarm(map) : 0;
+
+        if (bytes)
+                printk(LOG_WARN,
+                       "nvram: the NFIT does not tell the state of all NVDIMMs: 0x%lx bytes that "
+                       "the memory map calls persistent are taken for not armed (volatile), but "
+                       "for the NVDIMMs that are known",
+                       bytes);
+}
+
 void nvdimms_add(const struct nfit *nfit, struct memmap *map)
 {
+        disarm_unknown(nfit, map);
         for (size_t i = 0; i < nfit->ranges; i++) {
                 const struct nfit_range *r = &nfit->range[i];
-                struct mem_source source = {.origin = MEM_FROM_NFIT, .type = r->index};
-                int err = memmap_add(map, r->start, r->size, kind_of(r->state), source);
+                struct mem_source source = {.origin = MEM_FROM_NFIT, .type = (uint32_t)i};
+                int err = memmap_add(map, r->start, r->size, kind_of(r), source);
                 uint64_t taken =
                     memmap_bytes(map, r->start, r->size, MEM_NVRAM_UNARMED + 1, MEM_UNUSABLE);
 

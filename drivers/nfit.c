@@ -59,20 +59,28 @@ static void refuse(struct nfit *nfit, uint64_t at, const char *why)
                 printk(LOG_WARN, "nfit: 0x%llx %s: passed over", (ull)at, why);
 }
 
-static const char *fault_of(const struct nfit *nfit, const struct nfit_range *new)
+/* Why a range cannot be used; what it contradicts is in doubt as well. NULL: it can. */
+static const char *fault_of(struct nfit *nfit, const struct nfit_range *new)
 {
+        const char *fault = NULL;
+
         if (!new->size)
                 return "is a range of size 0";
         if (new->start >= ADDRESS_LIMIT || new->size > ADDRESS_LIMIT - new->start)
                 return "is a range that passes the end of all addresses";
         for (size_t i = 0; i < nfit->ranges; i++) {
-                const struct nfit_range *r = &nfit->range[i];
+                struct nfit_range *r = &nfit->range[i];
+                bool overlaps =
+                    new->start - r->start < r->size || r->start - new->start < new->size;
 
-                if (r->index == new->index)
-                        return "is a range with the number of another";
-                if (new->start - r->start < r->size || r->start - new->start < new->size)
-                        return "is a range that overlaps another";
+                if (r->index != new->index && !overlaps)
+                        continue;
+                r->doubtful = true;
+                fault = overlaps ? "is a range that overlaps another"
+                                 : "is a range with the number of another";
         }
+        if (fault)
+                return fault;
         return nfit->ranges == NFIT_RANGES_MAX ? "is one range too many" : NULL;
 }
 
@@ -89,10 +97,12 @@ static void read_range(struct nfit *nfit, const uint8_t *s, size_t len)
         if (memcmp(s + RANGE_GUID, guid_persistent, sizeof guid_persistent) != 0)
                 return;
         fault = fault_of(nfit, &new);
-        if (fault)
+        if (fault) {
                 refuse(nfit, new.start, fault);
-        else
+                nfit->incomplete = true;
+        } else {
                 nfit->range[nfit->ranges++] = new;
+        }
 }
 
 static struct nfit_nvdimm *find_nvdimm(struct nfit *nfit, uint32_t handle)
@@ -103,27 +113,57 @@ static struct nfit_nvdimm *find_nvdimm(struct nfit *nfit, uint32_t handle)
         return NULL;
 }
 
-static void read_mapping(struct nfit *nfit, const uint8_t *s, size_t len)
+static struct nfit_range *find_range(struct nfit *nfit, const uint8_t *mapping)
+{
+        uint64_t index = acpi_read_le(mapping + MAPPING_RANGE, 2);
+
+        for (size_t i = 0; i < nfit->ranges; i++)
+                if (nfit->range[i].index == index)
+                        return &nfit->range[i];
+        return NULL;
+}
+
+/* The NVDIMMs that back persistent ranges. */
+static void read_nvdimm(struct nfit *nfit, const uint8_t *s, size_t len)
 {
         uint32_t handle = (uint32_t)acpi_read_le(s + MAPPING_HANDLE, 4);
-        uint64_t index = acpi_read_le(s + MAPPING_RANGE, 2);
 
         (void)len;
-        for (size_t i = 0; i < nfit->ranges; i++) {
-                struct nfit_range *r = &nfit->range[i];
-
-                if (r->index != index)
-                        continue;
-                r->mapped++;
-                r->state |= (uint16_t)acpi_read_le(s + MAPPING_STATE, 2);
-                if (find_nvdimm(nfit, handle))
-                        return;
-                if (nfit->nvdimms == NFIT_NVDIMMS_MAX)
-                        refuse(nfit, handle, "is the handle of one NVDIMM too many");
-                else
-                        nfit->nvdimm[nfit->nvdimms++] = (struct nfit_nvdimm){.handle = handle};
+        if (!find_range(nfit, s) || find_nvdimm(nfit, handle))
                 return;
-        }
+        if (nfit->nvdimms == NFIT_NVDIMMS_MAX)
+                refuse(nfit, handle, "is the handle of one NVDIMM too many");
+        else
+                nfit->nvdimm[nfit->nvdimms++] = (struct nfit_nvdimm){.handle = handle};
+}
+
+/* The state flags are the device's, 5.2.25.3: firmware may set them in any of its mappings, such as
+ * that of its control region. */
+static void read_state(struct nfit *nfit, const uint8_t *s, size_t len)
+{
+        struct nfit_nvdimm *nvdimm =
+            find_nvdimm(nfit, (uint32_t)acpi_read_le(s + MAPPING_HANDLE, 4));
+
+        (void)len;
+        if (nvdimm)
+                nvdimm->state |= (uint16_t)acpi_read_le(s + MAPPING_STATE, 2);
+}
+
+static void read_mapping(struct nfit *nfit, const uint8_t *s, size_t len)
+{
+        const struct nfit_nvdimm *nvdimm =
+            find_nvdimm(nfit, (uint32_t)acpi_read_le(s + MAPPING_HANDLE, 4));
+        struct nfit_range *r = find_range(nfit, s);
+
+        (void)len;
+        if (!r)
+                return;
+        r->mapped++;
+        r->state |= (uint16_t)acpi_read_le(s + MAPPING_STATE, 2);
+        if (nvdimm)
+                r->state |= nvdimm->state;
+        else
+                r->doubtful = true;
 }
 
 static void read_hints(struct nfit *nfit, const uint8_t *s, size_t len)
@@ -203,14 +243,17 @@ int nfit_parse(const void *table, size_t len, struct nfit *nfit)
 {
         size_t at = 0;
 
-        *nfit = (struct nfit){0};
+        *nfit = (struct nfit){.incomplete = true};
         if (len < NFIT_STRUCTURES || !is_chain(table, len, &at)) {
                 printk(LOG_ERROR,
                        "nfit: the structure at 0x%zx has a bad length: the table is not used", at);
                 return -EBADMSG;
         }
-        /* in this order, as each kind refers to the one before */
+        nfit->incomplete = false;
+        /* in this order, as each refers to the one before */
         each(nfit, table, len, TYPE_RANGE, read_range);
+        each(nfit, table, len, TYPE_MAPPING, read_nvdimm);
+        each(nfit, table, len, TYPE_MAPPING, read_state);
         each(nfit, table, len, TYPE_MAPPING, read_mapping);
         each(nfit, table, len, TYPE_HINTS, read_hints);
         each(nfit, table, len, TYPE_CAPABILITIES, read_capabilities);

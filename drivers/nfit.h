@@ -33,12 +33,14 @@ struct nfit_range {
         uint64_t start;  /* bytes; below 2^52, no two ranges overlap */
         uint64_t size;   /* bytes, > 0 */
         uint16_t index;  /* its number in the table */
-        uint16_t state;  /* NFIT_* of all its NVDIMMs together */
+        uint16_t state;  /* NFIT_* of all its NVDIMMs together, wherever the table tells of them */
         unsigned mapped; /* mappings of NVDIMMs into it; 0: the table tells of none */
+        bool doubtful;   /* whose state that is cannot be known: not to be taken for durable */
 };
 
 struct nfit_nvdimm {
         uint32_t handle; /* the NFIT device handle */
+        uint16_t state;  /* NFIT_* of all its mappings, also those into other ranges or into none */
         hpa_t hint;      /* its first flush hint address, 8-byte aligned; 0: none */
         unsigned hints;  /* how many it has */
 };
@@ -49,16 +51,21 @@ struct nfit {
         struct nfit_nvdimm nvdimm[NFIT_NVDIMMS_MAX]; /* those with a mapping into a range */
         size_t nvdimms;
         enum nfit_domain domain;
-        bool mirrored;    /* byte-addressable mirroring is there */
+        bool mirrored;   /* byte-addressable mirroring is there */
+        bool incomplete; /* persistent ranges are not in the list, or the table is bad: the state of
+                            what others call persistent is not known */
         unsigned refused; /* structures that were passed over with a message, or without any more */
 };
 
 /*
  * Read the len bytes of a whole table, whose checksum was found right. A range that cannot be (of
  * size 0, wrapping, overlapping another, its number used before, too many) is passed over with a
- * message, and so are flush hints that cannot be; structures of other kinds are passed over.
+ * message, and so are flush hints that cannot be; structures of other kinds are passed over. What
+ * was passed over is not forgotten: the list is incomplete then, and a range of which the number or
+ * addresses were told twice, or whose NVDIMM has no place in the list of NVDIMMs, is doubtful.
  * -EBADMSG: a structure is shorter than its kind or does not end in the table. What is behind it
- * may be what says that a range is not safe, so nothing is then used: logged, and *nfit is empty.
+ * may be what says that a range is not safe, so nothing is then used: logged, and *nfit is empty
+ * and incomplete.
  */
 must_check int nfit_parse(const void *table, size_t len, struct nfit *nfit);
 

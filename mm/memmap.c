@@ -117,6 +117,18 @@ static void drop_weakest(struct memmap *map, struct writer *w)
         memmove(&w->range[victim], &w->range[victim + 1], (w->count - victim) * sizeof w->range[0]);
 }
 
+/* Whether what was there stays where a new range lies over it. Of NVRAM the NFIT tells best: which
+ * NVDIMM it is, and that one's state. */
+static bool stays(const struct mem_range *old, const struct mem_range *new)
+{
+        bool old_nfit = old->source.origin == MEM_FROM_NFIT;
+        bool new_nfit = new->source.origin == MEM_FROM_NFIT;
+
+        if (memmap_is_nvram(old->kind) && memmap_is_nvram(new->kind) && old_nfit != new_nfit)
+                return old_nfit;
+        return old->kind >= new->kind;
+}
+
 /* One pass over the old table, in order, with the new range laid over it. */
 static void merge(const struct memmap *map, const struct mem_range *new, struct writer *w)
 {
@@ -128,7 +140,7 @@ static void merge(const struct memmap *map, const struct mem_range *new, struct 
                 uint64_t to = max(min(end_of(old), end), from);
 
                 emit(w, new, at, min(old->start, end));
-                if (from == to || old->kind >= new->kind) {
+                if (from == to || stays(old, new)) {
                         emit(w, old, old->start, end_of(old));
                 } else {
                         emit(w, old, old->start, from);
@@ -174,6 +186,22 @@ int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size, uint32_t 
         struct mem_source source = {.origin = MEM_FROM_E820, .type = type};
 
         return memmap_add(map, start, size, memmap_kind_of_e820(type), source);
+}
+
+uint64_t memmap_disarm(struct memmap *map)
+{
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < map->count; i++) {
+                struct mem_range *r = &map->range[i];
+
+                if (r->source.origin == MEM_FROM_NFIT || r->kind < MEM_NVRAM_VENDOR ||
+                    r->kind > MEM_NVRAM)
+                        continue;
+                r->kind = MEM_NVRAM_UNARMED;
+                sum += r->size;
+        }
+        return sum;
 }
 
 uint64_t memmap_bytes(const struct memmap *map, uint64_t start, uint64_t size,

@@ -4,7 +4,9 @@
  *
  * Entries may come in any order, overlap, be empty or wrap. Where two overlap the kind that stands
  * later in enum mem_kind wins; of the same kind the entry that was there first keeps its source.
- * So NVRAM never becomes DRAM, and what is reserved or bad over NVRAM is not used as NVRAM.
+ * So NVRAM never becomes DRAM, and what is reserved or bad over NVRAM is not used as NVRAM. Of two
+ * kinds of NVRAM the one that the NFIT tells wins: its ranges, one an NVDIMM or a set of them, part
+ * what E820 or EFI tells as one.
  */
 #pragma once
 
@@ -35,7 +37,7 @@ enum mem_origin {
         MEM_FROM_EFI,     /* type is the EFI memory type number */
         MEM_FROM_LOADER,  /* where the boot loader put something; type unused */
         MEM_FROM_CMDLINE, /* nvram= on the command line; type unused */
-        MEM_FROM_NFIT,    /* type is the SPA range's number: neighbours are not joined */
+        MEM_FROM_NFIT,    /* type is the range's place in the table: neighbours are not joined */
 };
 
 struct mem_source {
@@ -79,6 +81,12 @@ must_check int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enu
 
 /* The same for an E820 entry with its type number. */
 must_check int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size, uint32_t type);
+
+/*
+ * Take all NVRAM that others than the NFIT have told of for not armed: the state of the NVDIMMs
+ * behind it is not known. What the NFIT tells, before or after, stays. Returns how many bytes.
+ */
+uint64_t memmap_disarm(struct memmap *map);
 
 /*
  * Take what the loader put somewhere (kind: MEM_LOADER, MEM_MODULE, MEM_HYPERVISOR) out of RAM.

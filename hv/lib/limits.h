@@ -23,7 +23,7 @@
 #define DRAM_RANGES_MAX    64u
 
 /* Its NVRAM */
-#define NFIT_RANGES_MAX      32u
+#define NFIT_RANGES_MAX      64u
 #define NFIT_NVDIMMS_MAX     64u
 #define PM_HINTS_MAX         NFIT_NVDIMMS_MAX /* flush hints, one an NVDIMM */
 #define POOL_RANGES_MAX      16u              /* members of a pool */

@@ -53,9 +53,13 @@ static void check_map(const struct nfit *nfit)
                 if (r->start >= map.limit || r->size > map.limit - r->start)
                         continue;
                 DEMAND(!memmap_bytes(&map, r->start, r->size, MEM_RAM, MEM_HYPERVISOR));
-                if (r->state & (NFIT_NOT_DURABLE | NFIT_NOT_MAPPED))
+                if (r->doubtful || r->state & (NFIT_NOT_DURABLE | NFIT_NOT_MAPPED))
                         DEMAND(!memmap_bytes(&map, r->start, r->size, MEM_NVRAM_VENDOR, MEM_NVRAM));
         }
+        if (nfit->incomplete)
+                for (size_t i = 0; i < map.count; i++)
+                        DEMAND(map.range[i].kind != MEM_NVRAM ||
+                               map.range[i].source.origin == MEM_FROM_NFIT);
         hints = nvdimms_hints(nfit, &map, hint);
         DEMAND(hints <= nfit->nvdimms);
         for (size_t i = 0; i < hints; i++)

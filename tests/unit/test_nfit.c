@@ -41,7 +41,7 @@ static const uint8_t qemu[] = {
 #define QEMU_MAPPING_2 280
 #define QEMU_CAPS      408
 
-static uint8_t table[8192];
+static uint8_t table[32768];
 static size_t used;
 static struct nfit nfit;
 
@@ -171,6 +171,32 @@ static void test_interleaved(void)
         CHECK_EQ(nfit.refused, 0);
 }
 
+/* The state is the NVDIMM's: it counts for all its ranges, whichever mapping has it. */
+static void test_state_of_other_mappings(void)
+{
+        static const unsigned other[] = {0, 2,
+                                         77}; /* none, a control region, one that is not told */
+
+        for (size_t i = 0; i < ARRAY_LEN(other); i++) {
+                begin();
+                add_range(1, 4 * GiB, GiB);
+                memset(table + add_range(2, 3 * GiB, 65536) + 16, 0x5a, 16);
+                add_range(3, 8 * GiB, GiB);
+                add_range(4, 16 * GiB, GiB);
+                add_mapping(5, 1, 0);
+                add_mapping(5, other[i], NFIT_SAVE_FAILED | NFIT_NOT_ARMED);
+                add_mapping(5, 3, 0);
+                add_mapping(6, 4, 0);
+                CHECK_EQ(parse(), 0);
+                CHECK_EQ(nfit.ranges, 3);
+                CHECK_EQ(nfit.range[0].state, NFIT_SAVE_FAILED | NFIT_NOT_ARMED);
+                CHECK_EQ(nfit.range[1].state, NFIT_SAVE_FAILED | NFIT_NOT_ARMED);
+                CHECK_EQ(nfit.range[2].state, 0);
+                CHECK_EQ(nfit.nvdimms, 2);
+                CHECK(!nfit.incomplete && !nfit.range[2].doubtful);
+        }
+}
+
 static void test_domains(void)
 {
         static const struct {
@@ -211,6 +237,7 @@ static void test_bad_chains(void)
                               len == QEMU_MAPPING_2 || len == 328 || len == QEMU_CAPS;
 
                 CHECK_EQ(parse_bytes(qemu, len), border ? 0 : -EBADMSG);
+                CHECK_EQ(nfit.incomplete, !border);
                 if (!border)
                         CHECK_EQ(nfit.ranges + nfit.nvdimms, 0);
         }
@@ -268,6 +295,9 @@ static void test_refused_ranges(void)
                 CHECK_EQ(nfit.ranges, 2);
                 CHECK_EQ(nfit.range[1].start, 5 * GiB);
                 CHECK_EQ(nfit.refused, 1);
+                CHECK(nfit.incomplete && !nfit.range[1].doubtful);
+                /* its number or addresses may be meant for the other one's */
+                CHECK_EQ(nfit.range[0].doubtful, i >= 5);
         }
         begin();
         for (unsigned i = 0; i < NFIT_RANGES_MAX + 20; i++)
@@ -275,6 +305,7 @@ static void test_refused_ranges(void)
         CHECK_EQ(parse(), 0);
         CHECK_EQ(nfit.ranges, NFIT_RANGES_MAX);
         CHECK_EQ(nfit.refused, 20);
+        CHECK(nfit.incomplete && !nfit.range[0].doubtful);
         begin();
         add_range(1, 4 * GiB, GiB);
         for (unsigned i = 0; i < NFIT_NVDIMMS_MAX + 2; i++)
@@ -282,6 +313,7 @@ static void test_refused_ranges(void)
         CHECK_EQ(parse(), 0);
         CHECK_EQ(nfit.nvdimms, NFIT_NVDIMMS_MAX);
         CHECK_EQ(nfit.range[0].state, NFIT_NOT_ARMED); /* even of one that was too many */
+        CHECK(nfit.range[0].doubtful && !nfit.incomplete);
         CHECK_EQ(nfit.refused, 2);
 }
 
@@ -355,6 +387,7 @@ int main(void)
 {
         RUN(test_qemu);
         RUN(test_interleaved);
+        RUN(test_state_of_other_mappings);
         RUN(test_domains);
         RUN(test_bad_chains);
         RUN(test_short_structures);

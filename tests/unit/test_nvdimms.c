@@ -55,7 +55,7 @@ static void test_told_by_e820_too(void)
         add(20 * GiB, 2 * GiB, 0);
         nvdimms_add(&nfit, &map);
         CHECK_EQ(map.count, 3);
-        CHECK_EQ(map.range[2].source.origin, MEM_FROM_E820);
+        CHECK_EQ(map.range[2].source.origin, MEM_FROM_NFIT);
         CHECK_EQ(map.range[2].size, 2 * GiB);
         /* but what the NVDIMM itself says is believed, whatever type E820 has for it */
         for (uint32_t type = 1; type <= 90; type += type == 1 ? 6 : type == 7 ? 5 : 78) {
@@ -65,6 +65,107 @@ static void test_told_by_e820_too(void)
                 nvdimms_add(&nfit, &map);
                 CHECK_EQ(kind_at(20 * GiB), MEM_NVRAM_UNARMED);
                 CHECK_EQ(memmap_total(&map, MEM_NVRAM_UNARMED), 2 * GiB);
+        }
+}
+
+/* What E820 tells as one is parted where the NVDIMMs are, told before or after. */
+static void test_parts_what_e820_joins(void)
+{
+        for (unsigned state = 0; state <= NFIT_NOT_ARMED; state += NFIT_NOT_ARMED)
+                for (int first = 0; first < 2; first++) {
+                        begin();
+                        if (!first)
+                                CHECK_EQ(memmap_add_e820(&map, 20 * GiB, 4 * GiB, 7), 0);
+                        add(20 * GiB, GiB, 0);
+                        add(21 * GiB, 2 * GiB, state);
+                        nvdimms_add(&nfit, &map);
+                        if (first)
+                                CHECK_EQ(memmap_add_e820(&map, 20 * GiB, 4 * GiB, 7), 0);
+                        CHECK_EQ(map.count, 5);
+                        CHECK_EQ(map.range[2].size, GiB);
+                        CHECK_EQ(map.range[2].kind, MEM_NVRAM);
+                        CHECK_EQ(map.range[3].start, 21 * GiB);
+                        CHECK_EQ(map.range[3].size, 2 * GiB);
+                        CHECK_EQ(map.range[3].kind, state ? MEM_NVRAM_UNARMED : MEM_NVRAM);
+                        CHECK_EQ(map.range[4].start, 23 * GiB);
+                        CHECK_EQ(map.range[4].source.origin, MEM_FROM_E820);
+                }
+}
+
+/* Memory of which the NVDIMM's state is not known is not used as armed, whoever calls it NVRAM. */
+static void test_state_not_known(void)
+{
+        for (uint32_t type = 7; type <= 90; type += type == 7 ? 5 : 78) {
+                begin();
+                CHECK_EQ(memmap_add_e820(&map, 20 * GiB, 8 * GiB, type), 0);
+                add(21 * GiB, GiB, 0);
+                add(24 * GiB, GiB, 0);
+                nfit.range[1].doubtful = true;
+                nfit.incomplete = true;
+                nvdimms_add(&nfit, &map);
+                CHECK_EQ(kind_at(20 * GiB), MEM_NVRAM_UNARMED);
+                CHECK_EQ(kind_at(21 * GiB), MEM_NVRAM); /* this one is known */
+                CHECK_EQ(kind_at(22 * GiB), MEM_NVRAM_UNARMED);
+                CHECK_EQ(kind_at(24 * GiB), MEM_NVRAM_UNARMED);
+                CHECK_EQ(memmap_total(&map, MEM_NVRAM_UNARMED), 7 * GiB);
+        }
+        /* a table that is complete says nothing of what is not in it */
+        begin();
+        CHECK_EQ(memmap_add_e820(&map, 20 * GiB, GiB, 7), 0);
+        add(30 * GiB, GiB, 0);
+        nvdimms_add(&nfit, &map);
+        CHECK_EQ(kind_at(20 * GiB), MEM_NVRAM);
+}
+
+/* An NFIT of a wrong checksum, or out of reach, may be what says that an NVDIMM forgets. */
+static uint8_t memory[4096];
+
+static const void *in_memory(void *ctx, hpa_t addr, size_t len)
+{
+        (void)ctx;
+        return addr.v < sizeof memory && len <= sizeof memory - addr.v ? memory + addr.v : NULL;
+}
+
+static void seal(uint8_t *at, size_t len, size_t where)
+{
+        uint8_t sum = 0;
+
+        at[where] = 0;
+        for (size_t i = 0; i < len; i++)
+                sum = (uint8_t)(sum + at[i]);
+        at[where] = (uint8_t)-sum;
+}
+
+static void put_table(unsigned at, const char *signature, unsigned len)
+{
+        memset(memory + at, 0, len);
+        memcpy(memory + at, signature, 4);
+        memory[at + 4] = (uint8_t)len;
+}
+
+static void test_table_not_readable(void)
+{
+        static const struct {
+                unsigned entry;
+                uint8_t spoil;
+                bool incomplete;
+        } cases[] = {{512, 0, false}, {512, 1, true}, {0x10000, 0, true}, {0, 0, false}};
+        const struct acpi_memory access = {.map = in_memory};
+        uint8_t rsdp[20] = "RSD PTR ";
+        struct acpi_tables tables;
+
+        rsdp[17] = 1; /* the RSDT is at 256 */
+        seal(rsdp, sizeof rsdp, 8);
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+                put_table(512, "NFIT", 40);
+                seal(memory + 512, 40, 9);
+                memory[512 + 39] ^= cases[i].spoil;
+                put_table(256, "RSDT", 40);
+                memcpy(memory + 256 + 36, &cases[i].entry, 4);
+                seal(memory + 256, 40, 9);
+                CHECK_EQ(acpi_open(&tables, &access, rsdp, sizeof rsdp), 0);
+                nvdimms_find(&tables, &nfit);
+                CHECK_EQ(nfit.incomplete, cases[i].incomplete);
         }
 }
 
@@ -136,6 +237,9 @@ int main(void)
 {
         RUN(test_neighbours_stay_apart);
         RUN(test_told_by_e820_too);
+        RUN(test_parts_what_e820_joins);
+        RUN(test_state_not_known);
+        RUN(test_table_not_readable);
         RUN(test_states);
         RUN(test_overlaps);
         RUN(test_hints);
