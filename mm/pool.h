@@ -35,6 +35,16 @@ struct pool_range {
         uint64_t size;  /* bytes */
         bool simulated; /* volatile memory standing in for NVRAM */
         bool unarmed;   /* an NVDIMM that does not keep its contents */
+        bool format;    /* give up what is there */
+};
+
+/*
+ * Addresses that are known as bad before anything is read. In data each stands for its granule, in
+ * metadata for its page: an object has its copies on different pages.
+ */
+struct pool_bad {
+        size_t count;
+        hpa_t hpa[CONFIG_BAD_MAX];
 };
 
 enum pool_mode {
@@ -46,10 +56,12 @@ enum pool_mode {
 
 struct pool_config {
         enum pool_mode mode;
-        bool format;          /* give up what is there; blank ranges are formatted in any case */
-        uint64_t entropy;     /* random bits for the UUID of a new pool */
-        void *memory;         /* DRAM for the pool's lifetime, of pool_memory_size() bytes */
-        uint64_t memory_size; /* bytes */
+        bool format;       /* give up what is in all ranges; blank ones are formatted anyway */
+        bool members_only; /* format no blank range into a pool that is there, nor a new pool */
+        const struct pool_bad *bad; /* not to be read; copied; NULL: none are known */
+        uint64_t entropy;           /* random bits for the UUID of a new pool */
+        void *memory;               /* DRAM for the pool's lifetime, of pool_memory_size() bytes */
+        uint64_t memory_size;       /* bytes */
 };
 
 /* Why a pool was not mounted. */
@@ -111,6 +123,7 @@ struct pool_member {
         enum pool_member_kind { MEMBER_POOL, MEMBER_BLANK, MEMBER_FORMATTING } kind;
         bool half;                  /* at mount: a superblock copy wants mending */
         bool unarmed;               /* as in struct pool_range */
+        const struct pool_bad *bad; /* of the pool; NULL: all of its metadata can be read */
         struct pool_region *region; /* [0 .. slots) */
         uint32_t root;              /* of the tree of its free runs, see pool_space.h */
 };
@@ -142,6 +155,7 @@ struct pool {
         struct pool_space space;
         struct pool_region *bad[POOL_BAD_RECORDS_MAX];
         uint32_t bad_records;
+        struct pool_bad told;         /* bad addresses, by pool_config */
         uint64_t dying;               /* granules to be scrubbed */
         struct pool_region *scrubbed; /* whose first dying extent has `scrubbing` clean granules */
         uint32_t scrubbing;
@@ -156,13 +170,21 @@ struct pool {
 uint64_t pool_memory_size(const struct pool_range *ranges, size_t n);
 
 /*
- * Mount the pool on n ranges: verify everything, then finish what a power cut interrupted, mend
- * single bad copies and format blank ranges into the pool. Simulated ranges are left out when there
- * are real ones, and unarmed ones that are not part of the pool yet when there are armed ones. On
- * any fault the media is left untouched, the reason logged and kept in pool->fault: -ENODEV nothing
- * usable or a range missing, -ENOTSUP unknown version, -EBADMSG damage or foreign contents; without
- * fault -ENOMEM for too little memory, -E2BIG for too many ranges. Salvage and repair pass over
- * RECORD, CONTENT, OVERLAP and NAME faults only.
+ * Mount the pool on n ranges, in order of addresses: verify everything, then finish what a power
+ * cut interrupted, mend single bad copies and format blank ranges into the pool. Members of the
+ * pool come first; of the others POOL_RANGES_MAX less its members have room, and what is left out
+ * is logged. Simulated ranges are left out when there are real ones, and unarmed ones that are not
+ * part of the pool yet when there are armed ones. A range that holds somebody else's data is named
+ * and left alone; it keeps the pool from being mounted only if no range is known to hold all of
+ * one, nor any was to be formatted. A member whose superblock tells of more than its range has is
+ * joined with the ranges behind it, of which it was made.
+ *
+ * A pool with metadata on memory that config->bad names is read only: nothing is written there.
+ *
+ * On any fault the media is left untouched, the reason logged and kept in pool->fault: -ENODEV
+ * nothing usable or a range missing, -ENOTSUP unknown version, -EBADMSG damage or foreign contents;
+ * without fault -ENOMEM for too little memory. Salvage and repair pass over RECORD, CONTENT,
+ * OVERLAP and NAME faults only.
  */
 must_check int pool_mount(struct pool *pool, const struct pool_range *ranges, size_t n,
                           const struct pool_config *config);

@@ -12,7 +12,7 @@ static const struct {
         const char *text, *meaning;
 } faults[] = {
     [POOL_FAULT_NONE] = {0, "no fault", "all is well"},
-    [POOL_FAULT_NO_ROOM] = {-ENODEV, "no range holds two aligned 2 MiB granules",
+    [POOL_FAULT_NO_ROOM] = {-ENODEV, "no range can be used for a pool",
                             "there is no NVRAM that a pool could use"},
     [POOL_FAULT_FOREIGN] = {-EBADMSG, "the range is neither blank nor part of a pool",
                             "somebody else's data may be there; formatting gives it up"},

@@ -52,14 +52,14 @@ static bool are_equal(const struct pool_head *a, const struct pool_head *b, uint
 enum pool_pair_state pool_pair_load(struct pool_pair pair, const struct pool_expect *expect,
                                     const struct pool_head **current)
 {
-        enum copy_state a = judge(pair.a, expect);
+        enum copy_state a = pair.a_bad ? COPY_BAD : judge(pair.a, expect);
         enum copy_state b;
 
         *current = pair.a;
         /* What equals an intact copy is intact: most pairs cost one checksum. */
-        if (a == COPY_GOOD && are_equal(pair.a, pair.b, pair.a->length))
+        if (a == COPY_GOOD && !pair.b_bad && are_equal(pair.a, pair.b, pair.a->length))
                 return PAIR_GOOD;
-        b = judge(pair.b, expect);
+        b = pair.b_bad ? COPY_BAD : judge(pair.b, expect);
         *current = NULL;
         if (a == COPY_FOREIGN || b == COPY_FOREIGN)
                 return PAIR_FOREIGN;

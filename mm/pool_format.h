@@ -205,6 +205,7 @@ _Static_assert(sizeof(struct pool_record) == 2048, "media format: record");
 struct pool_pair {
         struct pool_head *a;
         struct pool_head *b;
+        bool a_bad, b_bad; /* lies on memory that is known as bad: not read, and so not believed */
 };
 
 /* What an object must say of itself to be believed. */

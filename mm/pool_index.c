@@ -4,19 +4,31 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "mm/pool_judge.h"
+
+static struct pool_pair pair_at(const struct pool_member *member, uint64_t a, uint64_t b,
+                                uint64_t size)
+{
+        struct pool_pair pair = {(struct pool_head *)(member->base + a),
+                                 (struct pool_head *)(member->base + b), false, false};
+
+        if (member->bad) {
+                pair.a_bad = !pool_may_read(member->bad, HPA(member->hpa.v + a), size);
+                pair.b_bad = !pool_may_read(member->bad, HPA(member->hpa.v + b), size);
+        }
+        return pair;
+}
 
 struct pool_pair pool_superblock_pair(const struct pool_member *member)
 {
-        return (struct pool_pair){(struct pool_head *)member->base,
-                                  (struct pool_head *)(member->base + POOL_SUPERBLOCK_B)};
+        return pair_at(member, 0, POOL_SUPERBLOCK_B, sizeof(struct pool_superblock));
 }
 
 struct pool_pair pool_record_pair(const struct pool_member *member, uint32_t slot)
 {
-        uint8_t *a = member->base + POOL_CATALOGUE + slot * POOL_SLOT_SIZE;
+        uint64_t a = POOL_CATALOGUE + slot * POOL_SLOT_SIZE;
 
-        return (struct pool_pair){(struct pool_head *)a,
-                                  (struct pool_head *)(a + member->slots * POOL_SLOT_SIZE)};
+        return pair_at(member, a, a + member->slots * POOL_SLOT_SIZE, POOL_SLOT_SIZE);
 }
 
 static uint32_t slot_of(const struct pool *pool, const struct pool_region *region)
@@ -245,6 +257,14 @@ void pool_record_clear(struct pool *pool, struct pool_region *region)
 }
 
 bool pool_is_bad(const struct pool *pool, uint32_t range, uint32_t granule)
+{
+        hpa_t hpa = HPA(pool->member[range].hpa.v + granule * POOL_GRANULE);
+
+        return pool_is_listed_bad(pool, range, granule) ||
+               !pool_may_read(&pool->told, hpa, POOL_GRANULE);
+}
+
+bool pool_is_listed_bad(const struct pool *pool, uint32_t range, uint32_t granule)
 {
         for (uint32_t slot = 0; slot < pool->bad_records; slot++) {
                 const struct pool_record *record = pool->bad[slot]->record;

@@ -61,5 +61,7 @@ void pool_record_store(const struct pool *pool, struct pool_region *region,
 /* Publish an empty slot and put it in the list. */
 void pool_record_clear(struct pool *pool, struct pool_region *region);
 
-/* Whether a granule of a range is on the list of bad ones. */
+/* Whether a granule of a range is on the list of bad ones; and whether it, or an address in it that
+ * the mount was told, is bad. */
+bool pool_is_listed_bad(const struct pool *pool, uint32_t range, uint32_t granule);
 bool pool_is_bad(const struct pool *pool, uint32_t range, uint32_t granule);

@@ -8,25 +8,18 @@
 #include "mm/pm.h"
 #include "mm/pool_catalogue.h"
 #include "mm/pool_index.h"
+#include "mm/pool_judge.h"
 #include "mm/pool_space.h"
 
-/* The aligned part of a range as a member; false when it cannot hold metadata and data. */
-static bool trim(struct pool_member *member, const struct pool_range *range)
-{
-        uint64_t head = -range->hpa.v & (POOL_GRANULE - 1);
-        uint64_t granules = range->size > head ? (range->size - head) / POOL_GRANULE : 0;
+typedef unsigned long long ull;
 
-        if (granules > UINT32_MAX)
-                granules = UINT32_MAX;
-        *member = (struct pool_member){.hpa = HPA(range->hpa.v + head), .unarmed = range->unarmed};
-        if (granules < 2)
-                return false;
-        member->base = (uint8_t *)range->base + head;
-        member->granules = (uint32_t)granules;
-        member->metadata = pool_metadata_granules(granules);
-        member->slots = pool_slot_count(member->metadata);
-        return true;
-}
+/* What a mount has to choose from. */
+struct choice {
+        const struct pool_range *range;
+        size_t n;
+        const struct pool_config *config;
+        bool real; /* one of them is no simulation */
+};
 
 /* What the pool keeps in DRAM: how many of each, and where. */
 struct tables {
@@ -46,6 +39,9 @@ static struct tables size_tables(uint64_t slots, uint64_t granules, size_t membe
         return t;
 }
 
+/* Slots that ranges can have more of when they are joined: each has a head of its own else. */
+#define SLOTS_BY_JOINING (POOL_CATALOGUE / 2 / POOL_SLOT_SIZE)
+
 uint64_t pool_memory_size(const struct pool_range *ranges, size_t n)
 {
         uint64_t slots = 0;
@@ -55,70 +51,70 @@ uint64_t pool_memory_size(const struct pool_range *ranges, size_t n)
         for (size_t i = 0; i < n; i++) {
                 struct pool_member member;
 
-                if (!trim(&member, &ranges[i]))
+                if (!pool_judge_trim(&member, &ranges[i], NULL))
                         continue;
-                slots += member.slots;
-                granules += member.granules;
+                slots += member.slots + SLOTS_BY_JOINING;
+                granules += member.granules + 1;
                 members++;
         }
         return size_tables(slots, granules, members).bytes;
 }
 
-static int take_ranges(struct pool *pool, const struct pool_range *ranges, size_t n)
+/* ---- Members that are there. ---- */
+
+static bool is_left_out(const struct choice *choice, const struct pool_range *range)
 {
-        struct pool_member member;
-        bool real = false;
-
-        for (size_t i = 0; i < n; i++)
-                real |= !ranges[i].simulated && trim(&member, &ranges[i]);
-        pool->simulated = !real;
-        for (size_t i = 0; i < n; i++) {
-                bool usable = trim(&member, &ranges[i]);
-                unsigned long long at = ranges[i].hpa.v;
-
-                if (real && ranges[i].simulated) {
-                        printk(LOG_WARN, "nvram: 0x%llx is simulated and left out of the pool", at);
-                        continue;
-                }
-                pool->unused += ranges[i].size - member.granules * POOL_GRANULE;
-                if (!usable) {
-                        printk(LOG_WARN, "nvram: 0x%llx is too small for the pool", at);
-                        continue;
-                }
-                if (pool->member_count == POOL_RANGES_MAX)
-                        return -E2BIG;
-                pool->member[pool->member_count++] = member;
-        }
-        return pool->member_count ? 0
-                                  : pool_fail(pool, POOL_FAULT_NO_ROOM, HPA(n ? ranges->hpa.v : 0));
+        return choice->real && range->simulated;
 }
 
-static bool is_zero(const uint8_t *p, uint64_t len)
+/* What is told of ranges that the pool has no use for, once each. */
+static void tell_useless(struct pool *pool, struct choice *choice)
 {
-        const uint64_t *word = (const uint64_t *)p;
+        struct pool_member member;
 
-        for (uint64_t i = 0; i < len / 8; i++)
-                if (word[i])
-                        return false;
-        return true;
+        for (size_t i = 0; i < choice->n; i++)
+                choice->real |= !choice->range[i].simulated &&
+                                pool_judge_trim(&member, &choice->range[i], NULL);
+        pool->simulated = !choice->real;
+        for (size_t i = 0; i < choice->n; i++) {
+                const struct pool_range *range = &choice->range[i];
+
+                if (is_left_out(choice, range)) {
+                        printk(LOG_WARN, "nvram: 0x%llx is simulated and left out of the pool",
+                               (ull)range->hpa.v);
+                } else if (!pool_judge_trim(&member, range, NULL)) {
+                        printk(LOG_WARN, "nvram: 0x%llx is too small for the pool",
+                               (ull)range->hpa.v);
+                        pool->unused += range->size;
+                }
+        }
 }
 
 /*
- * Whether nobody has put anything there: the metadata's place whole, and the first page of every
- * data granule (reading all of a large range would take minutes).
+ * Ranges that lie side by side were one when the firmware's map told of them as one: the superblock
+ * of the first still tells of all.
  */
-static bool is_blank(const struct pool_member *member)
+static struct pool_range join(const struct choice *choice, size_t i, uint64_t granules)
 {
-        if (!is_zero(member->base, member->metadata * POOL_GRANULE))
-                return false;
-        for (uint64_t g = member->metadata; g < member->granules; g++)
-                if (!is_zero(member->base + g * POOL_GRANULE, PAGE_4K))
-                        return false;
-        return true;
+        struct pool_range joined = choice->range[i];
+        struct pool_member member;
+
+        while (pool_judge_trim(&member, &joined, NULL) && member.granules < granules &&
+               ++i < choice->n) {
+                const struct pool_range *next = &choice->range[i];
+
+                if (next->hpa.v != joined.hpa.v + joined.size || next->format ||
+                    (uint8_t *)next->base != (uint8_t *)joined.base + joined.size ||
+                    next->simulated != joined.simulated)
+                        break;
+                joined.size += next->size;
+                joined.unarmed |= next->unarmed;
+        }
+        return joined;
 }
 
 /* Take the geometry from an intact superblock if it is possible for the range. */
-static bool adopt(struct pool *pool, struct pool_member *member, const struct pool_superblock *sb)
+static bool adopt(struct pool_member *member, const struct pool_superblock *sb)
 {
         uint32_t metadata = pool_metadata_granules(sb->granules);
 
@@ -126,7 +122,6 @@ static bool adopt(struct pool *pool, struct pool_member *member, const struct po
             sb->slots != pool_slot_count(metadata) || sb->granule_shift != POOL_GRANULE_SHIFT ||
             sb->head.index >= POOL_RANGES_MAX || sb->head.index >= sb->members)
                 return false;
-        pool->unused += (member->granules - sb->granules) * POOL_GRANULE;
         member->granules = (uint32_t)sb->granules;
         member->metadata = sb->metadata;
         member->slots = sb->slots;
@@ -134,114 +129,207 @@ static bool adopt(struct pool *pool, struct pool_member *member, const struct po
         return true;
 }
 
-static int inspect(struct pool *pool, struct pool_member *member, const struct pool_superblock **sb)
+static bool has_id(const struct pool *pool, uint32_t id)
 {
-        const struct pool_expect expect = {
-            .magic = POOL_SUPERBLOCK_MAGIC, .size = sizeof **sb, .index = POOL_ANY_INDEX};
-        struct pool_pair pair = pool_superblock_pair(member);
-        const struct pool_head *current;
+        for (size_t i = 0; i < pool->member_count; i++)
+                if (pool->member[i].id == id)
+                        return true;
+        return false;
+}
 
-        *sb = NULL;
-        if (*(const uint64_t *)pair.a == POOL_FORMATTING) {
-                member->kind = MEMBER_FORMATTING;
-                return 0;
+/* Whether an address lies in what a member has of its range, or of those joined with it. */
+static bool is_taken(const struct pool *pool, hpa_t hpa)
+{
+        for (size_t i = 0; i < pool->member_count; i++)
+                if (hpa.v - pool->member[i].hpa.v < pool->member[i].granules * POOL_GRANULE)
+                        return true;
+        return false;
+}
+
+static int take_member(struct pool *pool, const struct choice *choice, size_t i,
+                       const struct pool_content *content, uint32_t *members)
+{
+        const struct pool_superblock *sb = (const struct pool_superblock *)content->head;
+        struct pool_range range = join(choice, i, sb->granules);
+        struct pool_member member;
+        bool usable = pool_judge_trim(&member, &range, &pool->told);
+
+        if (!usable || !adopt(&member, sb))
+                return pool_fail(pool, POOL_FAULT_HEADER, member.hpa);
+        if (pool->member_count && memcmp(&pool->uuid, &sb->head.pool, sizeof pool->uuid)) {
+                printk(LOG_WARN,
+                       "nvram: 0x%llx holds a range of another pool: nvram-skip=0x%llx leaves it "
+                       "alone",
+                       (ull)range.hpa.v, (ull)range.hpa.v);
+                return pool_fail(pool, POOL_FAULT_MIXED, member.hpa);
         }
-        switch (pool_pair_load(pair, &expect, &current)) {
-        case PAIR_FOREIGN:
-                return pool_fail(pool, POOL_FAULT_VERSION, member->hpa);
-        case PAIR_HALF:
-                member->half = true;
-                break;
-        case PAIR_GOOD:
-                break;
-        case PAIR_BLANK:
-                member->kind = MEMBER_BLANK;
-                if (is_blank(member))
-                        return 0;
-                return pool_fail(pool, POOL_FAULT_FOREIGN, member->hpa);
-        case PAIR_DAMAGED:
-                if (pair.a->magic != expect.magic && pair.b->magic != expect.magic)
-                        return pool_fail(pool, POOL_FAULT_FOREIGN, member->hpa);
-                return pool_fail(pool, POOL_FAULT_HEADER, member->hpa);
-        }
-        *sb = (const struct pool_superblock *)current;
-        if (!current || !adopt(pool, member, *sb))
-                return pool_fail(pool, POOL_FAULT_HEADER, member->hpa);
+        if (has_id(pool, member.id))
+                return pool_fail(pool, POOL_FAULT_DUPLICATE, member.hpa);
+        if (range.size > choice->range[i].size)
+                printk(LOG_NOTICE,
+                       "nvram: 0x%llx: a range of the pool goes on in the ranges behind it",
+                       (ull)member.hpa.v);
+        pool->uuid = sb->head.pool;
+        pool->unused += range.size - member.granules * POOL_GRANULE;
+        if (sb->members > *members)
+                *members = sb->members;
+        member.kind = MEMBER_POOL;
+        member.half = content->half;
+        pool->member[pool->member_count++] = member;
         return 0;
 }
 
-/* Sort the members by number, those to be formatted behind with the next numbers. */
-static int number_members(struct pool *pool, uint32_t members)
+/* The pool's members, wherever they stand among the ranges, and how many there are to be. */
+static int take_members(struct pool *pool, const struct choice *choice, uint32_t *members)
 {
-        struct pool_member sorted[POOL_RANGES_MAX];
-        uint32_t known = 0;
-        uint32_t next = members;
+        for (size_t i = 0; i < choice->n; i++) {
+                const struct pool_range *range = &choice->range[i];
+                struct pool_member member;
+                struct pool_content content;
+                int err = 0;
 
-        for (size_t i = 0; i < pool->member_count; i++)
-                known |= pool->member[i].kind == MEMBER_POOL ? 1u << pool->member[i].id : 0;
-        if (members > POOL_RANGES_MAX || known != (1u << members) - 1)
-                return pool_fail(pool, POOL_FAULT_MISSING, pool->member[0].hpa);
-        for (size_t i = 0; i < pool->member_count; i++) {
-                struct pool_member *member = &pool->member[i];
-
-                if (member->kind != MEMBER_POOL)
-                        member->id = next++;
-                sorted[member->id] = *member;
-        }
-        memcpy(pool->member, sorted, pool->member_count * sizeof sorted[0]);
-        return 0;
-}
-
-/* What is stored from now on goes to memory that keeps it, as long as there is any. */
-static void leave_out_unarmed(struct pool *pool)
-{
-        bool armed = false;
-        size_t kept = 0;
-
-        for (size_t i = 0; i < pool->member_count; i++)
-                armed |= !pool->member[i].unarmed;
-        for (size_t i = 0; i < pool->member_count; i++) {
-                const struct pool_member *member = &pool->member[i];
-
-                if (armed && member->unarmed && member->kind != MEMBER_POOL)
-                        printk(LOG_WARN, "nvram: 0x%llx is not armed and left out of the pool",
-                               (unsigned long long)member->hpa.v);
-                else
-                        pool->member[kept++] = *member;
-        }
-        pool->member_count = kept;
-}
-
-static int judge_superblocks(struct pool *pool, bool format)
-{
-        const struct pool_superblock *sb;
-        uint32_t members = 0;
-        uint32_t known = 0;
-
-        for (size_t i = 0; i < pool->member_count; i++) {
-                struct pool_member *member = &pool->member[i];
-                int err;
-
-                if (format) {
-                        member->kind = MEMBER_FORMATTING;
+                if (is_left_out(choice, range) || range->format || choice->config->format ||
+                    !pool_judge_trim(&member, range, &pool->told) || is_taken(pool, member.hpa))
                         continue;
-                }
-                err = inspect(pool, member, &sb);
+                content = pool_judge_header(&member);
+                if (content.kind == POOL_CONTENT_VERSION)
+                        err = pool_fail(pool, POOL_FAULT_VERSION, member.hpa);
+                else if (content.kind == POOL_CONTENT_DAMAGED)
+                        err = pool_fail(pool, POOL_FAULT_HEADER, member.hpa);
+                else if (content.kind == POOL_CONTENT_POOL)
+                        err = take_member(pool, choice, i, &content, members);
                 if (err)
                         return err;
-                if (!sb)
-                        continue;
-                if (known && memcmp(&pool->uuid, &sb->head.pool, sizeof pool->uuid))
-                        return pool_fail(pool, POOL_FAULT_MIXED, member->hpa);
-                if (known & 1u << member->id)
-                        return pool_fail(pool, POOL_FAULT_DUPLICATE, member->hpa);
-                pool->uuid = sb->head.pool;
-                known |= 1u << member->id;
-                if (sb->members > members)
-                        members = sb->members;
         }
-        leave_out_unarmed(pool);
-        return number_members(pool, members);
+        return 0;
+}
+
+/* ---- Ranges that become members. ---- */
+
+/* Somebody else's data is nobody's business here, as long as it is known where the pool is. */
+static int leave_alone(struct pool *pool, hpa_t at, const char *what, bool pool_is_known)
+{
+        printk(LOG_WARN,
+               "nvram: 0x%llx holds %s: left alone; nvram-skip=0x%llx says so, "
+               "nvram-format=0x%llx gives it up",
+               (ull)at.v, what ? what : "data that are not known here", (ull)at.v, (ull)at.v);
+        return pool_is_known ? 0 : pool_fail(pool, POOL_FAULT_FOREIGN, at);
+}
+
+static bool has_armed_member(const struct pool *pool)
+{
+        for (size_t i = 0; i < pool->member_count; i++)
+                if (!pool->member[i].unarmed)
+                        return true;
+        return false;
+}
+
+_Static_assert(POOL_RANGES_MAX == 64, "told below");
+
+/* Why a range that could join the pool does not; NULL: it does. */
+static const char *why_not(const struct pool *pool, const struct choice *choice,
+                           const struct pool_member *member, bool formatted)
+{
+        if (!pool_may_read(&pool->told, member->hpa, member->metadata * POOL_GRANULE))
+                return "is bad where its metadata would lie";
+        if (choice->config->members_only && !formatted)
+                return "is blank";
+        if (member->unarmed && has_armed_member(pool))
+                return "is not armed";
+        if (pool->member_count == POOL_RANGES_MAX)
+                return "is more than the 64 ranges that a pool can have";
+        return NULL;
+}
+
+/* Judge one range that is no member yet, and have it join the pool if it may. */
+static int take_new(struct pool *pool, const struct choice *choice, const struct pool_range *range,
+                    bool pool_is_known)
+{
+        bool formatted = range->format || choice->config->format;
+        struct pool_content content = {.kind = POOL_CONTENT_FORMATTING};
+        struct pool_member member;
+        const char *why;
+
+        (void)pool_judge_trim(&member, range, &pool->told);
+        if (!formatted)
+                content = pool_judge_range(range, &member);
+        if (content.kind == POOL_CONTENT_FOREIGN)
+                return leave_alone(pool, range->hpa, content.what, pool_is_known);
+        why = why_not(pool, choice, &member, formatted);
+        if (why) {
+                printk(LOG_WARN, "nvram: 0x%llx %s: left out of the pool", (ull)member.hpa.v, why);
+                return 0;
+        }
+        member.kind = content.kind == POOL_CONTENT_BLANK ? MEMBER_BLANK : MEMBER_FORMATTING;
+        member.id = UINT32_MAX; /* none yet */
+        pool->unused += range->size - member.granules * POOL_GRANULE;
+        pool->member[pool->member_count++] = member;
+        return 0;
+}
+
+/* What is stored from now on goes to memory that keeps it, as long as there is any: armed first. */
+static int take_all_new(struct pool *pool, const struct choice *choice, bool pool_is_known)
+{
+        for (int unarmed = 0; unarmed < 2; unarmed++)
+                for (size_t i = 0; i < choice->n; i++) {
+                        const struct pool_range *range = &choice->range[i];
+                        struct pool_member member;
+                        int err = 0;
+
+                        if (range->unarmed == (unarmed == 1) && !is_left_out(choice, range) &&
+                            pool_judge_trim(&member, range, NULL) && !is_taken(pool, member.hpa))
+                                err = take_new(pool, choice, range, pool_is_known);
+                        if (err)
+                                return err;
+                }
+        return 0;
+}
+
+/* Number what is to be formatted behind the members, and sort by number. */
+static void number_members(struct pool *pool, uint32_t members)
+{
+        for (size_t i = 0; i < pool->member_count; i++)
+                if (pool->member[i].kind != MEMBER_POOL)
+                        pool->member[i].id = members++;
+        for (size_t i = 0; i < pool->member_count; i++)
+                while (pool->member[i].id != i) {
+                        struct pool_member *home = &pool->member[pool->member[i].id];
+                        struct pool_member other = *home;
+
+                        *home = pool->member[i];
+                        pool->member[i] = other;
+                }
+}
+
+static bool is_any_to_format(const struct choice *choice)
+{
+        for (size_t i = 0; i < choice->n; i++)
+                if (choice->range[i].format)
+                        return true;
+        return choice->config->format;
+}
+
+static int choose_members(struct pool *pool, struct choice *choice)
+{
+        uint32_t members = 0;
+        bool complete;
+        int err;
+
+        tell_useless(pool, choice);
+        err = take_members(pool, choice, &members);
+        if (err)
+                return err;
+        complete = members && pool->member_count == members;
+        err = take_all_new(pool, choice, complete || is_any_to_format(choice));
+        if (err)
+                return err;
+        if (members && !complete)
+                return pool_fail(pool, POOL_FAULT_MISSING, pool->member[0].hpa);
+        if (!pool->member_count)
+                return pool_fail(pool, POOL_FAULT_NO_ROOM,
+                                 HPA(choice->n ? choice->range->hpa.v : 0));
+        number_members(pool, members);
+        return 0;
 }
 
 static int assign_memory(struct pool *pool, const struct pool_config *config)
@@ -363,21 +451,49 @@ static void add_members(struct pool *pool, const struct pool_config *config)
         }
 }
 
+/* Nothing is stored to bad memory: a pool with metadata there stays as it is, and bad granules of
+ * which the pool does not know yet are handed out to nobody. */
+static void shun_bad(struct pool *pool)
+{
+        for (uint32_t i = 0; i < pool->member_count; i++) {
+                struct pool_member *member = &pool->member[i];
+
+                /* what is still to be formatted is scrubbed first, past the bad granules */
+                for (size_t b = 0; member->kind == MEMBER_POOL && b < pool->told.count; b++) {
+                        uint64_t at = pool->told.hpa[b].v, g = (at - member->hpa.v) / POOL_GRANULE;
+
+                        if (at >= member->hpa.v && g >= member->metadata && g < member->granules)
+                                (void)pool_space_claim(pool, i, (uint32_t)g, 1);
+                }
+                if (pool_may_read(&pool->told, member->hpa, member->metadata * POOL_GRANULE)) {
+                        member->bad = NULL;
+                        continue;
+                }
+                pool->read_only = true;
+                printk(LOG_WARN,
+                       "nvram: 0x%llx: the pool's metadata lies on bad memory: the pool is "
+                       "read only, so that what is there can be saved",
+                       (ull)member->hpa.v);
+        }
+}
+
 int pool_mount(struct pool *pool, const struct pool_range *ranges, size_t n,
                const struct pool_config *config)
 {
+        struct choice choice = {.range = ranges, .n = n, .config = config};
         int err;
 
         *pool = (struct pool){.read_only = config->mode == POOL_MODE_SALVAGE};
-        err = take_ranges(pool, ranges, n);
-        if (!err)
-                err = judge_superblocks(pool, config->format);
+        if (config->bad)
+                pool->told = *config->bad;
+        err = choose_members(pool, &choice);
         if (!err)
                 err = assign_memory(pool, config);
         if (!err)
                 err = pool_catalogue_judge(pool, config->mode != POOL_MODE_NORMAL);
         if (err)
                 return err;
+        shun_bad(pool);
         if (!pool->read_only) {
                 mend(pool);
                 add_members(pool, config);

@@ -33,7 +33,7 @@ static struct pool_region *next_dying(const struct pool *pool)
 
 static void release_good(struct pool *pool, uint32_t range, uint32_t start, uint32_t count)
 {
-        if (!pool->bad_records) {
+        if (!pool->bad_records && !pool->told.count) {
                 pool_space_release(pool, range, start, count);
                 return;
         }
@@ -152,7 +152,7 @@ int pool_add_bad(struct pool *pool, hpa_t hpa)
         if (!pool->mounted || pool->read_only)
                 return pool->mounted ? -EROFS : -EINVAL;
         err = find_granule(pool, hpa, &granule);
-        if (!err && pool_is_bad(pool, granule.range, granule.start))
+        if (!err && pool_is_listed_bad(pool, granule.range, granule.start))
                 err = -EEXIST;
         if (!err)
                 err = open_bad(pool, &region, &record);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "guest/nv_commands.h"
+#include "mm/pool_judge.h"
 
 /* One range: a part of a file or device, mapped. */
 struct image {
@@ -43,17 +44,8 @@ bool image_open_all(struct tool *tool);
 /* Is the file behind fd one of the images? */
 bool image_is_open(const struct tool *tool, int fd);
 
-/* nvpool_mount.c: what a range holds, told by its superblocks. */
-enum range_kind {
-        RANGE_SMALL,
-        RANGE_BLANK,
-        RANGE_FORMATTING,
-        RANGE_POOL,
-        RANGE_VERSION,
-        RANGE_DAMAGED,
-        RANGE_FOREIGN,
-};
-enum range_kind range_judge(const struct pool_range *range, const struct pool_head **head);
+/* nvpool_mount.c: what a range holds. */
+struct pool_content range_judge(const struct pool_range *range);
 
 /* Mount the pool, without a question. A salvage mount writes nothing. */
 must_check int tool_mount(struct tool *tool, enum pool_mode mode, bool format);

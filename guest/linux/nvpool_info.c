@@ -5,33 +5,34 @@
 
 #include "guest/nv_region.h"
 
-static const char *kind_name(enum range_kind kind)
+static const char *content_name(const struct pool_content *content)
 {
         static const char *const names[] = {
-            [RANGE_SMALL] = "too small",
-            [RANGE_BLANK] = "blank",
-            [RANGE_FORMATTING] = "formatting was cut",
-            [RANGE_POOL] = "pool",
-            [RANGE_VERSION] = "pool of another version",
-            [RANGE_DAMAGED] = "damaged pool",
-            [RANGE_FOREIGN] = "foreign data",
+            [POOL_CONTENT_SMALL] = "too small",
+            [POOL_CONTENT_BLANK] = "blank",
+            [POOL_CONTENT_FORMATTING] = "formatting was cut",
+            [POOL_CONTENT_POOL] = "pool",
+            [POOL_CONTENT_VERSION] = "pool of another version",
+            [POOL_CONTENT_DAMAGED] = "damaged pool",
+            [POOL_CONTENT_FOREIGN] = "foreign data",
+            [POOL_CONTENT_UNREADABLE] = "bad memory",
         };
 
-        return names[kind];
+        return content->what ? content->what : names[content->kind];
 }
 
 static void range_row(struct out *out, const struct image *image, const struct pool_range *range)
 {
-        const struct pool_head *head;
-        enum range_kind kind = range_judge(range, &head);
+        struct pool_content content = range_judge(range);
+        const struct pool_head *head = content.head;
         const struct pool_superblock *sb =
-            kind == RANGE_POOL ? (const struct pool_superblock *)head : NULL;
+            content.kind == POOL_CONTENT_POOL ? (const struct pool_superblock *)content.head : NULL;
 
         out_cell(out, "%s", image->path);
         out_cell_address(out, image->offset);
         out_cell_address(out, image->hpa);
         out_cell_size(out, image->size);
-        out_cell(out, "%s", kind_name(kind));
+        out_cell(out, "%s", content_name(&content));
         out_cell_number(out, head ? head->version : 0);
         out_cell_number(out, sb ? sb->head.index : 0);
         out_cell_number(out, sb ? sb->members : 0);
@@ -80,13 +81,12 @@ static void verdict(struct out *out, const struct pool *pool, bool blank)
 int tool_info(const struct command_call *call)
 {
         struct tool *tool = (struct tool *)(uintptr_t)call->host;
-        const struct pool_head *head;
         bool blank = true;
         int err = -ENODEV;
 
         ranges_table(call->out, tool);
         for (size_t i = 0; i < tool->images; i++)
-                blank &= range_judge(&tool->range[i], &head) == RANGE_BLANK;
+                blank &= range_judge(&tool->range[i]).kind == POOL_CONTENT_BLANK;
         tool_log_mute(true);
         if (!blank)
                 err = tool_mount(tool, POOL_MODE_NORMAL, false);

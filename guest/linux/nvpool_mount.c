@@ -4,68 +4,22 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
-static bool is_zero(const uint8_t *at, uint64_t len)
+struct pool_content range_judge(const struct pool_range *range)
 {
-        return !len || (!at[0] && !memcmp(at, at + 1, len - 1));
-}
+        struct pool_content content = {.kind = POOL_CONTENT_SMALL};
+        struct pool_member member;
+        uint64_t bytes;
 
-/* The part of a range that a pool uses; 0 granules: too small. */
-static uint64_t granules_of(const struct pool_range *range, const uint8_t **base)
-{
-        uint64_t head = -range->hpa.v & (POOL_GRANULE - 1);
-
-        *base = (const uint8_t *)range->base + head;
-        return range->size > head ? (range->size - head) / POOL_GRANULE : 0;
-}
-
-/* As the mount judges it: all of the metadata's place, the first page of every other granule. */
-static bool is_blank(const uint8_t *base, uint64_t granules)
-{
-        uint64_t metadata = pool_metadata_granules(granules), g = metadata;
-
-        if (!is_zero(base, metadata * POOL_GRANULE))
-                return false;
-        /* Reading ahead would read the whole image. */
-        (void)madvise((void *)(uintptr_t)base, granules * POOL_GRANULE, MADV_RANDOM);
-        while (g < granules && is_zero(base + g * POOL_GRANULE, PAGE_4K))
-                g++;
-        (void)madvise((void *)(uintptr_t)base, granules * POOL_GRANULE, MADV_NORMAL);
-        return g == granules;
-}
-
-enum range_kind range_judge(const struct pool_range *range, const struct pool_head **head)
-{
-        const struct pool_expect expect = {.magic = POOL_SUPERBLOCK_MAGIC,
-                                           .size = sizeof(struct pool_superblock),
-                                           .index = POOL_ANY_INDEX};
-        const uint8_t *base;
-        uint64_t granules = granules_of(range, &base);
-        struct pool_pair pair = {(struct pool_head *)(uintptr_t)base,
-                                 (struct pool_head *)(uintptr_t)(base + POOL_SUPERBLOCK_B)};
-
-        *head = NULL;
-        if (granules < 2)
-                return RANGE_SMALL;
-        if (*(const uint64_t *)pair.a == POOL_FORMATTING)
-                return RANGE_FORMATTING;
-        switch (pool_pair_load(pair, &expect, head)) {
-        case PAIR_GOOD:
-        case PAIR_HALF:
-                return RANGE_POOL;
-        case PAIR_BLANK:
-                return is_blank(base, granules) ? RANGE_BLANK : RANGE_FOREIGN;
-        case PAIR_FOREIGN:
-                *head = pair.a->magic == expect.magic ? pair.a : pair.b;
-                return RANGE_VERSION;
-        case PAIR_DAMAGED:
-                break;
-        }
-        if (pair.a->magic != expect.magic && pair.b->magic != expect.magic)
-                return RANGE_FOREIGN;
-        return RANGE_DAMAGED;
+        if (!pool_judge_trim(&member, range, NULL))
+                return content;
+        bytes = member.granules * POOL_GRANULE;
+        /* A page here and there is looked at: reading ahead would read the whole image. */
+        (void)madvise(member.base, bytes, MADV_RANDOM);
+        content = pool_judge_range(range, &member);
+        (void)madvise(member.base, bytes, MADV_NORMAL);
+        return content;
 }
 
 int tool_mount(struct tool *tool, enum pool_mode mode, bool format)
@@ -84,11 +38,10 @@ int tool_mount(struct tool *tool, enum pool_mode mode, bool format)
 /* A blank range would be made part of the pool, which nobody asked for. */
 static bool refuse_blank(const struct tool *tool)
 {
-        const struct pool_head *head;
         size_t blank = 0;
 
         for (size_t i = 0; i < tool->images; i++) {
-                if (range_judge(&tool->range[i], &head) != RANGE_BLANK)
+                if (range_judge(&tool->range[i]).kind != POOL_CONTENT_BLANK)
                         continue;
                 tool_say("%s (range at 0x%lx): blank, no pool is there: `format` makes one",
                          tool->image[i].path, tool->image[i].hpa);

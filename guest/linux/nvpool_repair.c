@@ -15,21 +15,21 @@ static struct tool *tool_of(const struct command_call *call)
 /* Why this range must not be formatted unasked; NULL: it may. */
 static const char *contents_of(const struct pool_range *range)
 {
-        const struct pool_head *head;
+        struct pool_content content = range_judge(range);
 
-        switch (range_judge(range, &head)) {
-        case RANGE_SMALL:
-        case RANGE_BLANK:
-        case RANGE_FORMATTING:
+        switch (content.kind) {
+        case POOL_CONTENT_SMALL:
+        case POOL_CONTENT_BLANK:
+        case POOL_CONTENT_FORMATTING:
                 return NULL;
-        case RANGE_POOL:
+        case POOL_CONTENT_POOL:
                 return "a pool";
-        case RANGE_VERSION:
+        case POOL_CONTENT_VERSION:
                 return "a pool of another version";
-        case RANGE_DAMAGED:
+        case POOL_CONTENT_DAMAGED:
                 return "a damaged pool";
         default:
-                return "data that are not a pool's";
+                return content.what ? content.what : "data that are not a pool's";
         }
 }
 

@@ -26,7 +26,7 @@
 #define NFIT_RANGES_MAX      64u
 #define NFIT_NVDIMMS_MAX     64u
 #define PM_HINTS_MAX         NFIT_NVDIMMS_MAX /* flush hints, one an NVDIMM */
-#define POOL_RANGES_MAX      16u              /* members of a pool */
+#define POOL_RANGES_MAX      64u              /* members of a pool */
 #define POOL_BAD_RECORDS_MAX 16u              /* of POOL_EXTENTS_MAX bad stretches each */
 #define REGION_EXTENTS_MAX   95u
 

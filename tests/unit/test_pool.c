@@ -227,8 +227,9 @@ static void test_tiny_ranges(void)
 static void test_simulated_left_out(void)
 {
         static uint8_t block[12 * MiB] __attribute__((aligned(4096)));
-        struct pool_range ranges[] = {{block, HPA(4 * GiB), 6 * MiB, true, false},
-                                      {block + 6 * MiB, HPA(8 * GiB), 6 * MiB, false, false}};
+        struct pool_range ranges[] = {
+            {block, HPA(4 * GiB), 6 * MiB, true, false, false},
+            {block + 6 * MiB, HPA(8 * GiB), 6 * MiB, false, false, false}};
         static uint64_t memory[8192];
         struct pool_config config = {.memory = memory, .memory_size = sizeof memory};
         struct pool pool;
@@ -249,8 +250,8 @@ static void test_simulated_left_out(void)
 static void mount_pair(struct pool *pool, uint8_t *block, bool first_unarmed, bool second_unarmed)
 {
         struct pool_range ranges[] = {
-            {block, HPA(4 * GiB), 6 * MiB, false, first_unarmed},
-            {block + 6 * MiB, HPA(8 * GiB), 6 * MiB, false, second_unarmed}};
+            {block, HPA(4 * GiB), 6 * MiB, false, first_unarmed, false},
+            {block + 6 * MiB, HPA(8 * GiB), 6 * MiB, false, second_unarmed, false}};
         static uint64_t memory[8192];
         struct pool_config config = {.memory = memory, .memory_size = sizeof memory};
 
@@ -323,7 +324,7 @@ static void test_full_catalogue(void)
 
 static void test_memory_bound(void)
 {
-        struct pool_range range = {NULL, HPA(4 * GiB), 16 * TiB, false, false};
+        struct pool_range range = {NULL, HPA(4 * GiB), 16 * TiB, false, false, false};
 
         CHECK(pool_memory_size(&range, 1) < 16 * TiB / 10000);
         range.size = 1 * TiB;

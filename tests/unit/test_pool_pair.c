@@ -32,7 +32,8 @@ static void check_pair(void *ctx, void *image)
         struct updates *u = ctx;
         struct pool_expect expect = {.magic = POOL_RECORD_MAGIC, .size = PAIR_ROOM};
         uint8_t *a = image;
-        struct pool_pair pair = {(struct pool_head *)a, (struct pool_head *)(a + PAIR_ROOM)};
+        struct pool_pair pair = {.a = (struct pool_head *)a,
+                                 .b = (struct pool_head *)(a + PAIR_ROOM)};
         const struct pool_head *by_word = pair.b->seq > pair.a->seq ? pair.b : pair.a;
         const struct pool_head *current;
         enum pool_pair_state state = pool_pair_load(pair, &expect, &current);
@@ -50,8 +51,8 @@ static void check_pair(void *ctx, void *image)
 static uint64_t run_updates(struct updates *u, uint64_t count, unsigned int power, uint64_t skip)
 {
         uint8_t *media = aligned_alloc(4096, 4096);
-        struct pool_pair pair = {(struct pool_head *)media,
-                                 (struct pool_head *)(media + PAIR_ROOM)};
+        struct pool_pair pair = {.a = (struct pool_head *)media,
+                                 .b = (struct pool_head *)(media + PAIR_ROOM)};
         union {
                 struct pool_head head;
                 uint64_t word[PAIR_ROOM / 8];
