@@ -2,6 +2,7 @@
 #include "boot/machine.h"
 
 #include "boot/nvdimms.h"
+#include "boot/nvram.h"
 #include "boot/smp.h"
 #include "drivers/fb.h"
 #include "drivers/ioapic.h"
@@ -249,22 +250,6 @@ int machine_start_devices(struct machine *m)
         return 0;
 }
 
-static void add_bad(struct pool *pool, const struct hv_options *options)
-{
-        for (size_t i = 0; i < options->nvram_bad_count; i++) {
-                uint64_t at = options->nvram_bad[i];
-                int err = pool_add_bad(pool, HPA(at));
-
-                if (err == -ENOENT)
-                        printk(LOG_ERROR, "nvram: nvram-bad=0x%lx is not in the pool", at);
-                else if (err == -ENOTSUP)
-                        printk(LOG_ERROR, "nvram: nvram-bad=0x%lx holds the pool's metadata", at);
-                else if (err && err != -EEXIST)
-                        printk(LOG_ERROR, "nvram: nvram-bad=0x%lx: no room on the list (%d)", at,
-                               -err);
-        }
-}
-
 static void set_flush_hints(const struct machine *m)
 {
         volatile uint64_t *hint[NFIT_NVDIMMS_MAX];
@@ -288,31 +273,24 @@ static void tell_domain(const struct machine *m)
 
 int machine_mount_pool(struct machine *m, const struct hv_options *options)
 {
-        struct pool_range ranges[POOL_RANGES_MAX];
-        struct pool_config config = {.format = options->nvram_format, .entropy = cpu_rdtsc()};
+        static struct nvram_choice choice;
+        struct pool_config config = {.entropy = cpu_rdtsc()};
         unsigned order = 0;
-        size_t n = 0;
         hpa_t memory;
 
         pm_init();
         set_flush_hints(m);
-        for (size_t i = 0; i < m->map.count && n < POOL_RANGES_MAX; i++) {
-                const struct mem_range *r = &m->map.range[i];
-
-                if (memmap_is_nvram(r->kind))
-                        ranges[n++] = (struct pool_range){
-                            .base = (void *)r->start,
-                            .hpa = HPA(r->start),
-                            .size = r->size,
-                            .simulated = r->kind == MEM_NVRAM_SIMULATED,
-                            .unarmed = r->kind == MEM_NVRAM_UNARMED,
-                        };
-        }
-        if (!n) {
+        if (!nvram_choose(&m->map, options, &choice)) {
                 printk(LOG_WARN, "pool: this machine has no NVRAM");
                 return 0;
         }
-        config.memory_size = pool_memory_size(ranges, n);
+        if (!choice.count) {
+                printk(LOG_WARN, "pool: all NVRAM is left alone: there is no pool");
+                return 0;
+        }
+        config.bad = &choice.bad;
+        config.members_only = choice.members_only;
+        config.memory_size = pool_memory_size(choice.range, choice.count);
         while ((PAGE_4K << order) < config.memory_size)
                 order++;
         if (dram_alloc(&m->dram, order, &memory)) {
@@ -321,9 +299,9 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
         }
         config.memory = (void *)memory.v;
         tell_domain(m);
-        if (pool_mount(&m->pool, ranges, n, &config))
+        if (pool_mount(&m->pool, choice.range, choice.count, &config))
                 return 0;
-        add_bad(&m->pool, options);
+        nvram_add_bad(&m->pool, options);
         pool_print(&m->pool);
         return 0;
 }

@@ -37,17 +37,26 @@ struct config_range {
         uint64_t size;
 };
 
+/* HPAs, as they were told; each may lie anywhere in what it names. */
+struct config_addresses {
+        uint64_t at[CONFIG_BAD_MAX];
+        size_t count;
+};
+
 struct hv_options {
         uint16_t console_port; /* console=: I/O port of the log's UART; 0: none */
         enum config_exit exit; /* exit=poweroff|reboot|halt|monitor */
         int log_level;         /* loglevel=error|warn|notice|info|debug: enum log_level */
         uint64_t mem_fail;     /* mem-fail=N, for tests: see dram_fail_after */
         bool mitigations_off;  /* mitigations=auto|off: against weaknesses of the CPU */
-        bool nvram_format;     /* nvram-format=force: give up what the NVRAM holds */
+        bool nvram_force;      /* nvram-format=force: give up what all NVRAM in use holds */
+        bool nvram_mistake;    /* a nvram-...= was not understood: nothing is to be formatted */
         struct config_range nvram[CONFIG_NVRAM_MAX]; /* nvram=SIZE@ADDR: RAM that plays NVRAM */
         size_t nvram_count;
-        uint64_t nvram_bad[CONFIG_BAD_MAX]; /* nvram-bad=ADDR[,ADDR...]: HPAs not to be used */
-        size_t nvram_bad_count;
+        struct config_addresses nvram_bad;    /* nvram-bad=ADDR[,ADDR...]: not to be used or read */
+        struct config_addresses nvram_use;    /* nvram-use=: the ranges to use; empty: all */
+        struct config_addresses nvram_skip;   /* nvram-skip=: ranges to leave alone */
+        struct config_addresses nvram_format; /* nvram-format=: ranges to give up the contents of */
         char run[CONFIG_RUN_MAX][COMMAND_LINE_SIZE]; /* run=LINE[;LINE...], in order */
         size_t run_count;
 };

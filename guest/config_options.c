@@ -3,6 +3,7 @@
 #include "guest/config_line.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
+#include "hv/lib/string.h"
 
 static void option_console(struct config_line *line, struct config_word value)
 {
@@ -80,34 +81,51 @@ static void option_nvram(struct config_line *line, struct config_word value)
                 options->nvram[options->nvram_count++] = range;
 }
 
-static void option_nvram_format(struct config_line *line, struct config_word value)
-{
-        /* one word and no other: data is lost by it */
-        if (config_word_is(value, "force"))
-                line->config->options.nvram_format = true;
-        else
-                config_complain(line, "only force is known");
-}
+static const char address_list[] = "ADDRESS[,ADDRESS...]";
 
-static void option_nvram_bad(struct config_line *line, struct config_word value)
+static void read_addresses(struct config_line *line, struct config_word value, const char *expected,
+                           struct config_addresses *list)
 {
-        struct hv_options *options = &line->config->options;
         struct config_word item, end, rest = value;
-        uint64_t addr;
+        uint64_t at;
         bool more;
 
         do {
                 more = config_word_split(rest, ',', &item, &rest);
-                if (config_read_digits(item, &addr, &end) || end.len > 0) {
-                        config_complain(line, "ADDRESS[,ADDRESS...] is expected");
+                if (config_read_digits(item, &at, &end) || end.len > 0) {
+                        config_complain(line, "%s is expected", expected);
                         return;
                 }
-                if (options->nvram_bad_count == CONFIG_BAD_MAX) {
+                if (list->count == CONFIG_BAD_MAX) {
                         config_complain(line, "more than %d addresses", CONFIG_BAD_MAX);
                         return;
                 }
-                options->nvram_bad[options->nvram_bad_count++] = addr;
+                list->at[list->count++] = at;
         } while (more);
+}
+
+static void option_nvram_bad(struct config_line *line, struct config_word value)
+{
+        read_addresses(line, value, address_list, &line->config->options.nvram_bad);
+}
+
+static void option_nvram_format(struct config_line *line, struct config_word value)
+{
+        if (config_word_is(value, "force"))
+                line->config->options.nvram_force = true;
+        else
+                read_addresses(line, value, "force or ADDRESS[,ADDRESS...]",
+                               &line->config->options.nvram_format);
+}
+
+static void option_nvram_skip(struct config_line *line, struct config_word value)
+{
+        read_addresses(line, value, address_list, &line->config->options.nvram_skip);
+}
+
+static void option_nvram_use(struct config_line *line, struct config_word value)
+{
+        read_addresses(line, value, address_list, &line->config->options.nvram_use);
 }
 
 /* One line of run=, without the blanks around it; backslashes go. */
@@ -159,9 +177,19 @@ static const struct config_key option_keys[] = {
     {"mitigations", false, option_mitigations},
     {"nvram", true, option_nvram},
     {"nvram-bad", true, option_nvram_bad},
-    {"nvram-format", false, option_nvram_format},
+    {"nvram-format", true, option_nvram_format},
+    {"nvram-skip", true, option_nvram_skip},
+    {"nvram-use", true, option_nvram_use},
     {"run", true, option_run},
 };
+
+/* What may have been meant to keep NVRAM from being formatted, also under a name not known. */
+static bool is_about_nvram(struct config_word word)
+{
+        static const char prefix[] = "nvram-";
+
+        return word.len >= sizeof prefix - 1 && !memcmp(word.text, prefix, sizeof prefix - 1);
+}
 
 int config_parse_options(struct config *config, const char *cmdline)
 {
@@ -169,8 +197,12 @@ int config_parse_options(struct config *config, const char *cmdline)
             .config = config, .vm = CONFIG_NO_VM, .rest = cmdline, .quotes = true};
 
         while (config_next_word(&line)) {
+                unsigned mistakes = line.mistakes;
+
                 line.word = config_word_unquote(line.word);
                 config_parse_word(&line, option_keys, ARRAY_LEN(option_keys));
+                if (line.mistakes != mistakes && is_about_nvram(line.word))
+                        config->options.nvram_mistake = true;
         }
         return line.mistakes ? -EINVAL : 0;
 }

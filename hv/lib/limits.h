@@ -37,7 +37,7 @@
 #define CONFIG_SIZE_MAX    (1 * TiB) /* of a VM's memory, and of a region */
 #define CONFIG_NVRAM_MAX   8u        /* nvram= of the hypervisor */
 #define CONFIG_RUN_MAX     16u       /* lines of run= */
-#define CONFIG_BAD_MAX     64u       /* addresses of nvram-bad= */
+#define CONFIG_BAD_MAX     64u       /* addresses of nvram-bad=, -use=, -skip= and -format= each */
 #define CONFIG_ERRORS_MAX  32u       /* mistakes that are told; the others are counted */
 
 /* A VM */
@@ -49,5 +49,7 @@ _Static_assert(MEMMAP_ENTRIES_MAX >= 2 * DRAM_RANGES_MAX,
                "the memory map holds what parts the stretches of RAM");
 _Static_assert(BOOT_MAP_MAX >= MEMMAP_ENTRIES_MAX, "the loader's map is no tighter");
 _Static_assert(BOOT_MODULES_MAX >= 2 * CONFIG_VMS_MAX, "each VM has a kernel and an initrd");
+_Static_assert(CONFIG_BAD_MAX >= POOL_RANGES_MAX, "all ranges of the pool can be named");
+_Static_assert(NFIT_RANGES_MAX >= POOL_RANGES_MAX, "a pool's ranges can all be NVDIMMs'");
 _Static_assert(PM_HINTS_MAX >= NFIT_NVDIMMS_MAX, "each NVDIMM is flushed");
 _Static_assert(CONFIG_VCPUS_MAX <= 254, "a guest's APIC IDs have 8 bits, and 255 is everybody");

@@ -29,7 +29,7 @@ static void check_options(const struct hv_options *options)
         DEMAND(options->exit <= CONFIG_EXIT_MONITOR);
         DEMAND(options->log_level >= LOG_ERROR && options->log_level <= LOG_DEBUG);
         DEMAND(options->nvram_count <= CONFIG_NVRAM_MAX);
-        DEMAND(options->nvram_bad_count <= CONFIG_BAD_MAX && options->run_count <= CONFIG_RUN_MAX);
+        DEMAND(options->nvram_bad.count <= CONFIG_BAD_MAX && options->run_count <= CONFIG_RUN_MAX);
         for (size_t i = 0; i < options->nvram_count; i++)
                 DEMAND(options->nvram[i].size &&
                        options->nvram[i].start + options->nvram[i].size >= options->nvram[i].start);

@@ -78,7 +78,7 @@ static void test_option_defaults(void)
         CHECK_EQ(config.options.exit, CONFIG_EXIT_HALT);
         CHECK_EQ(config.options.log_level, LOG_NOTICE);
         CHECK_EQ(config.options.nvram_count, 0);
-        CHECK(!config.options.nvram_format);
+        CHECK(!config.options.nvram_force);
         CHECK(!config.options.mitigations_off);
 }
 
@@ -114,7 +114,7 @@ static void test_options(void)
         CHECK_EQ(config.options.console_port, 0x2f8);
         CHECK_EQ(config.options.exit, CONFIG_EXIT_POWEROFF);
         CHECK_EQ(config.options.log_level, LOG_DEBUG);
-        CHECK(config.options.nvram_format);
+        CHECK(config.options.nvram_force);
         CHECK_EQ(config.options.nvram_count, 2);
         CHECK_EQ(config.options.nvram[0].size, 64 * MiB);
         CHECK_EQ(config.options.nvram[0].start, 0x10000000);
@@ -186,18 +186,45 @@ static void test_bad_addresses(void)
 
         config_init(&config);
         CHECK_EQ(config_parse_options(&config, line), 0);
-        CHECK_EQ(config.options.nvram_bad_count, 3);
-        CHECK_EQ(config.options.nvram_bad[0], 0x20000000);
-        CHECK_EQ(config.options.nvram_bad[1], 4096);
-        CHECK_EQ(config.options.nvram_bad[2], 0);
+        CHECK_EQ(config.options.nvram_bad.count, 3);
+        CHECK_EQ(config.options.nvram_bad.at[0], 0x20000000);
+        CHECK_EQ(config.options.nvram_bad.at[1], 4096);
+        CHECK_EQ(config.options.nvram_bad.at[2], 0);
         strcpy(line, "nvram-bad=0");
         for (unsigned i = 1; i <= CONFIG_BAD_MAX; i++)
                 sprintf(line + strlen(line), ",0x%x", i);
         config_init(&config);
         CHECK_EQ(config_parse_options(&config, line), -EINVAL);
         CHECK(said("nvram-bad=", "more than 64 addresses"));
-        CHECK_EQ(config.options.nvram_bad_count, CONFIG_BAD_MAX);
-        CHECK_EQ(config.options.nvram_bad[63], 63);
+        CHECK_EQ(config.options.nvram_bad.count, CONFIG_BAD_MAX);
+        CHECK_EQ(config.options.nvram_bad.at[63], 63);
+}
+
+static void test_nvram_choice(void)
+{
+        config_init(&config);
+        CHECK_EQ(config_parse_options(&config,
+                                      "nvram-use=0x20000000,4096 nvram-skip=7 nvram-skip=8 "
+                                      "nvram-format=9,10 nvram-format=force"),
+                 0);
+        CHECK_EQ(config.options.nvram_use.count, 2);
+        CHECK_EQ(config.options.nvram_use.at[1], 4096);
+        CHECK_EQ(config.options.nvram_skip.count, 2);
+        CHECK_EQ(config.options.nvram_skip.at[1], 8);
+        CHECK_EQ(config.options.nvram_format.count, 2);
+        CHECK(config.options.nvram_force && !config.options.nvram_mistake);
+        config_init(&config);
+        CHECK(config_parse_options(&config, "exit=never") < 0);
+        CHECK(!config.options.nvram_mistake);
+        /* whatever was meant, it may have been to keep something */
+        for (unsigned i = 0; i < 4; i++) {
+                static const char *const wrong[] = {"nvram-skip=0x2000000z", "nvram-skp=4096",
+                                                    "nvram-use=", "nvram-format=0x1000,"};
+
+                config_init(&config);
+                CHECK(config_parse_options(&config, wrong[i]) < 0);
+                CHECK(config.options.nvram_mistake);
+        }
 }
 
 /* Readers may share a region, and one writer may be among its users. */
@@ -266,7 +293,7 @@ static void test_wrong_options(void)
                 CHECK_EQ(config.options.console_port, 0x3f8);
                 CHECK_EQ(config.options.exit, CONFIG_EXIT_HALT);
                 CHECK_EQ(config.options.log_level, LOG_NOTICE);
-                CHECK(!config.options.nvram_format);
+                CHECK(!config.options.nvram_force);
                 CHECK_EQ(config.options.nvram_count, 1);
         }
         config_init(&config);
@@ -515,6 +542,7 @@ int main(void)
         RUN(test_scheduling);
         RUN(test_option_defaults);
         RUN(test_options);
+        RUN(test_nvram_choice);
         RUN(test_mitigations);
         RUN(test_mem_fail);
         RUN(test_run);

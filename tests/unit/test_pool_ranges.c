@@ -219,7 +219,10 @@ static void test_others_beside_a_pool(void)
         CHECK_EQ(mount(range + 2, 2), 0);
         memcpy(range[0].base, "XFSB", 4);
         ((uint8_t *)range[1].base)[2 * MiB] = 1;
+        unit_log_clear();
         CHECK_EQ(mount(range, 4), 0);
+        CHECK(unit_log_has("nvram: 0x140000000 holds an XFS file system: left alone; "
+                           "nvram-skip=0x140000000 says so, nvram-format=0x140000000 gives it up"));
         CHECK_EQ(pool_usage(&pool).ranges, 2);
         CHECK(!memcmp(range[0].base, "XFSB", 5) && ((uint8_t *)range[1].base)[2 * MiB] == 1);
         /* who knows whether that range was the one that is missing */

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include <stdarg.h>
+#include <string.h>
 #include <time.h>
 
 #include "hv/lib/printk.h"
@@ -43,10 +44,30 @@ uint64_t unit_random(uint64_t *state)
         return z ^ (z >> 31);
 }
 
+static char log_text[65536];
+static size_t log_used;
+
+void unit_log_clear(void)
+{
+        log_text[0] = '\0';
+        log_used = 0;
+}
+
+bool unit_log_has(const char *text)
+{
+        return strstr(log_text, text) != NULL;
+}
+
 void printk(enum log_level level, const char *fmt, ...)
 {
         va_list ap;
+        int n;
 
+        va_start(ap, fmt);
+        n = vsnprintf(log_text + log_used, sizeof log_text - log_used, fmt, ap);
+        va_end(ap);
+        log_used =
+            n < (int)(sizeof log_text - log_used) ? log_used + (size_t)n : sizeof log_text - 1;
         if (!getenv("VERBOSE"))
                 return;
         printf("# log %d: ", (int)level);

@@ -40,3 +40,7 @@ int unit_done(void);
  */
 uint64_t unit_seed(void);
 uint64_t unit_random(uint64_t *state);
+
+/* What was logged since the last clear (as much as there is room for), lines without ends. */
+void unit_log_clear(void);
+bool unit_log_has(const char *text);
