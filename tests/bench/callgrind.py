@@ -3,11 +3,12 @@ program ends each phase with CALLGRIND_DUMP_STATS_AT(label), and starts it with 
 the functions named by the caller execute, with all they call. Threads run in turns there, so a spinning one spins outside
 of what is counted."""
 import re
-import subprocess
 import tempfile
 from pathlib import Path
 
-COUNT_LIMIT_S = 300
+from tests.machine import bounded
+
+COUNT_LIMIT_S = 300  # of CPU time, both
 LIMIT_S = 120
 
 
@@ -24,7 +25,7 @@ def read_dump(text):
 
 def run(command, name, limit_s):
     """What the command prints."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
+    done = bounded.run(command, limit_s, capture_output=True, text=True)
     if done.returncode:
         raise Error(f"{name}: status {done.returncode}\n{done.stderr[-1500:]}")
     return done.stdout

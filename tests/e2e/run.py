@@ -5,7 +5,6 @@ usage: python3 -m tests.e2e.run [--machine KIND] [--soak] [--only PATTERN] [--sk
 import argparse
 import os
 import re
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.e2e import test_boot, test_demo, test_faults, test_harden, test_hostile, test_install, test_life, test_machine, test_monitor, test_nvdimm, test_nvram, test_pool_cuts, test_scale, test_smp, test_uefi  # noqa: F401 (they register)
 from tests.e2e.harness import Runner, jobs, seed_of_run
 from tests.fuzz.run import run_fuzz
-from tests.machine import choose
+from tests.machine import bounded, choose
+from tests.machine.emulator import Failure
 from tests.machine.progress import Progress
 from tests.tool.run import run_tool
 
-UNIT_LIMIT_S = 600
+UNIT_LIMIT_S = 600  # of CPU time, as CHECK_LIMIT_S for each of its programs
 HEAVY = {"POWER": "16", "CASES": "100000"}  # what the optimised programs in build/heavy/ are to do
 CHECK_LIMIT_S = 900
 
@@ -51,16 +51,16 @@ def run_unit(tally, programs):
 def run_program(program):
     heavy = "/heavy/" in program
     try:
-        return subprocess.run(
-            [program], capture_output=True, text=True, timeout=UNIT_LIMIT_S, env={**os.environ, **(HEAVY if heavy else {})}
+        return bounded.run(
+            [program], UNIT_LIMIT_S, capture_output=True, text=True, env={**os.environ, **(HEAVY if heavy else {})}
         )
-    except subprocess.TimeoutExpired:
-        return None
+    except Failure as failure:
+        return failure
 
 
 def add_verdicts(tally, program, done):
-    if done is None:
-        tally.add(program, f"still runs after {UNIT_LIMIT_S} s")
+    if isinstance(done, Failure):
+        tally.add(program, str(done))
         return
     output, status, errors = done.stdout, done.returncode, done.stderr
     name = program.rsplit("/", 1)[-1].removeprefix("test_") + (" heavy" if "/heavy/" in program else "")
@@ -78,8 +78,11 @@ def add_verdicts(tally, program, done):
 def run_check(tally):
     tally.progress.note("make check")
     began = time.monotonic()
-    done = subprocess.run(["make", "-s", "check"], capture_output=True, text=True, timeout=CHECK_LIMIT_S)
-    error = (done.stdout + done.stderr)[-6000:] if done.returncode else None
+    try:
+        done = bounded.run(["make", "-s", "check"], CHECK_LIMIT_S, capture_output=True, text=True)
+        error = (done.stdout + done.stderr)[-6000:] if done.returncode else None
+    except Failure as failure:
+        error = str(failure)
     tally.add("check", error, time.monotonic() - began)
 
 

@@ -147,8 +147,7 @@ def test_machine_check_linux(t):
         machine.fatal = r"Kernel panic.*$|panic: .*$"
         ask(machine, "vm resume db")
         machine.expect("vm db: .*its memory is damaged, and it takes no machine checks", ANSWER_LIMIT_S)
-        machine.run_for(1)
-        equal(states(machine), {"db": "crashed"}, "the states")
+        machine.until(lambda: states(machine) == {"db": "crashed"}, ANSWER_LIMIT_S, "state crashed")
         ask(machine, "vm start db")
         machine.position = len(machine.log)
         machine.send(ENTER)

@@ -1,8 +1,10 @@
 """`make install-grub` into a folder: what it writes, and the menu entry that its script adds."""
 import os
-import subprocess
 
 from tests.e2e.harness import NONE, check, equal, test
+from tests.machine import bounded
+
+LIMIT_S = 120  # of CPU time
 
 PROBE = """#!/bin/sh
 case "$*" in
@@ -26,7 +28,7 @@ menuentry 'Permafrost' --class permafrost --id permafrost {
 
 
 def run(*command, **environment):
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+    return bounded.run(command, LIMIT_S, capture_output=True, text=True, env={**os.environ, **environment})
 
 
 def program(path, text):

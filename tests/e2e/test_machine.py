@@ -1,8 +1,13 @@
 """The test machines themselves: what the tests rely on is true before anything is concluded from them."""
+import os
+import subprocess
+import time
+
 from tests.e2e.harness import BOOT_LIMIT_S, NONE, check, equal, test
 from tests.machine import choose, initramfs
 from tests.machine import memory as mem
 from tests.machine.choose import Host
+from tests.machine.emulator import OwnTime
 from tests.machine.lab import BUILD, standard_files
 
 LINUX = "linux /boot/vmlinuz console=ttyS0 quiet panic=-1 pf.mode=demo"
@@ -32,7 +37,7 @@ def test_power_cut_keeps_nvram_only(t):
         check(not any(file.read(0x1FF00000)), "DRAM is not zero after the cut")
     with boot_natively(t, setup) as machine:
         machine.expect(r"^PF-TEST: demo ok boots=2", BOOT_LIMIT_S)
-        equal(machine.wait_end(60), "poweroff", "the end")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
 
 
 HOSTS = (  # facts about a host: what MACHINE=auto takes there, and a word of the reason
@@ -70,6 +75,24 @@ def test_choice_of_machine(t):
             equal(refused("qemu-kvm", host), f"MACHINE=qemu-kvm: {reason}", f"qemu-kvm on {host}")
     equal(refused("xen", Host()), "MACHINE=xen: must be auto, qemu, bochs or qemu-kvm", "an unknown machine")
     check(choose.choose("auto")[0] in ("qemu", "qemu-kvm"), "auto on this host")
+
+
+@test(on=NONE)
+def test_own_time(t):
+    """Two processes that want one CPU have half of the clock's time each, or less on a loaded machine."""
+    cpu = str(min(os.sched_getaffinity(0)))
+    loops = [subprocess.Popen(["taskset", "-c", cpu, "sh", "-c", "while :; do :; done"]) for _ in range(2)]
+    try:
+        clocks, began = [OwnTime(loop.pid) for loop in loops], time.monotonic()
+        for _ in range(20):
+            time.sleep(0.1)
+            own = [clock.now() for clock in clocks]
+        passed = time.monotonic() - began
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    check(0 < sum(own) < 1.3 * passed, f"{own} s of their own in {passed} s")
 
 
 @test(on=NONE)

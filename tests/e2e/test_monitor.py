@@ -1,7 +1,6 @@
 """The monitor: entered and left while a guest runs, its verbs, and the end of the machine by it."""
 import json
 import re
-import time
 
 from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, check, equal, test
 from tests.machine.lab import BUILD, Vm
@@ -11,6 +10,7 @@ PROMPT = "permafrost> "
 ESCAPE = "\x1d"
 ENTER = ESCAPE + "c"
 ANSWER_LIMIT_S = 60
+SHELL = r"/pmem ?# ?(\x1b\[6n)?$"  # its prompt; it asks where the cursor is
 FILES = {"counter.bin": BUILD / "guests" / "counter.bin", "halt_forever.bin": BUILD / "guests" / "halt_forever.bin"}
 
 
@@ -20,10 +20,7 @@ def counter(name, keys=""):
 
 def until_prompt(machine, since):
     """What the line says from the position `since` up to the prompt that then waits."""
-    deadline = time.monotonic() + ANSWER_LIMIT_S
-    while not machine.log.endswith(PROMPT) or len(machine.log) <= since:
-        check(time.monotonic() < deadline, f"no prompt; since then: {machine.log[since:][-600:]!r}")
-        check(machine.pump(1), f"ended without a prompt: {machine.log[since:][-600:]!r}")
+    machine.until(lambda: machine.log.endswith(PROMPT) and len(machine.log) > since, ANSWER_LIMIT_S, "prompt")
     return machine.log[since : -len(PROMPT)]
 
 
@@ -39,10 +36,7 @@ def ask(machine, line):
     since = len(machine.log) - len(PROMPT)
     echo = f"{PROMPT}{line}\r\n"
     machine.send(line + "\r")
-    deadline = time.monotonic() + ANSWER_LIMIT_S
-    while echo not in machine.log[since:]:
-        check(time.monotonic() < deadline, f"no echo of {line!r}: {machine.log[since:][-600:]!r}")
-        check(machine.pump(1), f"ended without the echo of {line!r}: {machine.log[since:][-600:]!r}")
+    machine.until(lambda: echo in machine.log[since:], ANSWER_LIMIT_S, f"echo of {line!r}")
     answer = until_prompt(machine, machine.log.index(echo, since) + len(echo))
     return answer.partition(PROMPT)[0].replace("\r", "")
 
@@ -174,8 +168,7 @@ def control(t, model=""):
         enter(machine)
         since = len(machine.log)
         machine.send("vm stop one\r")
-        while not machine.log.endswith("(y/n) "):
-            check(machine.pump(ANSWER_LIMIT_S), "no question")
+        machine.until(lambda: machine.log.endswith("(y/n) "), ANSWER_LIMIT_S, "question")
         machine.send("n")
         check("error: not confirmed" in until_prompt(machine, since), "the answer no")
         check("vm one: stopped" in ask(machine, "vm stop -y one"), "no word on the stop")
@@ -211,8 +204,11 @@ def test_monitor_at_the_end(t):
         machine.expect("permafrost monitor: help", BOOT_LIMIT_S)
         until_prompt(machine, 0)
         equal(states(machine), {"halts": "halted"}, "the states")
-        ask(machine, "vm start halts")
-        machine.run_for(1)
+        since = len(machine.log)
+        machine.send("vm start halts\r")
+        machine.position = since
+        machine.expect("vm halts: halted", ANSWER_LIMIT_S)
+        until_prompt(machine, machine.position)
         equal(states(machine), {"halts": "halted"}, "the states after the second run")
         (table,) = ask_json(machine, "vm list")
         equal(table[0]["starts"], 2, "starts")
@@ -226,7 +222,7 @@ def test_monitor_with_linux(t):
     vm = Vm(args="quiet pf.mode=shell")
     with t.boot(t.setup(), vm, options="console=com1 exit=monitor") as machine:
         machine.expect("A shell in the guest follows", BOOT_LIMIT_S)
-        machine.run_for(3)
+        machine.until(lambda: re.search(SHELL, machine.log), BOOT_LIMIT_S, "prompt of the guest's shell")
         machine.send("echo $((40 + ")
         machine.run_for(2)
         enter(machine)

@@ -1,16 +1,17 @@
 """UEFI: by GRUB and by our own loader, with the log on the framebuffer, persistent memory in the map, and mistakes."""
 import re
-import subprocess
 import sys
 
 from tests.e2e.harness import BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.e2e.test_boot import map_rows
+from tests.machine import bounded
 from tests.machine.lab import BUILD, ROOT, Vm, entry, standard_files
 
 LOADER = BUILD / "BOOTX64.EFI"
 PMEM = BUILD / "pmem.efi"
 FIRST = "EFI/BOOT/BOOTX64.EFI"  # what a firmware starts from removable media
 BANNER = r"Permafrost \d+\.\d+: a hypervisor for non-volatile RAM"
+LIMIT_S = 120  # of CPU time, for what makes and reads files
 GUEST = Vm(args="quiet pf.mode=steps pf.steps=info")
 OPTIONS = "console=com1 exit=poweroff nvram=128M@0x20000000 loglevel=info"
 
@@ -19,7 +20,7 @@ def disk(t, files):
     """A disk image with an EFI partition of these files: {path: file}."""
     image = t.folder / "disk.img"
     command = [ROOT / "boot" / "mkimage.sh", image, *(f"{source}={path}" for path, source in files.items())]
-    subprocess.run(list(map(str, command)), check=True, timeout=120)
+    bounded.run(command, LIMIT_S, check=True)
     return image
 
 
@@ -49,7 +50,7 @@ def grub(t, options):
     modules = "normal part_gpt fat multiboot2 search search_fs_file all_video"
     command = ["grub-mkstandalone", "-O", "x86_64-efi", "-o", str(t.folder / "grub.efi"), f"--install-modules={modules}",
                "--modules=part_gpt fat", "--fonts=", "--locales=", "--themes=", f"boot/grub/grub.cfg={path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = bounded.run(command, LIMIT_S, capture_output=True, text=True)
     check(done.returncode == 0, f"grub-mkstandalone: {done.stderr}")
     return t.folder / "grub.efi"
 
@@ -62,7 +63,7 @@ def check_screen(t, dump, name):
     """The log is in the pixels; the picture is left in the test's folder, from where tests/e2e/screens/ was taken. It is
     read by a process of its own: while this one computes, another test's serial line would lose characters."""
     command = [sys.executable, "-B", "-m", "tests.e2e.picture", str(dump), str(t.folder / f"{name}.png")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = bounded.run(command, LIMIT_S, capture_output=True, text=True, cwd=ROOT)
     check(done.returncode == 0, f"the screen: {done.stderr}")
     text = done.stdout
     check(re.search(BANNER, text, re.M), f"no banner on the screen: {text}")

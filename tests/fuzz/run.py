@@ -11,14 +11,16 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.machine import bounded
+from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, ROOT
 
 HERE = ROOT / "tests" / "fuzz"
 OUT = BUILD / "fuzz"
 TEST_SECONDS = 10  # of each target in make test
 JOBS = 2
-LIMITS = ["-timeout=20", "-rss_limit_mb=1024"]
-SLACK_S = 120  # for the replay, on a busy machine
+LIMITS = ["-timeout=300", "-rss_limit_mb=1024"]  # an input takes milliseconds
+LIMIT_S = 600  # of CPU time, replay and all
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=32"}
 HEX_MAX = 256  # bytes of an input that are shown
 
@@ -59,9 +61,9 @@ def fuzz(target, seconds, seed):
     )
     with open(OUT / f"{target.name}.log", "w") as log:
         try:
-            status = subprocess.run(command, stdout=log, stderr=log, timeout=seconds + SLACK_S, env=ENVIRONMENT).returncode
-        except subprocess.TimeoutExpired:
-            status = "none: it was stopped"
+            status = bounded.run(command, seconds + LIMIT_S, stdout=log, stderr=log, env=ENVIRONMENT).returncode
+        except Failure as failure:
+            status = f"none: {failure}"
     text = (OUT / f"{target.name}.log").read_text(errors="replace")
     runs = re.findall(r"number_of_executed_units: (\d+)", text)
     reached = re.findall(r"cov: (\d+)", text)

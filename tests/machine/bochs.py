@@ -3,7 +3,7 @@ import re
 import signal
 
 from tests.machine import memory as mem
-from tests.machine.emulator import Emulator, listen_tcp
+from tests.machine.emulator import START_LIMIT_S, Emulator, listen_tcp
 
 REFERENCE = "corei7_haswell_4770"
 
@@ -38,10 +38,10 @@ class Bochs(Emulator):
         panics = re.findall(r">>PANIC<< (.*)", text)
         return panics[-1] if panics else f"status {self.process.returncode}"
 
-    def screen(self, timeout=20):
+    def screen(self):
         """The 80x25 text on the screen, as lines. Stops the machine: it is read by the debugger, which then quits."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(timeout)
+        self.process.wait(START_LIMIT_S)
         cells = []
         for row in re.findall(r"0x0*[bB]8[0-9a-fA-F]{3} <bogus\+ *\d+>:((?:[ \t]+0x[0-9a-f]{8})+)", self.output()):
             for word in row.split():
@@ -71,6 +71,6 @@ def launch(workdir, iso, memory, model=REFERENCE, cpus=1, rom=None, image=None, 
     env = {}
     if image:
         env = {"LD_PRELOAD": str(keepmem), "KEEPMEM_FILE": str(image), "KEEPMEM_BYTES": str(memory.mib * mem.MIB)}
-    machine = Bochs(f"bochs {model}", workdir, watch)
+    machine = Bochs(f"bochs {model}", workdir, watch, share=cpus)
     machine.spawn(["bochs", "-q", "-f", "bochsrc", "-rc", "rc"], listener, env)
     return machine

@@ -5,7 +5,7 @@ import socket
 import time
 
 from tests.machine import memory as mem
-from tests.machine.emulator import Emulator, Failure, listen_tcp
+from tests.machine.emulator import START_LIMIT_S, Emulator, Failure, listen_tcp
 
 OVMF = "/usr/share/ovmf/OVMF.fd"
 TCG_CPU = "max,+svm,+npt"  # no next-RIP, decode assists, x2APIC or TSC deadline in QEMU 7.2
@@ -26,13 +26,13 @@ class Qemu(Emulator):
     def connect(self, path):
         """Opens QMP, the control line of QEMU."""
         self.control = socket.socket(socket.AF_UNIX)
-        deadline = time.monotonic() + 20
+        deadline = self.now() + START_LIMIT_S
         while True:
             try:
                 self.control.connect(str(path))
                 break
             except OSError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
+                if self.now() > deadline or self.process.poll() is not None:
                     raise Failure(f"{self.name}: no QMP: {self.output()[-300:]}") from None
                 time.sleep(0.05)
         self.replies = self.control.makefile("rw")
@@ -125,7 +125,8 @@ def launch(workdir, iso, memory, kvm=False, cpu=None, cpus=1, rom=None, image=No
     if not reboots:
         command += ["-no-reboot"]
     command += extra
-    emulator = Qemu("qemu " + ("kvm" if kvm else "tcg") + (" uefi" if uefi else ""), workdir, watch)
+    name = "qemu " + ("kvm" if kvm else "tcg") + (" uefi" if uefi else "")
+    emulator = Qemu(name, workdir, watch, share=cpus if "-icount" in extra else 1)
     emulator.spawn(command, listener)
     emulator.connect(control)
     return emulator

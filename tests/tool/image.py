@@ -7,10 +7,11 @@ import struct
 import subprocess
 from pathlib import Path
 
+from tests.machine import bounded
 from tests.machine.emulator import Failure
 
 TOOL = Path(__file__).parent.parent.parent / "build" / "nvpool"
-LIMIT_S = 60
+LIMIT_S = 60  # of CPU time
 
 MIB = 1 << 20
 SUPERBLOCKS = (0, 64 << 10)
@@ -40,8 +41,7 @@ class Image:
 
     def run(self, *words, status=0, says=""):
         """Runs a verb and demands its status and a part of what it says, on either output; returns standard output."""
-        done = subprocess.run([TOOL, self.path, *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=LIMIT_S)
+        done = bounded.run([TOOL, self.path, *words], LIMIT_S, stdin=subprocess.DEVNULL, capture_output=True)
         output, errors = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         what = f"nvpool {' '.join(map(str, words))}: status {done.returncode}\n{output[-2000:]}{errors[-2000:]}"
         if done.returncode != status:

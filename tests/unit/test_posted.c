@@ -113,7 +113,7 @@ static void test_threads(void)
         open_lapic(&l);
         for (uintptr_t i = 0; i < THREADS; i++)
                 CHECK_EQ(pthread_create(&thread[i], NULL, poster, (void *)i), 0);
-        while (total < THREADS * POSTS && idle < 3000000) {
+        while (total < THREADS * POSTS && idle < 100000000) {
                 unsigned before = total;
 
                 if (posted_drain(&shared, &l) & POSTED_NMI)
