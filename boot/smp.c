@@ -17,7 +17,7 @@
 #define LOW_END       0xa0000ull /* where a start-up IPI can name RAM */
 #define INIT_WAIT_US  10000u     /* SDM vol. 3 8.4.4.1 */
 #define START_WAIT_US 200u
-#define ANSWER_MS     200u
+#define ANSWER_MS     2000u
 
 #define XAPIC_EVERYBODY 255u /* an APIC ID */
 
