@@ -2,24 +2,98 @@
 #include "guest/gmem.h"
 
 #include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+
+void gmem_init(struct gmem *mem, struct dram *dram)
+{
+        *mem = (struct gmem){.dram = dram};
+}
+
+void gmem_destroy(struct gmem *mem)
+{
+        if (mem->more && dram_free(mem->dram, HPA((uint64_t)mem->more), mem->more_order))
+                panic("gmem: its list cannot be freed");
+        *mem = (struct gmem){.dram = mem->dram};
+}
+
+static inline const struct gmem_extent *list_of(const struct gmem *mem)
+{
+        return mem->more ? mem->more : mem->first;
+}
+
+static size_t room_of(const struct gmem *mem)
+{
+        return mem->more ? (PAGE_4K << mem->more_order) / sizeof *mem->more : GMEM_FIRST;
+}
+
+/* Make room for one more extent. */
+static int grow(struct gmem *mem)
+{
+        unsigned order = mem->more ? mem->more_order + 1 : 0;
+        struct gmem_extent *more;
+        hpa_t hpa;
+
+        if (mem->count < room_of(mem))
+                return 0;
+        if (!mem->dram || dram_alloc(mem->dram, order, &hpa))
+                return -ENOMEM;
+        more = (struct gmem_extent *)hpa.v;
+        memcpy(more, list_of(mem), mem->count * sizeof *more);
+        if (mem->more && dram_free(mem->dram, HPA((uint64_t)mem->more), mem->more_order))
+                panic("gmem: its list cannot be freed");
+        mem->more = more;
+        mem->more_order = order;
+        return 0;
+}
+
+/* The number of extents that begin at or before gpa. */
+static inline size_t begin_before(const struct gmem *mem, uint64_t gpa)
+{
+        const struct gmem_extent *list = list_of(mem);
+        size_t low = 0, high = mem->count;
+
+        while (low < high) {
+                size_t middle = (low + high) / 2;
+
+                if (list[middle].gpa.v <= gpa)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+/* Whether next goes on where extent ends, for the guest and in host memory. */
+static bool goes_on(const struct gmem_extent *extent, const struct gmem_extent *next)
+{
+        return extent->gpa.v + extent->size == next->gpa.v &&
+               extent->host + extent->size == next->host && extent->read_only == next->read_only;
+}
 
 static int add(struct gmem *mem, gpa_t gpa, uint64_t size, uint8_t *host, bool read_only)
 {
-        size_t at = 0;
+        const struct gmem_extent new = {gpa, size, host, read_only};
+        size_t at = begin_before(mem, gpa.v);
+        struct gmem_extent *next;
+        int err;
 
         if (size == 0 || gpa.v > UINT64_MAX - size)
                 return -EINVAL;
-        while (at < mem->count && mem->extent[at].gpa.v < gpa.v)
-                at++;
-        if (at > 0 && gpa.v - mem->extent[at - 1].gpa.v < mem->extent[at - 1].size)
+        if (at > 0 && gpa.v - list_of(mem)[at - 1].gpa.v < list_of(mem)[at - 1].size)
                 return -EINVAL;
-        if (at < mem->count && mem->extent[at].gpa.v - gpa.v < size)
+        if (at < mem->count && list_of(mem)[at].gpa.v - gpa.v < size)
                 return -EINVAL;
-        if (mem->count == GMEM_EXTENTS_MAX)
-                return -ENOSPC;
-        memmove(&mem->extent[at + 1], &mem->extent[at], (mem->count - at) * sizeof mem->extent[0]);
-        mem->extent[at] = (struct gmem_extent){gpa, size, host, read_only};
+        err = grow(mem);
+        if (err)
+                return err;
+        next = (mem->more ? mem->more : mem->first) + at;
+        if (at > 0 && goes_on(&next[-1], &new)) {
+                next[-1].size += size;
+                return 0;
+        }
+        memmove(&next[1], next, (mem->count - at) * sizeof *next);
+        *next = new;
         mem->count++;
         return 0;
 }
@@ -37,10 +111,16 @@ int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, const void *h
 /* The extent that gpa lies in, or NULL. */
 static inline const struct gmem_extent *extent_at(const struct gmem *mem, uint64_t gpa)
 {
-        for (size_t i = 0; i < mem->count; i++)
-                if (gpa - mem->extent[i].gpa.v < mem->extent[i].size)
-                        return &mem->extent[i];
-        return NULL;
+        const struct gmem_extent *extent = list_of(mem);
+        size_t n;
+
+        if (gpa - extent->gpa.v < extent->size)
+                return extent;
+        n = begin_before(mem, gpa);
+        if (!n)
+                return NULL;
+        extent += n - 1;
+        return gpa - extent->gpa.v < extent->size ? extent : NULL;
 }
 
 /*

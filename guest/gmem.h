@@ -1,12 +1,18 @@
 /*
- * A VM's guest-physical memory as the hypervisor sees it: a short list of extents, each mapped
- * whole. Every access by guest-physical address goes through here and is checked against this list,
- * so nothing a guest names can reach outside its own memory.
+ * A VM's guest-physical memory as the hypervisor sees it: a list of extents, each mapped whole.
+ * Every access by guest-physical address goes through here and is checked against this list, so
+ * nothing a guest names can reach outside its own memory.
+ *
+ * The list holds what it is given: a VM's RAM in as many blocks as DRAM had, and all extents of all
+ * its regions. Finding an address costs the logarithm of their number, and less in the first one,
+ * where the kernel lies.
  */
 #pragma once
 
-#include "hv/lib/limits.h"
 #include "hv/lib/types.h"
+#include "mm/dram.h"
+
+#define GMEM_FIRST 32u /* extents that need no memory from elsewhere */
 
 struct gmem_extent {
         gpa_t gpa;
@@ -15,13 +21,23 @@ struct gmem_extent {
         bool read_only;
 };
 
-/* extents are sorted by gpa and do not overlap. */
+/* extents are sorted by gpa and do not overlap; what goes on in host memory is one. A list without
+ * anything in it is all zero. */
 struct gmem {
-        struct gmem_extent extent[GMEM_EXTENTS_MAX];
         size_t count;
+        struct dram *dram; /* where a longer list lies; NULL: none is longer than GMEM_FIRST */
+        struct gmem_extent *more; /* the whole list when it has outgrown first; else NULL */
+        unsigned more_order;
+        struct gmem_extent first[GMEM_FIRST];
 };
 
-/* Add an extent. -EINVAL: empty, wraps or overlaps another; -ENOSPC: the list is full. */
+/* Start empty, growing with memory from dram. */
+void gmem_init(struct gmem *mem, struct dram *dram);
+
+/* Give the list's memory back; it is empty then. */
+void gmem_destroy(struct gmem *mem);
+
+/* Add an extent. -EINVAL: empty, wraps or overlaps another; -ENOMEM: no memory for the list. */
 must_check int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *host);
 
 /* The same for what the guest may only read, so that the hypervisor writes nothing there for it. */

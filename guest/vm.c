@@ -30,25 +30,62 @@ static unsigned block_order(uint64_t gpa, uint64_t size)
         return order;
 }
 
+/* Room in the list for one more block, whatever DRAM is like: each block may be the smallest. */
+static int reserve_block(struct vm *vm)
+{
+        struct vm_blocks *blocks;
+        hpa_t frame;
+
+        if (vm->blocks && vm->blocks->count < ARRAY_LEN(vm->blocks->block))
+                return 0;
+        if (dram_alloc(vm->host->dram, 0, &frame))
+                return -ENOMEM;
+        blocks = (struct vm_blocks *)frame.v;
+        blocks->next = vm->blocks;
+        blocks->count = 0;
+        vm->blocks = blocks;
+        return 0;
+}
+
 static int add_block(struct vm *vm, gpa_t gpa, uint64_t left, uint64_t *size)
 {
         unsigned order = block_order(gpa.v, left);
-        struct vm_block *b = &vm->block[vm->blocks];
-        int err;
+        hpa_t hpa;
+        int err = reserve_block(vm);
 
-        if (vm->blocks == VM_BLOCKS_MAX)
-                return -ENOMEM;
-        while ((err = dram_alloc_zeroed(vm->host->dram, order, &b->hpa)) && order > DRAM_ORDER_2M)
+        if (err)
+                return err;
+        while ((err = dram_alloc_zeroed(vm->host->dram, order, &hpa)) && order > DRAM_ORDER_2M)
                 order--;
         if (err)
                 return err;
-        b->order = order;
-        vm->blocks++;
+        vm->blocks->block[vm->blocks->count++] = hpa.v | order;
         *size = PAGE_4K << order;
-        err = gmem_add(&vm->mem, gpa, *size, (void *)b->hpa.v);
+        err = gmem_add(&vm->mem, gpa, *size, (void *)hpa.v);
         if (err)
                 return err;
-        return paging_map(&vm->second_level, gpa.v, b->hpa, *size, vm->protection, PAGING_WB);
+        return paging_map(&vm->second_level, gpa.v, hpa, *size, vm->protection, PAGING_WB);
+}
+
+/* Give back all of its memory, and the list. */
+static void free_blocks(struct vm *vm)
+{
+        struct dram *dram = vm->host->dram;
+
+        while (vm->blocks) {
+                struct vm_blocks *blocks = vm->blocks;
+                int err = 0;
+
+                for (uint64_t i = 0; i < blocks->count; i++) {
+                        hpa_t hpa = HPA(align_down(blocks->block[i], PAGE_4K));
+
+                        err |= dram_free(dram, hpa, (unsigned)(blocks->block[i] - hpa.v));
+                }
+                vm->blocks = blocks->next;
+                err |= dram_free(dram, HPA((uint64_t)blocks), 0);
+                if (err)
+                        panic("vm %s: its memory cannot be freed", vm->config->name);
+        }
 }
 
 static int add_ram(struct vm *vm)
@@ -282,6 +319,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
         vm->config = config;
         vm->serial = ++serials;
         vm->host = host;
+        gmem_init(&vm->mem, host->dram);
         vm_console_open(&vm->console, config->name);
         vm->direct = direct && virt_caps.direct_interrupts && host->direct_interrupts;
         vm->virtual_apic = !vm->direct && virt_caps.virtual_apic;
@@ -305,10 +343,8 @@ void vm_destroy(struct vm *vm)
         }
         if (vm->has_tables)
                 paging_destroy(&vm->second_level);
-        for (size_t i = 0; i < vm->blocks; i++)
-                if (dram_free(vm->host->dram, vm->block[i].hpa, vm->block[i].order))
-                        panic("vm %s: its memory cannot be freed", vm->config->name);
-        vm->blocks = 0;
+        gmem_destroy(&vm->mem);
+        free_blocks(vm);
         vm->has_tables = false;
 }
 

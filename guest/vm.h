@@ -71,10 +71,14 @@ enum vcpu_activity {
         VCPU_WAITS   /* for a start-up IPI */
 };
 
-struct vm_block {
-        hpa_t hpa;
-        unsigned order;
+/* Blocks of DRAM that a VM's memory is made of: a frame full of them, and where the next one is. */
+struct vm_blocks {
+        struct vm_blocks *next;
+        uint64_t count;
+        uint64_t block[510]; /* an address, with the order in its low bits */
 };
+
+_Static_assert(sizeof(struct vm_blocks) == PAGE_4K, "fills a frame");
 
 /* An attachment. */
 struct vm_region {
@@ -138,8 +142,7 @@ struct vm {
         uint64_t build_ticks; /* of the TSC, for its start up to start_tsc but for the log */
         uint64_t own_bytes;   /* of DRAM, beside its memory */
         uint64_t start_tsc;
-        struct vm_block block[VM_BLOCKS_MAX];
-        size_t blocks;
+        struct vm_blocks *blocks; /* those of its memory, the latest first */
         struct vm_region region[CONFIG_REGIONS_MAX];
         size_t regions; /* attached */
         bool has_tables;

@@ -40,10 +40,6 @@
 #define CONFIG_BAD_MAX     64u       /* addresses of nvram-bad=, -use=, -skip= and -format= each */
 #define CONFIG_ERRORS_MAX  32u       /* mistakes that are told; the others are counted */
 
-/* A VM */
-#define VM_BLOCKS_MAX    64u /* blocks of DRAM, of 1 GiB at most each */
-#define GMEM_EXTENTS_MAX 64u /* of its memory, and of all its regions */
-
 _Static_assert(ACPI_CPUS_MAX >= CPUS_MAX, "every CPU that is used stands in the MADT");
 _Static_assert(MEMMAP_ENTRIES_MAX >= 2 * DRAM_RANGES_MAX,
                "the memory map holds what parts the stretches of RAM");

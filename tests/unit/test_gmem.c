@@ -21,19 +21,76 @@ static void test_add_refuses_overlap(void)
         CHECK_EQ(gmem_add(&mem, GPA(0x1100), 0x10, host), 0);
         CHECK_EQ(gmem_add(&mem, GPA(0xff0), 0x10, host), 0);
         CHECK_EQ(mem.count, 3);
-        CHECK_EQ(mem.extent[0].gpa.v, 0xff0);
-        CHECK_EQ(mem.extent[2].gpa.v, 0x1100);
+        CHECK_EQ(mem.first[0].gpa.v, 0xff0);
+        CHECK_EQ(mem.first[2].gpa.v, 0x1100);
 }
 
+/* Without memory to grow in. */
 static void test_add_stops_when_full(void)
 {
-        static uint8_t host[GMEM_EXTENTS_MAX + 1];
+        static uint8_t host[2 * GMEM_FIRST];
         struct gmem mem = {.count = 0};
 
-        for (unsigned i = 0; i < GMEM_EXTENTS_MAX; i++)
-                CHECK_EQ(gmem_add(&mem, GPA(i), 1, host + i), 0);
-        CHECK_EQ(gmem_add(&mem, GPA(GMEM_EXTENTS_MAX), 1, host), -ENOSPC);
-        CHECK_EQ(mem.count, GMEM_EXTENTS_MAX);
+        for (unsigned i = 0; i < GMEM_FIRST; i++)
+                CHECK_EQ(gmem_add(&mem, GPA(2 * i), 1, host + i), 0);
+        CHECK_EQ(gmem_add(&mem, GPA(2 * GMEM_FIRST), 1, host), -ENOMEM);
+        CHECK_EQ(mem.count, GMEM_FIRST);
+}
+
+static void *to_ptr(hpa_t hpa)
+{
+        return (void *)hpa.v;
+}
+
+/* Thousands of extents, in any order of coming: each byte is found where it is, and no other. */
+static void test_grows(void)
+{
+        enum { EXTENTS = 3000, LEN = 16, PITCH = 24 };
+        static uint8_t host[EXTENTS * LEN];
+        static uint8_t memory[4 * MiB] __attribute__((aligned(2 * MiB)));
+        static struct dram dram;
+        struct gmem mem;
+        uint64_t whole;
+
+        dram_init(&dram, to_ptr);
+        CHECK_EQ(dram_add_range(&dram, HPA((uint64_t)memory), sizeof memory), 0);
+        CHECK_EQ(dram_start(&dram), 0);
+        whole = dram_free_bytes(&dram);
+        gmem_init(&mem, &dram);
+        for (unsigned i = 0; i < EXTENTS; i++) {
+                unsigned k = i * 7 % EXTENTS; /* 7 and 3000 have no divisor in common */
+
+                CHECK_EQ(gmem_add(&mem, GPA(k * PITCH), LEN, host + k * LEN), 0);
+        }
+        CHECK_EQ(mem.count, EXTENTS);
+        CHECK_EQ(gmem_add(&mem, GPA(5 * PITCH + LEN - 1), 2, host), -EINVAL);
+        for (unsigned k = 0; k < EXTENTS; k++) {
+                CHECK(gmem_ptr(&mem, GPA(k * PITCH), LEN) == host + k * LEN);
+                CHECK(gmem_ptr(&mem, GPA(k * PITCH + LEN - 1), 1) == host + k * LEN + LEN - 1);
+                CHECK(gmem_ptr(&mem, GPA(k * PITCH + LEN), 1) == NULL);
+        }
+        (void)dram_fail_after(&dram, 1);
+        while (!gmem_add(&mem, GPA(MiB + mem.count * PITCH), 1, host))
+                ;
+        CHECK(mem.count > EXTENTS && mem.count < 2 * EXTENTS);
+        gmem_destroy(&mem);
+        CHECK_EQ(mem.count, 0);
+        CHECK_EQ(dram_free_bytes(&dram), whole);
+}
+
+/* What goes on in host memory is one extent, but never over a change of rights. */
+static void test_joins(void)
+{
+        static uint8_t host[4 * SIZE];
+        struct gmem mem = {.count = 0};
+
+        for (unsigned i = 0; i < 3; i++)
+                CHECK_EQ(gmem_add(&mem, GPA(i * SIZE), SIZE, host + i * SIZE), 0);
+        CHECK_EQ(mem.count, 1);
+        CHECK(gmem_ptr(&mem, GPA(0), 3 * SIZE) == host);
+        CHECK_EQ(gmem_add_read_only(&mem, GPA(3 * SIZE), SIZE, host + 3 * SIZE), 0);
+        CHECK_EQ(mem.count, 2);
+        CHECK(gmem_ptr(&mem, GPA(3 * SIZE), 1) == NULL);
 }
 
 static void test_ptr_wants_adjacent_host_memory(void)
@@ -145,6 +202,8 @@ int main(void)
 {
         RUN(test_add_refuses_overlap);
         RUN(test_add_stops_when_full);
+        RUN(test_grows);
+        RUN(test_joins);
         RUN(test_ptr_wants_adjacent_host_memory);
         RUN(test_read_only);
         RUN(test_word);
