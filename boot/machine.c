@@ -22,9 +22,8 @@
 #include "mm/paging.h"
 #include "mm/pm.h"
 
-#define PIC_VECTOR           0xe0u
-#define DEADLINE_TEST_VECTOR 0x41u
-#define ADDRESS_BITS_LEAST   36u /* of a CPU that does not tell, SDM vol. 3 4.1.4 */
+#define PIC_VECTOR         0xe0u
+#define ADDRESS_BITS_LEAST 36u /* of a CPU that does not tell, SDM vol. 3 4.1.4 */
 
 extern const uint8_t image_start[], image_end[];
 
@@ -237,15 +236,10 @@ int machine_start_devices(struct machine *m)
                 pic_disable(PIC_VECTOR);
         host_lapic_init(TRAP_VECTOR_SPURIOUS);
         host_lapic_take_nmi();
-        m->direct_interrupts =
-            virt_caps.direct_interrupts && host_lapic_keeps_deadlines(DEADLINE_TEST_VECTOR);
-        if (virt_caps.direct_interrupts && !m->direct_interrupts)
-                printk(LOG_WARN, "irq: the local APIC does not keep TSC deadlines: guests get an "
-                                 "emulated one");
         alarm_init();
         if (!m->has_madt || host_ioapic_init(&m->madt) < 0)
                 printk(LOG_WARN, "irq: no I/O APIC: nothing typed will be read");
-        else if (m->uart.port && console_init(&m->uart, m->direct_interrupts))
+        else if (m->uart.port && console_init(&m->uart))
                 printk(LOG_WARN, "console: no interrupt: nothing typed will be read");
         return 0;
 }

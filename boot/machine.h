@@ -20,10 +20,9 @@ struct machine {
         struct acpi_madt madt;
         struct acpi_register hpet; /* its registers; address 0: none */
         bool has_madt;
-        bool direct_interrupts; /* the local APIC can be lent to a guest */
-        bool vga_text;          /* the VGA text screen shows the log */
-        struct framebuffer fb;  /* base 0: none */
-        bool late_screen;       /* fb lies where the entry code has mapped nothing */
+        bool vga_text;         /* the VGA text screen shows the log */
+        struct framebuffer fb; /* base 0: none */
+        bool late_screen;      /* fb lies where the entry code has mapped nothing */
         struct memmap map;
         struct nfit nfit;
         hpa_t hint[NFIT_NVDIMMS_MAX]; /* flush hints, one of each NVDIMM that has any */

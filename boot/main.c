@@ -107,7 +107,6 @@ static uint64_t quota(void *ctx, const char *owner)
 /* While guests run on CPU 0: whether something else is to be done there. */
 static bool service(void)
 {
-        console_poll();
         vms_take_input(&vms);
         return attention || console_in_monitor() != in_monitor || console_has_monitor_input() ||
                console_has_choice() || mce_any() || vms_due(&vms);
@@ -155,13 +154,11 @@ static void describe_host(uint64_t entry_tsc)
             .wall_tsc = machine.wall_tsc,
             .wall_sec = machine.wall_sec,
             .entry_tsc = entry_tsc,
-            .direct_interrupts = machine.direct_interrupts, /* each VM has the CPU to itself */
             .small_code = mitigate_current()->small_code,
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
             .domain = machine.nfit.domain,
             .sched = cpus_sched(),
             .kick = cpus_kick,
-            .lend = cpus_lend,
             .service = service,
             .meanwhile = meanwhile,
             .attention = &attention,

@@ -10,11 +10,10 @@
 #define REG_VERSION     0x01
 #define REG_REDIRECTION 0x10 /* two registers a pin */
 
-#define ENTRY_DELIVERY_SHIFT 8
-#define ENTRY_ACTIVE_LOW     (1u << 13)
-#define ENTRY_LEVEL          (1u << 15)
-#define ENTRY_MASKED         (1u << 16)
-#define ENTRY_DEST_SHIFT     24 /* in the high half */
+#define ENTRY_ACTIVE_LOW (1u << 13) /* delivery mode 0: fixed */
+#define ENTRY_LEVEL      (1u << 15)
+#define ENTRY_MASKED     (1u << 16)
+#define ENTRY_DEST_SHIFT 24 /* in the high half */
 
 struct unit {
         volatile uint32_t *mmio;
@@ -71,17 +70,14 @@ int host_ioapic_init(const struct acpi_madt *madt)
 int host_ioapic_route(uint32_t gsi, const struct host_ioapic_route *route)
 {
         const struct unit *u = find_unit(gsi);
-        uint32_t low = (uint32_t)route->delivery << ENTRY_DELIVERY_SHIFT;
+        uint32_t low = route->vector;
         unsigned reg;
 
         if (u == NULL)
                 return -ENOENT;
-        if (route->delivery == HOST_IOAPIC_FIXED)
-                low |= route->vector;
         if (route->active_low)
                 low |= ENTRY_ACTIVE_LOW;
-        /* an NMI is always edge-triggered, whatever the line's kind */
-        if (route->level && route->delivery != HOST_IOAPIC_NMI)
+        if (route->level)
                 low |= ENTRY_LEVEL;
         reg = REG_REDIRECTION + 2 * (gsi - u->gsi_base);
         reg_write(u, reg, low | ENTRY_MASKED);
@@ -90,11 +86,9 @@ int host_ioapic_route(uint32_t gsi, const struct host_ioapic_route *route)
         return 0;
 }
 
-int host_ioapic_route_isa(uint8_t irq, enum host_ioapic_delivery delivery, uint8_t vector,
-                          uint8_t apic_id)
+int host_ioapic_route_isa(uint8_t irq, uint8_t vector, uint8_t apic_id)
 {
-        struct host_ioapic_route route = {
-            .vector = vector, .delivery = delivery, .apic_id = apic_id};
+        struct host_ioapic_route route = {.vector = vector, .apic_id = apic_id};
         uint32_t gsi = irq;
 
         for (unsigned i = 0; i < override_count; i++) {

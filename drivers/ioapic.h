@@ -6,11 +6,8 @@
 
 #include "drivers/acpi.h"
 
-enum host_ioapic_delivery { HOST_IOAPIC_FIXED = 0, HOST_IOAPIC_NMI = 4 };
-
 struct host_ioapic_route {
-        uint8_t vector; /* ignored for an NMI */
-        enum host_ioapic_delivery delivery;
+        uint8_t vector;
         bool level, active_low;
         uint8_t apic_id; /* destination, physical */
 };
@@ -28,8 +25,7 @@ must_check int host_ioapic_route(uint32_t gsi, const struct host_ioapic_route *r
  * Route an ISA interrupt (0 to 15): its pin, level and polarity come from the MADT's overrides, the
  * rest from the arguments. Errors as host_ioapic_route.
  */
-must_check int host_ioapic_route_isa(uint8_t irq, enum host_ioapic_delivery delivery,
-                                     uint8_t vector, uint8_t apic_id);
+must_check int host_ioapic_route_isa(uint8_t irq, uint8_t vector, uint8_t apic_id);
 
 /* Mask a global system interrupt. Returns 0, or -ENOENT when no I/O APIC has it. */
 must_check int host_ioapic_mask(uint32_t gsi);

@@ -10,8 +10,6 @@ enum lapic_register {
         REG_TPR = 0x08,
         REG_EOI = 0x0b,
         REG_SPURIOUS = 0x0f,
-        REG_ISR = 0x10,
-        REG_IRR = 0x20,
         REG_ESR = 0x28,
         REG_LVT_CMCI = 0x2f,
         REG_ICR = 0x30,
@@ -34,17 +32,12 @@ enum lapic_register {
 #define LVT_MASKED         (1u << 16)
 #define LVT_TSC_DEADLINE   (1u << 18)
 
-/* far beyond the time that the looks take, even where a hypervisor below serves them */
-#define DEADLINE_TEST_TICKS 100000000ull
-#define DEADLINE_TEST_LOOKS 8
-
 /* the timer's rate is measured for so long, by so many looks */
 #define TIMER_DIVIDE_BY_1 0xbu
 #define RATE_TICKS        2000000ull
 #define RATE_LOOKS        8
 
 #define SPURIOUS_ENABLE   (1u << 8)
-#define SPURIOUS_UNUSED   0x1fu /* an exception's: no guest can have it in service */
 #define ICR_SELF          (1u << 18)
 #define ICR_ASSERT        (1u << 14)
 #define ICR_NMI           (4u << 8)
@@ -98,9 +91,6 @@ void host_lapic_take_nmi(void)
         reg_write(REG_LVT_LINT1, ICR_NMI);
 }
 
-/* Every CPU's, of the host. */
-static uint8_t spurious;
-
 void host_lapic_init(uint8_t vector)
 {
         uint64_t base = cpu_rdmsr(MSR_APIC_BASE);
@@ -117,7 +107,6 @@ void host_lapic_init(uint8_t vector)
         } else {
                 xapic = (volatile uint32_t *)(uintptr_t)(base & BASE_ADDRESS_MASK);
         }
-        spurious = vector;
         reg_write(REG_SPURIOUS, vector | SPURIOUS_ENABLE);
         host_lapic_mask_all();
         reg_write(REG_TPR, 0);
@@ -176,70 +165,6 @@ void host_lapic_send_init(uint32_t apic_id)
 void host_lapic_send_startup(uint32_t apic_id, uint8_t page)
 {
         send(apic_id, ICR_ASSERT | ICR_STARTUP | page);
-}
-
-void host_lapic_lend(uint32_t timer, uint8_t spurious_vector)
-{
-        reg_write(REG_LVT_TIMER, timer);
-        reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | spurious_vector);
-}
-
-/* Whether one of the 256 bits from a register on is set. */
-static bool any_vector(enum lapic_register first)
-{
-        uint32_t any = 0;
-
-        for (unsigned i = 0; i < 8; i++)
-                any |= reg_read((enum lapic_register)(first + i));
-        return any != 0;
-}
-
-/*
- * There are APICs (Bochs 2.7) whose end of interrupt leaves the vector of spurious interrupts
- * alone, and yet a guest can have sent it: meanwhile it is another one.
- */
-static void end_all(void)
-{
-        reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | SPURIOUS_UNUSED);
-        while (any_vector(REG_ISR))
-                reg_write(REG_EOI, 0);
-        reg_write(REG_SPURIOUS, SPURIOUS_ENABLE | spurious);
-}
-
-void host_lapic_take_back(void)
-{
-        host_lapic_lend(LVT_MASKED, spurious);
-        cpu_wrmsr(MSR_TSC_DEADLINE, 0);
-        reg_write(REG_TIMER_INITIAL, 0);
-        reg_write(REG_TPR, 0);
-        while (any_vector(REG_ISR) || any_vector(REG_IRR)) {
-                end_all();
-                cpu_sti();
-                cpu_pause();
-                cpu_cli();
-        }
-}
-
-uint64_t host_lapic_quiet_until(void)
-{
-        uint64_t deadline = cpu_rdmsr(MSR_TSC_DEADLINE);
-
-        if (any_vector(REG_IRR))
-                return 0;
-        return deadline ? deadline : UINT64_MAX;
-}
-
-bool host_lapic_keeps_deadlines(uint8_t vector)
-{
-        uint64_t deadline = cpu_rdtsc() + DEADLINE_TEST_TICKS;
-        bool early = false;
-
-        reg_write(REG_LVT_TIMER, LVT_TSC_DEADLINE | vector);
-        cpu_wrmsr(MSR_TSC_DEADLINE, deadline);
-        for (unsigned i = 0; i < DEADLINE_TEST_LOOKS && !early; i++)
-                early = any_vector(REG_IRR) && cpu_rdtsc() < deadline;
-        host_lapic_take_back();
-        return !early;
 }
 
 /* Counts of the timer a TSC tick, times 2^32; the narrowest of some looks at both clocks counts. */

@@ -39,27 +39,6 @@ void host_lapic_send_init(uint32_t apic_id);
 void host_lapic_send_startup(uint32_t apic_id, uint8_t page);
 
 /*
- * The local APIC lent to a guest (x2APIC mode only): host_lapic_lend sets the timer's entry of the
- * local vector table and the vector of spurious interrupts. host_lapic_take_back stops the timer,
- * ends what is in service, and lets what is pending arrive at the host, where every vector from 32
- * on must be acknowledged.
- */
-void host_lapic_lend(uint32_t timer, uint8_t spurious_vector);
-void host_lapic_take_back(void);
-
-/*
- * The TSC up to which the lent local APIC's timer will raise nothing: 0 when an interrupt waits
- * already, UINT64_MAX when no deadline is set.
- */
-uint64_t host_lapic_quiet_until(void);
-
-/*
- * Whether the timer keeps TSC deadlines (x2APIC mode only): some machines fire at once, Bochs 2.7
- * after a reset. Call with interrupts off; vector, at least 32, must be acknowledged by the host.
- */
-bool host_lapic_keeps_deadlines(uint8_t vector);
-
-/*
  * The timer for the host's own use: init (once a CPU is enough, more do no harm) makes it raise
  * vector, which must acknowledge it; set has it do so once, when the TSC has reached a value, at
  * once when that is past. It may come a little early: look at the TSC. UINT64_MAX: never.

@@ -25,8 +25,6 @@ static struct spinlock lock; /* of the two */
 static const void *focus;
 static unsigned chosen; /* number that was typed behind the escape; 0: none since */
 
-static volatile bool announced; /* by an NMI */
-
 static void input_add(struct input *input, uint8_t byte)
 {
         if (input->head - input->tail < INPUT_SIZE)
@@ -72,25 +70,7 @@ static void receive(void)
 
         while ((c = uart_read(input_uart)) >= 0)
                 console_type((uint8_t)c);
-}
-
-static void receive_irq(void)
-{
-        receive();
         host_lapic_eoi();
-}
-
-static void receive_nmi(void)
-{
-        announced = true;
-}
-
-void console_poll(void)
-{
-        if (!announced)
-                return;
-        announced = false;
-        receive();
 }
 
 bool console_has_monitor_input(void)
@@ -98,18 +78,15 @@ bool console_has_monitor_input(void)
         return monitor_input.head != monitor_input.tail;
 }
 
-int console_init(struct uart *uart, bool nmi)
+int console_init(struct uart *uart)
 {
         int irq = uart_irq(uart);
 
         if (irq < 0)
                 return -ENODEV;
         input_uart = uart;
-        trap_set_irq(INPUT_VECTOR, receive_irq);
-        if (nmi)
-                trap_set_nmi(receive_nmi);
-        if (host_ioapic_route_isa((uint8_t)irq, nmi ? HOST_IOAPIC_NMI : HOST_IOAPIC_FIXED,
-                                  INPUT_VECTOR, (uint8_t)host_lapic_id())) {
+        trap_set_irq(INPUT_VECTOR, receive);
+        if (host_ioapic_route_isa((uint8_t)irq, INPUT_VECTOR, (uint8_t)host_lapic_id())) {
                 input_uart = NULL;
                 return -ENODEV;
         }

@@ -11,17 +11,13 @@
 #include "hv/lib/types.h"
 
 /*
- * Take input from uart by its interrupt, routed through the machine's I/O APIC to this CPU; as an
- * NMI where guests may own the CPU's other interrupts. -ENODEV: no such interrupt; then nothing
- * typed arrives.
+ * Take input from uart by its interrupt, routed through the machine's I/O APIC to this CPU.
+ * -ENODEV: no such interrupt; then nothing typed arrives.
  */
-must_check int console_init(struct uart *uart, bool nmi);
+must_check int console_init(struct uart *uart);
 
 /* Whether anything typed can arrive. */
 bool console_can_input(void);
-
-/* Fetch what an NMI has announced. */
-void console_poll(void);
 
 /* A byte was typed. What a full buffer cannot take is lost. */
 void console_type(uint8_t byte);

@@ -112,7 +112,7 @@ void cpuid_policy_init(struct cpuid_policy *p, cpuid_fn native, const struct vir
 {
         memset(p, 0, sizeof *p);
         p->vcpus = vcpus;
-        p->pv_features = pv_features(1, false, false);
+        p->pv_features = pv_features(1, false);
         fill_basic(p, native, caps);
         fill_extended(p, native, caps);
         if (p->basic[1].ecx & L1_ECX_XSAVE && p->basic[0].eax >= LEAF_XSAVE) {

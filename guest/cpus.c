@@ -25,33 +25,21 @@ void cpus_kick(unsigned cpu)
 {
         if (&cpus[cpu] == this_cpu())
                 return;
-        if (cpus[cpu].alone || virt_caps.kick_by_nmi) {
+        if (virt_caps.kick_by_nmi) {
                 __atomic_store_n(&cpus[cpu].nmi_due, true, __ATOMIC_SEQ_CST);
                 host_lapic_send_nmi(cpus[cpu].apic_id);
         } else
                 host_lapic_send(cpus[cpu].apic_id, TRAP_VECTOR_KICK);
 }
 
-void cpus_lend(uint32_t mask)
-{
-        for (unsigned i = 0; i < cpu_count; i++)
-                if (mask >> i & 1)
-                        cpus[i].alone = true;
-}
-
 /*
  * With interrupts off nothing gets lost between the last look and HLT: an interrupt that came waits
- * and ends it. For an NMI its handler sends one. A CPU whose interrupts are a guest's may let none
- * in: it looks again and again, and gets none sent, which the guest would find.
+ * and ends it. For an NMI its handler sends one.
  */
 static void rest(struct cpu *cpu, uint64_t look_at)
 {
-        cpu->resting = !cpu->alone;
-        if (cpu->index == 0 && rest_hook(look_at))
-                cpu->resting = false;
-        else if (cpu->alone)
-                cpu_pause();
-        else {
+        cpu->resting = true;
+        if (cpu->index != 0 || !rest_hook(look_at)) {
                 alarm_set(look_at);
                 cpu_wait_interrupt();
         }
@@ -71,19 +59,7 @@ static void load(struct vm_vcpu *v, const struct cpu *cpu)
                 last[cpu->index] = v->vm->serial;
                 mitigate_switch();
         }
-        if (v->vm->direct)
-                host_lapic_take_back(); /* what is still the host's is not for the guest */
         virt->load(&v->vcpu);
-}
-
-static void give_back(struct vm_vcpu *v, struct cpu *cpu)
-{
-        virt->unload(&v->vcpu);
-        if (!v->vm->direct)
-                return;
-        host_lapic_take_back();
-        alarm_init();
-        cpu->alone = false;
 }
 
 /* Whether no other CPU could run it: then its state may stay. */
@@ -94,25 +70,15 @@ static bool is_bound(const struct vm_vcpu *v)
         return !(may & (may - 1));
 }
 
-/* The vCPU is no CPU's from here on, but for one that is paused and has the CPU's interrupts. */
-static void stop(struct vm_vcpu *v, struct cpu *cpu)
-{
-        if (!v->vm->direct || __atomic_load_n(&v->vm->end, __ATOMIC_ACQUIRE) != VM_RUNNING)
-                give_back(v, cpu);
-        sched_put(&sched, cpu->index, SCHED_OFF, SCHED_NEVER, cpu_rdtsc());
-}
-
-static void leave(struct vm_vcpu *v, struct cpu *cpu, enum vcpu_leave how)
+static void leave(struct vm_vcpu *v, const struct cpu *cpu, enum vcpu_leave how)
 {
         uint64_t now = cpu_rdtsc();
 
-        if (how == VCPU_STOPPED) {
-                stop(v, cpu);
-                return;
-        }
-        if (!is_bound(v))
+        if (how == VCPU_STOPPED || !is_bound(v))
                 virt->unload(&v->vcpu);
-        if (how == VCPU_READY)
+        if (how == VCPU_STOPPED)
+                sched_put(&sched, cpu->index, SCHED_OFF, SCHED_NEVER, now);
+        else if (how == VCPU_READY)
                 sched_put(&sched, cpu->index, SCHED_READY, SCHED_NEVER, now);
         else
                 sched_put(&sched, cpu->index, SCHED_BLOCKED, lapic_deadline(&v->lapic), now);

@@ -20,6 +20,3 @@ _Noreturn void cpus_work(void);
 
 /* Have another CPU leave the guest or the rest it is in; nothing for this one. */
 void cpus_kick(unsigned cpu);
-
-/* Whether a CPU belongs to vCPUs with direct interrupts alone. Before any of them is added. */
-void cpus_lend(uint32_t mask);

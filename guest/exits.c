@@ -4,9 +4,7 @@
  */
 #include "guest/exits.h"
 
-#include "drivers/lapic.h"
 #include "guest/hypercall.h"
-#include "guest/idle.h"
 #include "guest/mmio.h"
 #include "guest/msr.h"
 #include "guest/string_io.h"
@@ -162,8 +160,6 @@ static void exit_msr(struct vm_vcpu *v, bool write)
                 answer_msr_read(v, value);
         else
                 vcpu_apic_written(v, msr);
-        if (write && v->vm->direct)
-                vcpu_lend_apic(v);
         vcpu_arm(v);
         virt->skip(&v->vcpu);
 }
@@ -250,15 +246,8 @@ static void exit_halt(struct vm_vcpu *v)
 
         virt->skip(&v->vcpu);
         virt->get_state(&v->vcpu, &s);
-        if (!(s.rflags & RFLAGS_IF)) {
+        if (!(s.rflags & RFLAGS_IF))
                 vcpu_become_deaf(v);
-        } else if (v->vm->direct) {
-                if (v->sched.cpu == 0 && lapic_next_irq(&v->lapic) < 0)
-                        (void)idle_scrub(v->vm->host->pool, v->vm->host->tsc_khz,
-                                         host_lapic_quiet_until());
-                virt->halt(&v->vcpu);
-                return;
-        }
         v->activity = VCPU_HALTED;
 }
 

@@ -52,8 +52,6 @@ void ioapic_set_irq(struct ioapic *io, unsigned pin, bool level)
         if (pin >= IOAPIC_PINS || level == ((io->line >> pin) & 1))
                 return;
         io->line ^= 1u << pin;
-        if (!level && io->ends_unseen)
-                io->remote_irr &= ~(1u << pin);
         /* An edge on a masked pin is lost, as the datasheet says. */
         if (io->rte[pin] & RTE_LEVEL)
                 service_level(io, pin);

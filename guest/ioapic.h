@@ -28,9 +28,6 @@ struct ioapic {
         uint32_t line;             /* bit n: pin n is asserted */
         uint32_t remote_irr;       /* bit n: pin n waits for an EOI */
         uint8_t id, index;
-        /* Set after init where ends of interrupts are not told: one of a level-triggered pin ends
-         * when the pin falls, so a guest that ends it before has to look at its device itself. */
-        bool ends_unseen;
         struct ioapic_ops ops;
 };
 

@@ -154,8 +154,8 @@ static inline int lapic_next_irq(const struct lapic *l)
 void lapic_accept(struct lapic *l, uint8_t vector);
 
 /*
- * The vector lapic_next_irq told goes to a real local APIC or one that the CPU virtualizes instead:
- * it is not requested here any more. Whether it is level-triggered; then lapic_ended tells its end.
+ * The vector lapic_next_irq told goes to the local APIC that the CPU virtualizes instead: it is not
+ * requested here any more. Whether it is level-triggered; then lapic_ended tells its end.
  */
 bool lapic_hand_over(struct lapic *l, uint8_t vector);
 void lapic_ended(struct lapic *l, uint8_t vector);

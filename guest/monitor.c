@@ -22,10 +22,8 @@ static void say(const char *text)
 static int wait_byte(struct monitor *m)
 {
         for (;;) {
-                int c;
+                int c = console_get_monitor();
 
-                console_poll();
-                c = console_get_monitor();
                 if (c >= 0 || !console_in_monitor())
                         return c;
                 m->wait();

@@ -33,21 +33,16 @@ _Static_assert(offsetof(struct kvm_steal_time, version) == 8, "kvm_steal_time.ve
 _Static_assert(offsetof(struct kvm_steal_time, flags) == 12, "kvm_steal_time.flags");
 _Static_assert(offsetof(struct kvm_steal_time, preempted) == 16, "kvm_steal_time.preempted");
 
-uint32_t pv_features(unsigned vcpus, bool emulated, bool ends_exit)
+uint32_t pv_features(unsigned vcpus, bool ends_exit)
 {
-        uint32_t f =
-            KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 | KVM_FEATURE_CLOCKSOURCE_STABLE;
+        uint32_t f = KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 |
+                     KVM_FEATURE_CLOCKSOURCE_STABLE | KVM_FEATURE_STEAL_TIME;
 
-        if (emulated)
-                f |= KVM_FEATURE_STEAL_TIME;
         if (ends_exit)
                 f |= KVM_FEATURE_PV_EOI;
         if (vcpus > 1)
-                f |= KVM_FEATURE_PV_SEND_IPI;
-        /* Two of them look at the steal time of the others; and a vCPU with its own interrupts
-         * rests without an exit, where nobody sees a kick. */
-        if (vcpus > 1 && emulated)
-                f |= KVM_FEATURE_PV_UNHALT | KVM_FEATURE_PV_TLB_FLUSH | KVM_FEATURE_PV_SCHED_YIELD;
+                f |= KVM_FEATURE_PV_SEND_IPI | KVM_FEATURE_PV_UNHALT | KVM_FEATURE_PV_TLB_FLUSH |
+                     KVM_FEATURE_PV_SCHED_YIELD;
         return f;
 }
 

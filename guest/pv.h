@@ -38,11 +38,9 @@
 #define KVM_EINVAL 22
 #define KVM_ENOSYS 1000
 
-/*
- * The KVM_FEATURE_ bits that a VM of that many vCPUs is offered. emulated: its vCPUs have no local
- * APIC of their own, so HLT exits; ends_exit: the end of an interrupt exits, unless by PV EOI.
- */
-uint32_t pv_features(unsigned vcpus, bool emulated, bool ends_exit);
+/* The KVM_FEATURE_ bits that a VM of that many vCPUs is offered; ends_exit: the end of an interrupt
+ * exits, unless by PV EOI. */
+uint32_t pv_features(unsigned vcpus, bool ends_exit);
 
 struct kvm_steal_time; /* in the guest's memory, pv.c */
 

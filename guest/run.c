@@ -29,8 +29,6 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         if (spare >= 0)
                 host->kick((unsigned)spare);
         lapic_timer_expired(&v->lapic, now);
-        if (v->vm->direct)
-                vcpu_look_at_rest(v, cpu, now);
         if (v->vm->config->watchdog)
                 vcpu_watch(v, now);
         vcpu_arm(v);

@@ -1,8 +1,6 @@
 /* A vCPU's virtualized local APIC; contract in vcpu_apic.h. */
 #include "guest/vcpu_apic.h"
 
-#include "drivers/lapic.h"
-
 #define MSR_X2APIC_SVR 0x80fu
 
 /* Shows the guest the model's value of a register, if it has one. */
@@ -36,8 +34,6 @@ int vcpu_apic_create(struct vm_vcpu *v)
 
 void vcpu_apic_reset(struct vm_vcpu *v)
 {
-        if (v->vm->direct)
-                host_lapic_take_back();
         if (!v->vm->virtual_apic)
                 return;
         virt->apic->reset(&v->vcpu);

@@ -10,7 +10,7 @@
 /* After vcpu_create, where vm->virtual_apic. -ENOMEM. */
 must_check int vcpu_apic_create(struct vm_vcpu *v);
 
-/* The model was reset: so is the CPU's own, where it is lent. */
+/* The model was reset: so is what the CPU virtualizes. */
 void vcpu_apic_reset(struct vm_vcpu *v);
 
 /* The guest has written an MSR: what it reads from now on. */

@@ -1,14 +1,10 @@
 /*
- * How interrupts of a VM's models reach a vCPU that is loaded on this CPU: injected, or by the real
- * local APIC where the vCPU has it.
+ * How interrupts of a VM's models reach a vCPU that is loaded on this CPU: injected, or by the
+ * local APIC that the CPU virtualizes.
  */
 #pragma once
 
 #include "guest/vm.h"
-
-/* The timer's entry of the local vector table and the vector of spurious interrupts, as the guest
- * has set them, to the real local APIC. */
-void vcpu_lend_apic(struct vm_vcpu *v);
 
 /* Set when the next run ends by time. */
 void vcpu_arm(struct vm_vcpu *v);

@@ -7,8 +7,6 @@
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
-#define REST_LOOK_MS 1000
-
 /*
  * Whether nothing can wake this VM any more. What somebody sent meanwhile speaks against it: he was
  * awake behind the begin of this look, and looks himself when he rests.
@@ -94,33 +92,13 @@ bool vcpu_is_awake(struct vm_vcpu *v)
         if (v->activity == VCPU_HALTED && (v->nmi || is_kicked(v) || (!deaf && vcpu_irq_waits(v))))
                 v->activity = VCPU_RUNS;
         if (v->activity == VCPU_RUNS) {
-                if (deaf && !v->vm->direct) /* else look_at_rest says so */
+                if (deaf)
                         v->deaf = false;
                 return true;
         }
         if (news)
                 vcpu_become_deaf(v);
         return false;
-}
-
-/*
- * A guest that has its CPU's interrupts rests without an exit, unless CPU 0 has work for such
- * times. So one that nothing can wake any more is found by a look now and then.
- */
-void vcpu_look_at_rest(struct vm_vcpu *v, unsigned cpu, uint64_t now)
-{
-        const struct pool *pool = v->vm->host->pool;
-        uint64_t again = now + (uint64_t)v->vm->host->tsc_khz * REST_LOOK_MS;
-        struct vcpu_state s = {.rflags = RFLAGS_IF};
-
-        virt->exit_on_halt(&v->vcpu, cpu == 0 && pool && pool->dying);
-        if (virt->rests(&v->vcpu))
-                virt->get_state(&v->vcpu, &s);
-        __atomic_store_n(&v->deaf, !(s.rflags & RFLAGS_IF) && !v->nmi, __ATOMIC_SEQ_CST);
-        if (v->deaf && all_deaf(v->vm))
-                vm_finish(v->vm, VM_HALTED);
-        if (again < v->look_at)
-                v->look_at = again;
 }
 
 /*

@@ -12,6 +12,5 @@ void vcpu_become_deaf(struct vm_vcpu *v);
 /* Take in what was posted: INIT, start-up, NMI, interrupts. Whether the vCPU goes on. */
 bool vcpu_is_awake(struct vm_vcpu *v);
 
-/* The looks at TSC now, each of which may bring the next one forward (v->look_at). */
-void vcpu_look_at_rest(struct vm_vcpu *v, unsigned cpu, uint64_t now); /* direct interrupts only */
-void vcpu_watch(struct vm_vcpu *v, uint64_t now);                      /* watchdog= only */
+/* The look of watchdog= at TSC now, which may bring the next one forward (v->look_at). */
+void vcpu_watch(struct vm_vcpu *v, uint64_t now);

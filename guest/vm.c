@@ -165,7 +165,6 @@ static int add_devices(struct vm *vm)
 
         bus_init(&vm->bus);
         ioapic_init(&vm->ioapic, PLATFORM_IOAPIC_ID, &ioapic_ops);
-        vm->ioapic.ends_unseen = vm->direct;
         uart16550_init(&vm->uart, &uart_ops);
         pci_host_init(&vm->pci, BRIDGE_VENDOR, BRIDGE_DEVICE);
         acpi_pm_init(&vm->acpi_pm, vm, power_event);
@@ -214,8 +213,6 @@ static int add_vcpu(struct vm *vm, unsigned id)
                 return err;
         }
         vm->vcpu[vm->vcpus++] = v;
-        if (vm->direct)
-                virt->pass_interrupts(&v->vcpu);
         return 0;
 }
 
@@ -303,15 +300,13 @@ static int build(struct vm *vm)
                 return err;
         }
         cpuid_policy_init(&vm->cpuid, cpu_cpuid, &virt_caps, vm->config->vcpus);
-        vm->cpuid.pv_features =
-            pv_features(vm->config->vcpus, !vm->direct, !vm->direct && !vm->virtual_apic);
+        vm->cpuid.pv_features = pv_features(vm->config->vcpus, !vm->virtual_apic);
         vm->mca.amd = cpuid_policy_is_amd(&vm->cpuid);
         err = load(vm);
         return err ? err : vm_nvram_attach(vm);
 }
 
-int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host,
-              bool direct)
+int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host)
 {
         int err;
 
@@ -321,8 +316,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
         vm->host = host;
         gmem_init(&vm->mem, host->dram);
         vm_console_open(&vm->console, config->name);
-        vm->direct = direct && virt_caps.direct_interrupts && host->direct_interrupts;
-        vm->virtual_apic = !vm->direct && virt_caps.virtual_apic;
+        vm->virtual_apic = virt_caps.virtual_apic;
         vm->protection = host->small_code ? PAGING_RW : PAGING_RWX;
         err = build(vm);
         if (err)

@@ -52,11 +52,9 @@ struct vm_host {
         uint64_t entry_tsc;          /* when the loader entered the hypervisor */
         unsigned address_bits;       /* physical address width of the CPU */
         enum nfit_domain domain;     /* what the platform promises for NVRAM */
-        bool direct_interrupts;      /* a vCPU with a CPU of its own can have its local APIC */
         bool small_code;             /* guests may execute from pages of 4 KiB only */
         struct sched *sched;
-        void (*kick)(unsigned cpu);  /* have a CPU leave the guest or the rest it is in */
-        void (*lend)(uint32_t cpus); /* these CPUs are for vCPUs with direct interrupts alone */
+        void (*kick)(unsigned cpu); /* have a CPU leave the guest or the rest it is in */
         /* CPU 0, out of a guest: look after the machine; whether the guest must wait for more */
         bool (*service)(void);
         /* CPU 0, amid the long work of building a VM: serve what vCPUs of others wait for */
@@ -118,8 +116,7 @@ struct vm {
         enum vm_end end; /* set once, by vm_finish */
         bool paused;
         uint64_t serial;   /* no other VM ever has the same */
-        bool direct;       /* its vCPUs have their CPUs' local APICs: interrupts without exits */
-        bool virtual_apic; /* or ones that the CPU virtualizes */
+        bool virtual_apic; /* the CPU virtualizes its vCPUs' local APICs */
         struct spinlock devices;
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
         unsigned vcpus; /* that exist */
@@ -149,12 +146,11 @@ struct vm {
 };
 
 /*
- * Build the VM that config describes and load its kernel; direct: its vCPUs have CPUs of their own.
- * Regions that do not exist yet are created. On failure the reason has been logged with the VM's
+ * Build the VM that config describes and load its kernel. Regions that do not exist yet are
+ * created. On failure the reason has been logged with the VM's
  * name and everything was given back; the pool is as before.
  */
-must_check int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host,
-                         bool direct);
+must_check int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host);
 
 /*
  * Give back all memory (guests' pages are cleared before their next use) and detach the regions. No

@@ -46,29 +46,6 @@ static uint32_t cpus_of(const struct vms *vms, const struct vm_config *config)
         return told ? told : online(vms);
 }
 
-static unsigned count_cpus(uint32_t mask)
-{
-        unsigned n = 0;
-
-        for (; mask; mask &= mask - 1)
-                n++;
-        return n;
-}
-
-/* Whether each of its vCPUs has a CPU that no other VM may use. */
-static bool is_alone(const struct vms *vms, const struct vms_entry *entry)
-{
-        uint32_t own = cpus_of(vms, entry->config);
-
-        for (size_t i = 0; i < vms->count; i++)
-                if (&vms->entry[i] != entry && vms->entry[i].config->startable &&
-                    cpus_of(vms, vms->entry[i].config) & own &&
-                    strcmp(vms->entry[i].config->after, entry->config->name) != 0 &&
-                    strcmp(entry->config->after, vms->entry[i].config->name) != 0)
-                        return false;
-        return entry->config->vcpus <= count_cpus(own);
-}
-
 static unsigned vm_order(void)
 {
         unsigned order = 0;
@@ -85,21 +62,14 @@ static void free_vm(const struct vms *vms, struct vms_entry *entry)
         entry->vm = NULL;
 }
 
-/* One of its own each, when there are as many. */
 static void place(const struct vms *vms, struct vm *vm)
 {
-        uint32_t left = cpus_of(vms, vm->config);
+        uint32_t cpus = cpus_of(vms, vm->config);
 
         for (unsigned i = 0; i < vm->vcpus; i++) {
-                vm->vcpu[i]->sched.cpus = cpus_of(vms, vm->config);
-                if (vm->direct) {
-                        vm->vcpu[i]->sched.cpus = left & -left;
-                        left &= left - 1;
-                }
-                vm->vcpu[i]->sched.cpu = (unsigned)__builtin_ctz(vm->vcpu[i]->sched.cpus);
+                vm->vcpu[i]->sched.cpus = cpus;
+                vm->vcpu[i]->sched.cpu = (unsigned)__builtin_ctz(cpus);
         }
-        if (vm->direct)
-                vms->host->lend(cpus_of(vms, vm->config));
 }
 
 static void let_run(const struct vms *vms, struct vm *vm)
@@ -137,7 +107,7 @@ static void start(struct vms *vms, struct vms_entry *entry)
                 return;
         }
         entry->vm = (struct vm *)frame.v;
-        if (vm_create(entry->vm, entry->config, vms->host, is_alone(vms, entry))) {
+        if (vm_create(entry->vm, entry->config, vms->host)) {
                 free_vm(vms, entry);
                 refuse(entry);
                 return;
@@ -178,16 +148,6 @@ static void wait_off(const struct vms *vms, struct vm *vm)
         }
 }
 
-/* A paused vCPU with direct interrupts is still on its CPU. */
-static void bring_down(const struct vms *vms, struct vm *vm)
-{
-        if (vm->paused && vm->direct) {
-                __atomic_store_n(&vm->paused, false, __ATOMIC_SEQ_CST);
-                let_run(vms, vm);
-        }
-        wait_off(vms, vm);
-}
-
 void vms_set_focus(struct vm *vm)
 {
         console_set_focus(vm);
@@ -201,7 +161,7 @@ static void take_apart(struct vms *vms, struct vms_entry *entry)
         uint64_t build_ticks = vm->build_ticks, own_bytes = vm->own_bytes;
         uint64_t begun = cpu_rdtsc(), ticks, off;
 
-        bring_down(vms, vm);
+        wait_off(vms, vm);
         off = cpu_rdtsc();
         ticks = off - begun;
         vm_console_flush(&vm->console);
@@ -237,7 +197,6 @@ static void choose_focus(const struct vms *vms)
                         vms_set_focus(vms->entry[i].vm);
 }
 
-/* VMs that after= links never run at the same time: they may own the same CPUs (is_alone). */
 const struct vms_entry *vms_waits_for(const struct vms *vms, const struct vms_entry *entry)
 {
         for (size_t i = 0; i < vms->count; i++) {

@@ -1,12 +1,11 @@
 /*
- * This CPU's own timer interrupt, from its local APIC: it ends a guest's run or the CPU's rest. Not
- * while the local APIC is lent to a guest.
+ * This CPU's own timer interrupt, from its local APIC: it ends a guest's run or the CPU's rest.
  */
 #pragma once
 
 #include "hv/lib/types.h"
 
-/* On each CPU behind host_lapic_init, and when the local APIC comes back from a guest. */
+/* On each CPU behind host_lapic_init. */
 void alarm_init(void);
 
 /* Come once at this TSC value, or a little early; at once if it has passed; UINT64_MAX: never. */

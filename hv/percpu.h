@@ -23,7 +23,6 @@ struct cpu {
         bool nmi_due;          /* an NMI was sent to it */
         volatile bool kicked;  /* by an NMI: the next run returns at once */
         volatile bool resting; /* in HLT, or about to be */
-        volatile bool alone;   /* its interrupts are a guest's own: it is reached by NMIs only */
 } __attribute__((aligned(64)));
 
 /* A stack ends at a page that is not mapped. The boot CPU has its ordinary stack elsewhere. */

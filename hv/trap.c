@@ -43,7 +43,6 @@ static struct {
 
 static struct gate idt[256];
 static trap_irq_fn irq_handlers[256];
-static trap_irq_fn nmi_handler;
 static volatile bool stopping;
 
 static const char *const exception_names[32] = {
@@ -146,11 +145,6 @@ void trap_set_irq(uint8_t vector, trap_irq_fn fn)
         irq_handlers[vector] = fn;
 }
 
-void trap_set_nmi(trap_irq_fn fn)
-{
-        nmi_handler = fn;
-}
-
 void trap_stop_others(void)
 {
         stopping = true;
@@ -168,10 +162,8 @@ static void take_nmi(void)
                 host_lapic_send_self(TRAP_VECTOR_KICK);
         if (virt)
                 virt->kick();
-        if (!__atomic_exchange_n(&this_cpu()->nmi_due, false, __ATOMIC_SEQ_CST) && !nmi_handler)
+        if (!__atomic_exchange_n(&this_cpu()->nmi_due, false, __ATOMIC_SEQ_CST))
                 mce_count_nmi();
-        if (nmi_handler)
-                nmi_handler();
 }
 
 void trap_dispatch_irq(uint8_t vector)

@@ -41,12 +41,6 @@ struct trap_tables trap_tables(void);
  */
 void trap_set_irq(uint8_t vector, trap_irq_fn fn);
 
-/*
- * Call fn at every NMI, on whichever CPU and whatever it interrupts: it may only set flags. A guest
- * that runs there leaves virt->run. With one, no NMI is unexpected (mce_count_nmi).
- */
-void trap_set_nmi(trap_irq_fn fn);
-
 /* Have every other CPU stop for good, if it still takes NMIs. */
 void trap_stop_others(void);
 

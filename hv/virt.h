@@ -147,11 +147,9 @@ struct virt_caps {
         uint64_t page_max; /* largest second-level page, bytes: 2 MiB or 1 GiB */
         bool rdtscp;       /* instructions that guests can have if the CPU does */
         bool invpcid;
-        /* a vCPU with a CPU of its own can be given that CPU's local APIC (pass_interrupts) */
-        bool direct_interrupts;
         bool virtual_apic; /* there is virt_ops.apic */
-        /* only an NMI is sure to end a guest's run: an interrupt does not on Bochs 2.7 while the
-         * guest has RFLAGS.IF off, against SDM vol. 3 25.2 */
+        /* only an NMI is sure to end a guest's run at once: an interrupt does not on Bochs 2.7
+         * while the guest has RFLAGS.IF off, against SDM vol. 3 25.2 */
         bool kick_by_nmi;
 };
 
@@ -216,16 +214,6 @@ struct virt_ops {
         /* Run the guest until something needs the caller; exit is filled in on every return. */
         void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
 
-        /* Rest in HLT at the next run until an event; ends with any exit or injection. Only after
-         * pass_interrupts. */
-        void (*halt)(struct vcpu *vcpu);
-        /*
-         * Whether HLT exits, as it does at first; where it does not, rests tells whether the guest
-         * is in one. Only after pass_interrupts.
-         */
-        void (*exit_on_halt)(struct vcpu *vcpu, bool on);
-        bool (*rests)(struct vcpu *vcpu);
-
         /*
          * Step over the instruction that caused the last exit, ending an STI or MOV SS shadow: skip
          * by the length that the CPU tells, advance by bytes (after VM_EXIT_MEMORY it tells none).
@@ -245,13 +233,6 @@ struct virt_ops {
         bool (*can_take_irq)(struct vcpu *vcpu);
         void (*want_irq_window)(struct vcpu *vcpu, bool on);
 
-        /*
-         * Let the guest take this CPU's interrupts itself and end them, set the TSC deadline and
-         * the task priority of the real local APIC, all without exits. The other registers of the
-         * APIC still exit. Only with caps.direct_interrupts; for the vCPU's whole life.
-         */
-        void (*pass_interrupts)(struct vcpu *vcpu);
-
         /* An NMI has come, and this CPU is marked as kicked: have the run that begins return at
          * once. The one entry that is called from the NMI handler. */
         void (*kick)(void);
@@ -262,7 +243,7 @@ struct virt_ops {
         /* Forget cached translations of this vCPU, its own and those of the second level. */
         void (*flush_tlb)(struct vcpu *vcpu);
 
-        /* Only with caps.virtual_apic; not beside pass_interrupts. */
+        /* Only with caps.virtual_apic. */
         const struct virt_apic_ops *apic;
 };
 

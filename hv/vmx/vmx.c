@@ -13,10 +13,7 @@
 #include "mm/dram.h"
 #include "mm/paging.h"
 
-#define CPUID_1_ECX_VMX      (1u << 5)
-#define CPUID_1_ECX_X2APIC   (1u << 21)
-#define CPUID_1_ECX_DEADLINE (1u << 24)
-#define CPUID_1_ECX_DIRECT   (CPUID_1_ECX_X2APIC | CPUID_1_ECX_DEADLINE)
+#define CPUID_1_ECX_VMX (1u << 5)
 
 static struct {
         hpa_t vmxon_region;
@@ -58,7 +55,6 @@ static int vmx_probe(struct virt_caps *caps)
             .invpcid = vmx_caps.invpcid,
             .kick_by_nmi = true,
             .virtual_apic = vmx_caps.virtual_apic,
-            .direct_interrupts = (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_DIRECT) == CPUID_1_ECX_DIRECT,
         };
         return 0;
 }
@@ -260,9 +256,6 @@ const struct virt_ops vmx_ops = {
     .set_state = vmx_set_state,
     .set_xcr0 = vmx_set_xcr0,
     .run = vmx_run,
-    .halt = vmx_halt,
-    .exit_on_halt = vmx_exit_on_halt,
-    .rests = vmx_rests,
     .skip = vmx_skip,
     .advance = vmx_advance,
     .inject_exception = vmx_inject_exception,
@@ -271,7 +264,6 @@ const struct virt_ops vmx_ops = {
     .inject_nmi = vmx_inject_nmi,
     .can_take_irq = vmx_can_take_irq,
     .want_irq_window = vmx_want_irq_window,
-    .pass_interrupts = vmx_pass_interrupts,
     .kick = vmx_kick,
     .set_deadline = vmx_set_deadline,
     .flush_tlb = vmx_flush_tlb,

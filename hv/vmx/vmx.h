@@ -73,9 +73,6 @@ uint64_t vmx_get_cr4(struct vcpu *vcpu);
 void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *state);
 void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *state);
 void vmx_run(struct vcpu *vcpu, struct vm_exit *exit);
-void vmx_halt(struct vcpu *vcpu);
-void vmx_exit_on_halt(struct vcpu *vcpu, bool on);
-bool vmx_rests(struct vcpu *vcpu);
 void vmx_skip(struct vcpu *vcpu);
 void vmx_advance(struct vcpu *vcpu, unsigned bytes);
 void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
@@ -84,7 +81,6 @@ void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool vmx_inject_nmi(struct vcpu *vcpu);
 bool vmx_can_take_irq(struct vcpu *vcpu);
 void vmx_want_irq_window(struct vcpu *vcpu, bool on);
-void vmx_pass_interrupts(struct vcpu *vcpu);
 void vmx_kick(void);
 void vmx_set_deadline(struct vcpu *vcpu, uint64_t tsc);
 

@@ -32,6 +32,12 @@
 #define CR_MOV_FROM  1u
 #define CR_LMSW      3u
 
+/*
+ * An interrupt ends a guest's run whether or not the guest lets interrupts in (25.2); Bochs 2.7
+ * keeps it waiting while the guest does not. So a run is ended after so many ticks at most.
+ */
+#define RUN_TICKS_MAX (1ull << 25)
+
 #define EPT_WRITE      (1u << 1)
 #define EPT_FETCH      (1u << 2)
 #define EPT_LINEAR     (1u << 7) /* there is a linear address */
@@ -102,16 +108,12 @@ static void entry_failed(struct vm_exit *exit)
 /* The field counts down while the guest runs; rewrite it only when time passed otherwise. */
 static void arm_timer(struct vmx_vcpu *v)
 {
-        uint64_t now, ticks = UINT32_MAX;
+        uint64_t now = cpu_rdtsc(), ticks = v->deadline > now ? v->deadline - now : 0;
 
-        if (v->deadline != UINT64_MAX) {
-                now = cpu_rdtsc();
-                ticks = v->deadline > now ? (v->deadline - now) >> vmx_caps.timer_shift : 0;
-                if (ticks > UINT32_MAX)
-                        ticks = UINT32_MAX;
-        }
-        vmx_write(VMCS_PREEMPTION_TIMER, ticks);
-        v->timer_stale = !vmx_caps.save_timer && v->deadline != UINT64_MAX;
+        if (ticks > RUN_TICKS_MAX)
+                ticks = RUN_TICKS_MAX;
+        vmx_write(VMCS_PREEMPTION_TIMER, ticks >> vmx_caps.timer_shift);
+        v->timer_stale = !vmx_caps.save_timer;
 }
 
 /* What was being delivered to the guest when the exit came must be delivered again (27.2.4). */
@@ -229,6 +231,7 @@ static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
 {
         exit->kind = VM_EXIT_HOST;
         this_cpu()->kicked = false;
+        cpu_let_in();
         if (v->deadline == UINT64_MAX || cpu_rdtsc() < v->deadline)
                 return;
         exit->kind = VM_EXIT_TIMER;
@@ -351,29 +354,6 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
         if (!(exit->reason & EXIT_REASON_ENTRY_FAILURE))
                 v->launched = true;
         normalise(vcpu, v, exit);
-}
-
-void vmx_halt(struct vcpu *vcpu)
-{
-        (void)vcpu;
-        vmx_write(VMCS_GUEST_ACTIVITY, ACTIVITY_HLT);
-}
-
-void vmx_exit_on_halt(struct vcpu *vcpu, bool on)
-{
-        struct vmx_vcpu *v = vcpu->arch;
-        uint32_t base = (v->cpu_base & ~CPU_HLT) | (on ? CPU_HLT : 0);
-
-        if (base == v->cpu_base)
-                return;
-        v->cpu_base = base;
-        vmx_write(VMCS_CPU_CONTROLS, base | (v->window ? CPU_INTERRUPT_WINDOW : 0));
-}
-
-bool vmx_rests(struct vcpu *vcpu)
-{
-        (void)vcpu;
-        return vmx_read(VMCS_GUEST_ACTIVITY) == ACTIVITY_HLT;
 }
 
 void vmx_advance(struct vcpu *vcpu, unsigned bytes)

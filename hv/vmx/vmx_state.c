@@ -24,9 +24,7 @@ struct vmx_msrs vmx_msrs;
 
 /* Every access exits but those to MSRs that belong to the guest alone while it runs. */
 static uint8_t msr_bitmap[4096] __attribute__((aligned(4096)));
-/* The same, and the registers of the local APIC that a guest may have (vmx_pass_interrupts). */
-static uint8_t msr_bitmap_direct[4096] __attribute__((aligned(4096)));
-/* And those of the virtual local APIC (vmx_apic.c). */
+/* The same, and the registers of the virtual local APIC (vmx_apic.c). */
 static uint8_t msr_bitmap_apic[4096] __attribute__((aligned(4096)));
 
 static void pass_msr(uint8_t *bitmap, uint32_t msr, bool read, bool write)
@@ -60,31 +58,6 @@ struct msr_range {
         bool read, write;
 };
 
-static void setup_bitmap(uint8_t *bitmap, const struct msr_range *own, size_t count)
-{
-        memcpy(bitmap, msr_bitmap, sizeof msr_bitmap);
-        for (size_t i = 0; i < count; i++)
-                for (uint32_t msr = own[i].first; msr <= own[i].last; msr++)
-                        pass_msr(bitmap, msr, own[i].read, own[i].write);
-}
-
-/* SDM vol. 3 table 10-6. What could reach another CPU or the host's own setup is not here. */
-static void setup_direct_bitmap(void)
-{
-        static const struct msr_range own[] = {
-            {MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, true, true},
-            {0x808, 0x808, true, true},  /* TPR */
-            {0x80a, 0x80a, true, false}, /* PPR */
-            {0x80b, 0x80b, false, true}, /* EOI */
-            {0x810, 0x827, true, false}, /* ISR, TMR, IRR */
-            {0x838, 0x838, true, true},  /* timer: initial count */
-            {0x839, 0x839, true, false}, /* timer: current count */
-            {0x83e, 0x83e, true, true},  /* timer: divider */
-        };
-
-        setup_bitmap(msr_bitmap_direct, own, ARRAY_LEN(own));
-}
-
 /*
  * SDM vol. 3 29.5: reads of the registers that exist, but for the timer's current count, which runs
  * on, and the writes that the CPU virtualizes.
@@ -104,30 +77,21 @@ static void setup_apic_bitmap(void)
             {0x83f, 0x83f, false, true}, /* self IPI */
         };
 
-        setup_bitmap(msr_bitmap_apic, own, ARRAY_LEN(own));
+        memcpy(msr_bitmap_apic, msr_bitmap, sizeof msr_bitmap);
+        for (size_t i = 0; i < ARRAY_LEN(own); i++)
+                for (uint32_t msr = own[i].first; msr <= own[i].last; msr++)
+                        pass_msr(msr_bitmap_apic, msr, own[i].read, own[i].write);
 }
 
 void vmx_setup_bitmaps(void)
 {
         setup_msr_bitmap();
-        setup_direct_bitmap();
         setup_apic_bitmap();
 }
 
 void vmx_setup_apic_bitmap(bool on)
 {
         vmx_write(VMCS_MSR_BITMAP, (uint64_t)(on ? msr_bitmap_apic : msr_bitmap));
-}
-
-void vmx_pass_interrupts(struct vcpu *vcpu)
-{
-        struct vmx_vcpu *v = vcpu->arch;
-
-        v->cpu_base &= ~(CPU_CR8_LOAD | CPU_CR8_STORE);
-        vmx_write(VMCS_CPU_CONTROLS, v->cpu_base);
-        vmx_write(VMCS_PIN_CONTROLS,
-                  (vmx_caps.pin & ~PIN_EXTERNAL_INTERRUPT) | PIN_PREEMPTION_TIMER);
-        vmx_write(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap_direct);
 }
 
 static void setup_host_state(const struct vcpu *vcpu)

@@ -186,13 +186,12 @@ def control(t, model=""):
 
 @test(core=True)
 def test_monitor(t):
-    """Where the guest has the local APIC, as on Bochs' reference model, input comes by NMI; else by an interrupt."""
     control(t)
 
 
 @test(on=BOCHS)
 def test_monitor_emulated_apic(t):
-    """VT-x without x2APIC: input by an interrupt."""
+    """VT-x without x2APIC."""
     control(t, "corei5_arrandale_m520")
 
 

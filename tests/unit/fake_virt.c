@@ -128,24 +128,6 @@ static void flush_tlb(struct vcpu *vcpu)
         fake.flushes++;
 }
 
-static void exit_on_halt(struct vcpu *vcpu, bool on)
-{
-        (void)vcpu;
-        fake.halts_exit = on;
-}
-
-static bool rests(struct vcpu *vcpu)
-{
-        (void)vcpu;
-        return fake.rests;
-}
-
-static void halt(struct vcpu *vcpu)
-{
-        (void)vcpu;
-        fake.halts++;
-}
-
 /* The step that powers off is not the script's. */
 static void skip(struct vcpu *vcpu)
 {
@@ -247,11 +229,6 @@ static const struct virt_apic_ops fake_apic_ops = {
     .irq_waits = apic_irq_waits,
 };
 
-static void pass_interrupts(struct vcpu *vcpu)
-{
-        (void)vcpu;
-}
-
 static void kicked(void)
 {
 }
@@ -274,9 +251,6 @@ static const struct virt_ops fake_ops = {
     .set_state = set_state,
     .set_xcr0 = set_xcr0,
     .run = run,
-    .halt = halt,
-    .exit_on_halt = exit_on_halt,
-    .rests = rests,
     .skip = skip,
     .advance = advance,
     .inject_exception = inject_exception,
@@ -285,7 +259,6 @@ static const struct virt_ops fake_ops = {
     .inject_nmi = inject_nmi,
     .can_take_irq = can_take_irq,
     .want_irq_window = want_irq_window,
-    .pass_interrupts = pass_interrupts,
     .kick = kicked,
     .set_deadline = set_deadline,
     .flush_tlb = flush_tlb,
@@ -301,37 +274,9 @@ void host_lapic_eoi(void)
 {
 }
 
-void host_lapic_send_self(uint8_t vector)
-{
-        fake.self_ipis++;
-        fake.irq = vector;
-}
-
-void host_lapic_lend(uint32_t timer, uint8_t spurious_vector)
-{
-        fake.apic_loans++;
-        fake.timer_lvt = timer;
-        fake.spurious = spurious_vector;
-}
-
-void host_lapic_take_back(void)
-{
-        fake.apic_returns++;
-}
-
-uint64_t host_lapic_quiet_until(void)
-{
-        return fake.quiet_until;
-}
-
 void trap_set_irq(uint8_t vector, trap_irq_fn fn)
 {
         (void)vector;
-        (void)fn;
-}
-
-void trap_set_nmi(trap_irq_fn fn)
-{
         (void)fn;
 }
 
@@ -371,11 +316,6 @@ static struct vm_host host;
 static struct vm_config config;
 static struct sched sched;
 static bool attention;
-
-static void lend(uint32_t mask)
-{
-        (void)mask;
-}
 
 static void kick(unsigned cpu)
 {
@@ -421,14 +361,13 @@ void fake_vm_create(struct vm *vm)
                                 .address_bits = 40,
                                 .sched = &sched,
                                 .kick = kick,
-                                .lend = lend,
                                 .service = service,
                                 .meanwhile = meanwhile,
                                 .attention = &attention};
         config = (struct vm_config){
             .name = "test", .module = 1, .startable = true, .mem = VM_MEMORY, .vcpus = 1};
         config.kernel = (struct config_file){HPA((uint64_t)make_kernel()), FILE_SIZE};
-        if (vm_create(vm, &config, &host, false))
+        if (vm_create(vm, &config, &host))
                 panic("the test's VM is refused");
 }
 
@@ -457,10 +396,8 @@ void fake_load(const struct fake_step *steps, size_t count)
         memcpy(apic, fake.apic, sizeof apic);
         fake = (struct fake_virt){.state = fake.state,
                                   .irqs_blocked = fake.irqs_blocked,
-                                  .rests = fake.rests,
                                   .window = fake.window,
-                                  .vcpus = fake.vcpus,
-                                  .quiet_until = fake.quiet_until};
+                                  .vcpus = fake.vcpus};
         memcpy(fake.apic, apic, sizeof apic);
         script = steps;
         script_left = count;

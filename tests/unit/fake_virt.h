@@ -20,10 +20,8 @@ struct fake_step {
 /* All since the last fake_play, but state and the fields up to it, which are the test's. */
 struct fake_virt {
         struct vcpu_state state; /* what get_state tells */
-        bool rests;              /* what rests tells */
         bool irqs_blocked;       /* what can_take_irq tells, negated */
         bool window;             /* asked for by want_irq_window */
-        bool halts_exit;         /* asked for by exit_on_halt */
         unsigned skips, halts;
         unsigned advanced; /* bytes */
         unsigned exceptions;
@@ -34,16 +32,13 @@ struct fake_virt {
         uint64_t deadline;
         unsigned xcr0_writes;
         uint64_t xcr0;
-        unsigned self_ipis, apic_loans, apic_returns, nmis, flushes;
-        uint32_t timer_lvt;
-        uint8_t spurious;
+        unsigned nmis, flushes;
         unsigned apic_resets, apic_stops, apic_irqs; /* of the virtualized local APIC */
         bool level;                                  /* of the last interrupt */
         uint64_t apic[64];                           /* its registers, kept from play to play */
         uint64_t regs[REG_COUNT];                    /* the guest's after the last step */
         unsigned vcpus;                              /* alive */
-        unsigned meanwhile;   /* how often a VM's building let others' vCPUs be served */
-        uint64_t quiet_until; /* what host_lapic_quiet_until tells; the test's */
+        unsigned meanwhile; /* how often a VM's building let others' vCPUs be served */
 };
 
 extern struct fake_virt fake;

@@ -118,7 +118,7 @@ static void test_what_permafrost_gives(void)
         CHECK_EQ(r.eax, PERMAFROST_CPUID_BASE + 0x101);
         r = ask(claims_little, PERMAFROST_CPUID_BASE + 0x101, 0);
         CHECK_EQ(r.eax, KVM_FEATURE_NOP_IO_DELAY | KVM_FEATURE_CLOCKSOURCE2 |
-                            KVM_FEATURE_CLOCKSOURCE_STABLE);
+                            KVM_FEATURE_CLOCKSOURCE_STABLE | KVM_FEATURE_STEAL_TIME);
 }
 
 static void test_instructions_follow_the_extension(void)

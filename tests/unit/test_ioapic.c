@@ -111,23 +111,6 @@ static void test_edge(void)
         CHECK_EQ(w.message.dest, APIC_DEST_ALL);
 }
 
-static void test_level_ends_unseen(void)
-{
-        struct world w;
-
-        world_init(&w);
-        w.io.ends_unseen = true;
-        set_rte(&w, 9, 0x8040, 0);
-        ioapic_set_irq(&w.io, 9, true);
-        ioapic_set_irq(&w.io, 9, true);
-        CHECK_EQ(w.delivered, 1);
-        ioapic_set_irq(&w.io, 9, false);
-        CHECK_EQ(rd(&w, 0x22), 0x8040);
-        CHECK_EQ(w.delivered, 1);
-        ioapic_set_irq(&w.io, 9, true);
-        CHECK_EQ(w.delivered, 2);
-}
-
 static void test_level(void)
 {
         struct world w;
@@ -223,7 +206,6 @@ int main(void)
         RUN(test_registers);
         RUN(test_edge);
         RUN(test_level);
-        RUN(test_level_ends_unseen);
         RUN(test_handler);
         RUN(test_random_level);
         return unit_done();

@@ -56,7 +56,7 @@ static void test_vm_create(void)
 
                 fill(refused);
                 before = dram_free_bytes(dram);
-                err = vm_create(&vm, &config, fake_vm_host(), false);
+                err = vm_create(&vm, &config, fake_vm_host());
                 if (!err)
                         vm_destroy(&vm);
                 CHECK_EQ(dram_free_bytes(dram), before);
@@ -145,7 +145,7 @@ static void test_each_allocation(void)
                 int err;
 
                 (void)dram_fail_after(dram, ++n);
-                err = vm_create(&vm, &config, &host, false);
+                err = vm_create(&vm, &config, &host);
                 left = dram_fail_after(dram, 0);
                 CHECK(!err || (err == -ENOMEM && !left));
                 if (!err) {

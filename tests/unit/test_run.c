@@ -243,6 +243,8 @@ static void test_halt(void)
         fake.state.rflags = RFLAGS_FIXED;
         CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_HALTED);
         CHECK_EQ(fake.halts, 0);
+        vm.vcpu[0]->activity = VCPU_RUNS;
+        vm.vcpu[0]->deaf = false;
 }
 
 /* SDM vol. 1 13.3. */
@@ -272,23 +274,6 @@ static void test_halt_with_a_kick(void)
         CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_HALTED);
         v->activity = VCPU_RUNS;
         v->deaf = false;
-        fake.state.rflags = RFLAGS_IF;
-}
-
-/* With its own CPU: no exit to rest, and a rest that nothing can end is found. */
-static void test_direct_rest(void)
-{
-        vm.direct = true;
-        fake.rests = true;
-        fake.state.rflags = RFLAGS_IF;
-        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
-        CHECK(!fake.halts_exit);
-        CHECK(fake.deadline != UINT64_MAX);
-        fake.state.rflags = 0;
-        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_HALTED);
-        fake.rests = false;
-        vm.vcpu[0]->deaf = false;
-        vm.direct = false;
         fake.state.rflags = RFLAGS_IF;
 }
 
@@ -427,38 +412,6 @@ static void test_timer(void)
         CHECK_EQ(play_one(again), VM_POWERED_OFF);
         CHECK_EQ(fake.irqs, 1);
         expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-}
-
-/* With the real local APIC lent: no injection, and no vector of an exception ever reaches it. */
-static void test_direct_interrupts(void)
-{
-        vm.direct = true;
-        CHECK_EQ(play_one(wrmsr(MSR_SELF_IPI, 0x71)), VM_POWERED_OFF);
-        CHECK_EQ(fake.self_ipis, 1);
-        CHECK_EQ(fake.irq, 0x71);
-        CHECK_EQ(play_one(wrmsr(MSR_SELF_IPI, 0x1f)), VM_POWERED_OFF);
-        CHECK_EQ(fake.self_ipis, 0);
-        CHECK_EQ(fake.irqs, 0);
-        CHECK_EQ(lapic_next_irq(&vm.vcpu[0]->lapic), -1);
-        expect_skip(wrmsr(MSR_LVT_TIMER, 0x40034));
-        CHECK_EQ(fake.timer_lvt, 0x40034);
-        expect_skip(wrmsr(MSR_LVT_TIMER, 0x40012));
-        CHECK_EQ(fake.timer_lvt, 0x50012);
-        CHECK_EQ(fake.apic_loans, 1);
-        expect_skip(wrmsr(MSR_SVR, 0x17f));
-        CHECK_EQ(fake.spurious, 0x7f);
-        expect_skip(wrmsr(MSR_SVR, 0x11f));
-        CHECK_EQ(fake.spurious, 0xff);
-        post(APIC_INIT, 0);
-        vm.vcpu[0]->id = 1;
-        vm.end = VM_RUNNING;
-        CHECK_EQ(vcpu_run(vm.vcpu[0], 0), VCPU_BLOCKED);
-        CHECK_EQ(fake.apic_returns, 1);
-        vm.vcpu[0]->id = 0;
-        vm.vcpu[0]->activity = VCPU_RUNS;
-        vm.vcpu[0]->deaf = false;
-        vm.direct = false;
-        expect_skip(wrmsr(MSR_SVR, 0x1ff));
 }
 
 static struct fake_step apic_end(uint8_t vector)
@@ -604,7 +557,6 @@ int main(void)
         RUN(test_memory_is_write_back_by_mtrr);
         RUN(test_cr8_is_the_task_priority);
         RUN(test_halt);
-        RUN(test_direct_rest);
         RUN(test_halt_with_a_kick);
         RUN(test_watchdog);
         RUN(test_xsetbv);
@@ -613,7 +565,6 @@ int main(void)
         RUN(test_interrupts_by_priority);
         RUN(test_window_without_interrupt_is_closed);
         RUN(test_timer);
-        RUN(test_direct_interrupts);
         RUN(test_virtual_apic);
         RUN(test_virtual_apic_rest);
         RUN(test_typed_bytes);

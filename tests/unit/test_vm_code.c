@@ -18,7 +18,7 @@ static void begin(bool small_code)
         fake_vm_create(&first);
         host = *fake_vm_host();
         host.small_code = small_code;
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host, false), 0);
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
         v = vm.vcpu[0];
         __atomic_store_n(host.attention, false, __ATOMIC_SEQ_CST);
 }
@@ -125,11 +125,11 @@ static void test_served_while_another_is_built(void)
         begin(true);
         vm_destroy(&vm);
         fake.meanwhile = 0;
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host, false), 0);
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
         CHECK_EQ(fake.meanwhile, 0);
         vm_destroy(&vm);
         __atomic_store_n(host.attention, true, __ATOMIC_SEQ_CST);
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host, false), 0);
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
         CHECK(fake.meanwhile > 0);
         end();
 }

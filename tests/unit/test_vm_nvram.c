@@ -5,6 +5,7 @@
 
 #include "guest/abi.h"
 #include "guest/hypercall.h"
+#include "guest/idle.h"
 #include "guest/machine_check.h"
 #include "guest/platform.h"
 #include "guest/run.h"
@@ -60,7 +61,7 @@ static void expect_refused(int err)
 {
         size_t regions = pool_usage(&mounted.pool).regions;
 
-        CHECK_EQ(vm_create(&vm, &config, &host, false), err);
+        CHECK_EQ(vm_create(&vm, &config, &host), err);
         CHECK_EQ(pool_usage(&mounted.pool).regions, regions);
         config.region_count = 0;
 }
@@ -73,7 +74,7 @@ static void test_create_and_attach(void)
         for (int i = 0; i < 2; i++) {
                 bool writer;
 
-                CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+                CHECK_EQ(vm_create(&vm, &config, &host), 0);
                 CHECK_EQ(vm.regions, 2);
                 CHECK_EQ(pool_region_readers(pool_find(&mounted.pool, "two"), &writer), 0);
                 CHECK(writer);
@@ -101,7 +102,7 @@ static void test_damage_is_told(void)
         begin();
         want("one", 2 * MiB, false);
         want("two", 4 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
         one = pool_region_extent(&mounted.pool, vm.region[0].ref.region, 0);
         two = pool_region_extent(&mounted.pool, vm.region[1].ref.region, 0);
         CHECK_EQ(two.size, 4 * MiB);
@@ -134,7 +135,7 @@ static void test_damage_in_pieces(void)
         CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "a")), 0);
         CHECK_EQ(pool_scrub(&mounted.pool, 16), 0);
         want("two", 4 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
         CHECK_EQ(pool_region_extents(vm.region[0].ref.region), 2);
         second = pool_region_extent(&mounted.pool, vm.region[0].ref.region, 1);
         CHECK_EQ(damage(second.hpa.v + 0x40, 6), 1);
@@ -149,7 +150,7 @@ static void test_damage_is_raised(void)
 {
         begin();
         want("one", 2 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
         mca_add(&vm.mca, GPA(GiB));
         fake.state.cr4 = CR4_MCE;
         fake.irqs_blocked = true;
@@ -200,7 +201,7 @@ static void test_refused(void)
         expect_refused(-EINVAL);
         host.pool = NULL;
         want("mine", 2 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host, false), -ENODEV);
+        CHECK_EQ(vm_create(&vm, &config, &host), -ENODEV);
         end();
 }
 
@@ -212,11 +213,11 @@ static void test_quota(void)
         want("more", 6 * MiB, false);
         expect_refused(-ENOSPC);
         want("more", 4 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
         vm_destroy(&vm);
         /* What exists already is no further claim. */
         config.nvram_max = 2 * MiB;
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
         vm_destroy(&vm);
         end();
 }
@@ -241,7 +242,7 @@ static void test_read_only(void)
         r = make("shared", "web", 2 * MiB);
         CHECK_EQ(pool_grant(&mounted.pool, r, "test", POOL_READ_ONLY), 0);
         want("shared", 2 * MiB, true);
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
         CHECK_EQ(pool_region_readers(r, &writer), 1);
         CHECK(!writer);
         gpa = vm.layout.region[0].gpa;
@@ -258,7 +259,7 @@ static void test_read_only(void)
         vm_destroy(&vm);
         CHECK_EQ(pool_region_readers(r, &writer), 0);
         host.small_code = true;
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
         CHECK_EQ(paging_walk(&vm.second_level, gpa.v, &leaf), 0);
         CHECK_EQ(leaf.prot, PAGING_R);
         vm_destroy(&vm);
@@ -271,36 +272,25 @@ static uint64_t scrubbed_of(uint64_t before)
         return mounted.pool.scrubbing + before - pool_usage(&mounted.pool).dying;
 }
 
-/*
- * An idle guest's CPU scrubs, a granule an exit; not when the real local APIC, lent to the guest,
- * has an interrupt for it already or soon.
- */
+/* A CPU at rest scrubs, a granule a call; not when it has something else to do already or soon. */
 static void test_idle_scrubs(void)
 {
-        struct fake_step halt = {.exit = {.kind = VM_EXIT_HALT}};
+        const uint32_t tsc_khz = 1000000;
         uint64_t before;
 
         begin();
-        want("mine", 2 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK(!idle_scrub(NULL, tsc_khz, UINT64_MAX));
         CHECK_EQ(pool_delete(&mounted.pool, make("gone", "web", 8 * MiB)), 0);
-        fake.state.rflags = RFLAGS_IF;
         before = pool_usage(&mounted.pool).dying;
         CHECK_EQ(before, 4);
-        vm.direct = true;
-        fake.quiet_until = UINT64_MAX;
         for (int i = 0; i < 2; i++)
-                CHECK_EQ(fake_play(&vm, &halt, 1), VM_POWERED_OFF);
+                CHECK(idle_scrub(&mounted.pool, tsc_khz, UINT64_MAX));
         CHECK_EQ(scrubbed_of(before), 2);
-        fake.quiet_until = 0;
-        CHECK_EQ(fake_play(&vm, &halt, 1), VM_POWERED_OFF);
-        fake.quiet_until = cpu_rdtsc() + 100000;
-        CHECK_EQ(fake_play(&vm, &halt, 1), VM_POWERED_OFF);
+        CHECK(!idle_scrub(&mounted.pool, tsc_khz, 0));
+        CHECK(!idle_scrub(&mounted.pool, tsc_khz, cpu_rdtsc() + 100000));
         CHECK_EQ(scrubbed_of(before), 2);
-        fake.quiet_until = UINT64_MAX;
-        CHECK_EQ(fake_play(&vm, &halt, 1), VM_POWERED_OFF);
+        CHECK(idle_scrub(&mounted.pool, tsc_khz, UINT64_MAX));
         CHECK_EQ(scrubbed_of(before), 3);
-        vm_destroy(&vm);
         end();
 }
 
@@ -315,7 +305,7 @@ static void test_volatile_is_told(void)
                 host.domain = NFIT_DOMAIN_EADR;
                 mounted.pool.member[0].unarmed = unarmed;
                 want("one", 2 * MiB, false);
-                CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+                CHECK_EQ(vm_create(&vm, &config, &host), 0);
                 vm.vcpu[0]->vcpu.regs[REG_RAX] = PERMAFROST_HC_REGION;
                 vm.vcpu[0]->vcpu.regs[REG_RDI] = 0;
                 vm.vcpu[0]->vcpu.regs[REG_RSI] = at;
