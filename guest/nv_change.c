@@ -180,7 +180,9 @@ int nv_clone(const struct command_call *call)
                 return nv_no_room(call, pool, name, pool_region_size(from));
         if (err)
                 return nv_failed(call, pool, from, err == -EEXIST ? name : call->word[0], err);
-        return done_region(call, pool, "cloned to", region);
+        err = done_region(call, pool, "cloned to", region);
+        (void)nv_bad_table(call, pool, from, " were not read; the copy is zero there, at:");
+        return err;
 }
 
 static int parse_access(const struct command_call *call, enum pool_access *access)

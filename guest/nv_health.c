@@ -170,8 +170,8 @@ static int bad_add(const struct command_call *call, struct pool *pool)
         region = holder_of(pool, HPA(at));
         if (region)
                 out_line(call->out,
-                         "granule 0x%llx leaves with region %s, which holds it: clone the region, "
-                         "then delete it",
+                         "granule 0x%llx leaves with region %s, which holds it: clone the region "
+                         "(the copy is zero there), then delete it",
                          (ull)at, pool_region_name(region));
         else
                 out_line(call->out, "granule 0x%llx is out of use", (ull)at);

@@ -153,5 +153,6 @@ int nv_show(const struct command_call *call)
                 show_lines(call->out, &facts);
         show_grants(call->out, region);
         show_extents(call->out, pool, region);
+        (void)nv_bad_table(call, pool, region, ", at:");
         return 0;
 }

@@ -125,6 +125,22 @@ void nv_object(const struct command_call *call, const struct nv_facts *facts)
         out_table_end(call->out);
 }
 
+bool nv_bad_table(const struct command_call *call, const struct pool *pool,
+                  const struct pool_region *region, const char *what)
+{
+        static const struct out_column column[] = {{"bad_offset", "BAD OFFSET", 14}};
+        uint64_t bad = pool_region_bad(pool, region), at = 0;
+
+        if (!bad)
+                return false;
+        out_line(call->out, "%llu bad granules of 2 MiB%s", (ull)bad, what);
+        out_table_begin(call->out, column, ARRAY_LEN(column));
+        for (; pool_region_next_bad(pool, region, at, &at); at += POOL_GRANULE)
+                out_cell_address(call->out, at);
+        out_table_end(call->out);
+        return true;
+}
+
 struct pool *nv_pool(const struct command_call *call)
 {
         const struct nv_host *host = call->host;

@@ -42,6 +42,11 @@ void nv_table_row(const struct command_call *call, const struct nv_facts *facts)
 /* In JSON a table of this one region, in text nothing. */
 void nv_object(const struct command_call *call, const struct nv_facts *facts);
 
+/* A line of how many bad granules a region holds, and what of that (a text behind it), and a table
+ * of where in it they are. false: there are none, and nothing is printed. */
+bool nv_bad_table(const struct command_call *call, const struct pool *pool,
+                  const struct pool_region *region, const char *what);
+
 /* The mounted pool, or NULL with the reason printed. */
 struct pool *nv_pool(const struct command_call *call);
 

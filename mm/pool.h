@@ -207,7 +207,8 @@ must_check int pool_begin(struct pool *pool, const char *name, const char *owner
                           uint64_t entropy, struct pool_region **out);
 must_check int pool_commit(struct pool *pool, struct pool_region *region);
 
-/* Copy a region that nobody has attached read-write to a new one. */
+/* Copy a region that nobody has attached read-write to a new one. Its bad granules are not read:
+ * the copy is zero there. */
 must_check int pool_clone(struct pool *pool, const struct pool_region *from, const char *name,
                           const char *owner, uint64_t entropy, struct pool_region **out);
 
@@ -236,6 +237,11 @@ bool pool_bad(const struct pool *pool, size_t i, hpa_t *granule);
 
 /* How many bad granules a region holds. */
 uint64_t pool_region_bad(const struct pool *pool, const struct pool_region *region);
+
+/* The first bad granule of a region at or behind a granule's offset in it, in bytes; false: none.
+ */
+bool pool_region_next_bad(const struct pool *pool, const struct pool_region *region, uint64_t from,
+                          uint64_t *offset);
 
 /*
  * Scrub up to that many granules. Returns how many are left that can be scrubbed: 0 also for a pool

@@ -185,20 +185,68 @@ bool pool_bad(const struct pool *pool, size_t i, hpa_t *granule)
         return false;
 }
 
-uint64_t pool_region_bad(const struct pool *pool, const struct pool_region *region)
+/* The first granule, at or behind `from`, that both stretches of a range have; UINT64_MAX: none. */
+static uint64_t first_common(const struct pool_media_extent *a, const struct pool_media_extent *b,
+                             uint64_t from)
+{
+        uint64_t a_end = (uint64_t)a->start + a->count, b_end = (uint64_t)b->start + b->count;
+        uint64_t end = a_end < b_end ? a_end : b_end;
+
+        from = from > a->start ? from : a->start;
+        from = from > b->start ? from : b->start;
+        return a->range == b->range && from < end ? from : UINT64_MAX;
+}
+
+/* The first bad granule of an extent at or behind `from`; UINT64_MAX: none. */
+static uint64_t first_bad(const struct pool *pool, const struct pool_media_extent *extent,
+                          uint64_t from)
+{
+        uint64_t first = UINT64_MAX, common;
+
+        for (uint32_t r = 0; r < pool->bad_records; r++) {
+                const struct pool_record *record = pool->bad[r]->record;
+
+                for (uint32_t e = 0; e < record->extent_count; e++) {
+                        common = first_common(extent, &record->extent[e], from);
+                        first = common < first ? common : first;
+                }
+        }
+        for (size_t i = 0; i < pool->told.count; i++) {
+                struct pool_media_extent granule;
+
+                if (find_granule(pool, pool->told.hpa[i], &granule))
+                        continue;
+                common = first_common(extent, &granule, from);
+                first = common < first ? common : first;
+        }
+        return first;
+}
+
+bool pool_region_next_bad(const struct pool *pool, const struct pool_region *region, uint64_t from,
+                          uint64_t *offset)
 {
         const struct pool_record *record = region->record;
-        uint64_t n = 0;
-        hpa_t bad;
+        uint64_t at = 0;
 
-        for (size_t i = 0; pool_bad(pool, i, &bad); i++) {
-                struct pool_media_extent g;
+        for (uint32_t e = 0; e < record->extent_count; e++) {
+                const struct pool_media_extent *extent = &record->extent[e];
+                uint64_t skip = from > at ? (from - at) / POOL_GRANULE : 0;
+                uint64_t bad = first_bad(pool, extent, extent->start + skip);
 
-                if (find_granule(pool, bad, &g))
-                        continue;
-                for (uint32_t e = 0; e < record->extent_count; e++)
-                        n += record->extent[e].range == g.range &&
-                             g.start - record->extent[e].start < record->extent[e].count;
+                if (bad != UINT64_MAX) {
+                        *offset = at + (bad - extent->start) * POOL_GRANULE;
+                        return true;
+                }
+                at += extent->count * POOL_GRANULE;
         }
+        return false;
+}
+
+uint64_t pool_region_bad(const struct pool *pool, const struct pool_region *region)
+{
+        uint64_t n = 0, at = 0;
+
+        for (; pool_region_next_bad(pool, region, at, &at); at += POOL_GRANULE)
+                n++;
         return n;
 }

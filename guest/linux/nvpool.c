@@ -13,6 +13,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "guest/config.h"
+
 #define STATUS_GOOD    0
 #define STATUS_FAILURE 1
 #define STATUS_USAGE   2
@@ -53,6 +55,7 @@ struct request {
         const char *verb;
         const char *word[COMMAND_WORDS_MAX];
         size_t words;
+        struct pool_bad bad;
         bool yes, verbose, json, read_only, help;
 };
 
@@ -70,6 +73,7 @@ static void print_help(void)
                "IMAGE is PATH[@OFFSET[+SIZE]][=HPA]: a file, block device or /dev/mem, and which\n"
                "part of it; HPA is the address of that part in the machine, the offset unless\n"
                "given. Sizes and offsets take K, M, G, T and 0x.\n\n"
+               "  -b HPA      memory at this address is bad: do not read it\n"
                "  -i IMAGE    one more range of the same pool\n"
                "  -o json     output for programs (text: for people)\n"
                "  -r          write nothing: verbs that change the pool are refused\n"
@@ -95,6 +99,12 @@ static bool is_option(const char *word)
         return word[0] == '-' && word[1] && !(word[1] >= '0' && word[1] <= '9');
 }
 
+static bool take_bad(struct pool_bad *bad, const char *value)
+{
+        return bad->count < ARRAY_LEN(bad->hpa) &&
+               !config_parse_size(value, strlen(value), &bad->hpa[bad->count++].v);
+}
+
 static bool take_option(struct request *request, char **argv, int *at)
 {
         const char *word = argv[*at];
@@ -108,6 +118,8 @@ static bool take_option(struct request *request, char **argv, int *at)
                 request->read_only = true;
         } else if (!strcmp(word, "-h") || !strcmp(word, "--help")) {
                 request->help = true;
+        } else if (!strcmp(word, "-b") && value && take_bad(&request->bad, value)) {
+                ++*at;
         } else if (!strcmp(word, "-i") && value && request->images <= POOL_RANGES_MAX) {
                 request->image[request->images++] = value;
                 ++*at;
@@ -260,6 +272,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < request.images; i++)
                 if (!image_add(&tool, request.image[i]))
                         return STATUS_USAGE;
+        tool.bad = request.bad;
         tool.nv.pool = &tool.pool;
         tool_log_start(request.verbose);
         return status_of(&tool, run(&tool, &request, command, own));

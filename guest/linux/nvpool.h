@@ -16,8 +16,9 @@ struct tool {
         struct image image[POOL_RANGES_MAX];
         struct pool_range range[POOL_RANGES_MAX];
         size_t images;
-        bool writable; /* what is stored reaches the images; else it stays in this process */
-        bool damaged;  /* something was passed over: status 1, whatever the verb says */
+        bool writable;       /* what is stored reaches the images; else it stays in this process */
+        bool damaged;        /* something was passed over: status 1, whatever the verb says */
+        struct pool_bad bad; /* HPAs that are not to be read */
         struct pool pool;
         struct nv_host nv;
 };
@@ -45,7 +46,7 @@ bool image_open_all(struct tool *tool);
 bool image_is_open(const struct tool *tool, int fd);
 
 /* nvpool_mount.c: what a range holds. */
-struct pool_content range_judge(const struct pool_range *range);
+struct pool_content range_judge(const struct tool *tool, const struct pool_range *range);
 
 /* Mount the pool, without a question. A salvage mount writes nothing. */
 must_check int tool_mount(struct tool *tool, enum pool_mode mode, bool format);

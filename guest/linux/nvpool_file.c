@@ -51,25 +51,49 @@ static int write_all(int fd, const uint8_t *at, uint64_t len)
         return 0;
 }
 
-/* Write the region; zero pieces are skipped in a file that has holes, which ends cut to size. */
+/* Write len bytes; zero pieces are skipped in a file that has holes. */
+static int write_piece(int fd, const uint8_t *piece, uint64_t len, bool sparse)
+{
+        if (sparse && is_zero(piece, len))
+                return lseek(fd, (off_t)len, SEEK_CUR) < 0 ? -1 : 0;
+        return write_all(fd, piece, len);
+}
+
+/* Write the region; a file with holes ends cut to size. Bad granules are not read: zero. */
 static int write_region(const struct pool *pool, const struct pool_region *region, int fd,
                         bool sparse)
 {
+        static const uint8_t zero[PIECE];
+        uint64_t offset = 0, bad = 0;
+        bool any = pool_region_next_bad(pool, region, 0, &bad);
+
         for (size_t i = 0; i < pool_region_extents(region); i++) {
                 struct pool_extent extent = pool_region_extent(pool, region, i);
 
-                for (uint64_t at = 0; at < extent.size; at += PIECE) {
+                for (uint64_t at = 0; at < extent.size; at += PIECE, offset += PIECE) {
                         const uint8_t *piece = (const uint8_t *)extent.base + at;
 
-                        if (sparse && is_zero(piece, PIECE)) {
-                                if (lseek(fd, (off_t)PIECE, SEEK_CUR) < 0)
-                                        return -1;
-                        } else if (write_all(fd, piece, PIECE)) {
+                        if (any && offset == bad + POOL_GRANULE)
+                                any = pool_region_next_bad(pool, region, offset, &bad);
+                        if (any && offset >= bad)
+                                piece = zero;
+                        if (write_piece(fd, piece, PIECE, sparse))
                                 return -1;
-                        }
                 }
         }
         return sparse ? ftruncate(fd, (off_t)pool_region_size(region)) : 0;
+}
+
+/* What of the region is not in the file. */
+static void tell_bad(struct tool *tool, const char *name, const struct pool_region *region)
+{
+        for (uint64_t at = 0; pool_region_next_bad(&tool->pool, region, at, &at);
+             at += POOL_GRANULE) {
+                tool_say("region %s: 2 MiB at offset 0x%lx are bad and were not read: zero in the "
+                         "file",
+                         name, at);
+                tool->damaged = true;
+        }
 }
 
 /* Open what is written to: a new file, with -y also one that is there, but never an image. */
@@ -117,6 +141,7 @@ int tool_export(const struct command_call *call)
         if (write_region(pool, region, fd, sparse) ||
             (fsync(fd) && errno != EINVAL && errno != EROFS) || (!to_stdout && close(fd)))
                 return file_failed(path, "cannot be written");
+        tell_bad((struct tool *)(uintptr_t)call->host, call->word[0], region);
         if (!to_stdout) {
                 struct nv_facts facts = nv_facts(pool, region);
 

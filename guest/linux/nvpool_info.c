@@ -21,9 +21,10 @@ static const char *content_name(const struct pool_content *content)
         return content->what ? content->what : names[content->kind];
 }
 
-static void range_row(struct out *out, const struct image *image, const struct pool_range *range)
+static void range_row(struct out *out, const struct tool *tool, size_t i)
 {
-        struct pool_content content = range_judge(range);
+        const struct image *image = &tool->image[i];
+        struct pool_content content = range_judge(tool, &tool->range[i]);
         const struct pool_head *head = content.head;
         const struct pool_superblock *sb =
             content.kind == POOL_CONTENT_POOL ? (const struct pool_superblock *)content.head : NULL;
@@ -49,7 +50,7 @@ static void ranges_table(struct out *out, const struct tool *tool)
 
         out_table_begin(out, column, ARRAY_LEN(column));
         for (size_t i = 0; i < tool->images; i++)
-                range_row(out, &tool->image[i], &tool->range[i]);
+                range_row(out, tool, i);
         out_table_end(out);
 }
 
@@ -86,7 +87,7 @@ int tool_info(const struct command_call *call)
 
         ranges_table(call->out, tool);
         for (size_t i = 0; i < tool->images; i++)
-                blank &= range_judge(&tool->range[i]).kind == POOL_CONTENT_BLANK;
+                blank &= range_judge(tool, &tool->range[i]).kind == POOL_CONTENT_BLANK;
         tool_log_mute(true);
         if (!blank)
                 err = tool_mount(tool, POOL_MODE_NORMAL, false);

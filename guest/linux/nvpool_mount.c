@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-struct pool_content range_judge(const struct pool_range *range)
+struct pool_content range_judge(const struct tool *tool, const struct pool_range *range)
 {
         struct pool_content content = {.kind = POOL_CONTENT_SMALL};
         struct pool_member member;
         uint64_t bytes;
 
-        if (!pool_judge_trim(&member, range, NULL))
+        if (!pool_judge_trim(&member, range, &tool->bad))
                 return content;
         bytes = member.granules * POOL_GRANULE;
         /* A page here and there is looked at: reading ahead would read the whole image. */
@@ -24,7 +24,7 @@ struct pool_content range_judge(const struct pool_range *range)
 
 int tool_mount(struct tool *tool, enum pool_mode mode, bool format)
 {
-        struct pool_config config = {.mode = mode, .format = format};
+        struct pool_config config = {.mode = mode, .format = format, .bad = &tool->bad};
 
         config.entropy = tool->nv.entropy();
         config.memory_size = pool_memory_size(tool->range, tool->images);
@@ -41,7 +41,7 @@ static bool refuse_blank(const struct tool *tool)
         size_t blank = 0;
 
         for (size_t i = 0; i < tool->images; i++) {
-                if (range_judge(&tool->range[i]).kind != POOL_CONTENT_BLANK)
+                if (range_judge(tool, &tool->range[i]).kind != POOL_CONTENT_BLANK)
                         continue;
                 tool_say("%s (range at 0x%lx): blank, no pool is there: `format` makes one",
                          tool->image[i].path, tool->image[i].hpa);

@@ -13,9 +13,9 @@ static struct tool *tool_of(const struct command_call *call)
 }
 
 /* Why this range must not be formatted unasked; NULL: it may. */
-static const char *contents_of(const struct pool_range *range)
+static const char *contents_of(const struct tool *tool, const struct pool_range *range)
 {
-        struct pool_content content = range_judge(range);
+        struct pool_content content = range_judge(tool, range);
 
         switch (content.kind) {
         case POOL_CONTENT_SMALL:
@@ -41,7 +41,7 @@ int tool_format(const struct command_call *call)
         int err;
 
         for (size_t i = 0; i < tool->images && !call->yes; i++) {
-                const char *contents = contents_of(&tool->range[i]);
+                const char *contents = contents_of(tool, &tool->range[i]);
 
                 if (!contents)
                         continue;

@@ -76,6 +76,11 @@ class Image:
             file.seek(CATALOGUES[0])
             return name.encode() in file.read(8 * SLOT)
 
+    def write(self, at, data):
+        with open(self.path, "r+b") as file:
+            file.seek(at)
+            file.write(data)
+
     def damage(self, at):
         with open(self.path, "r+b") as file:
             file.seek(at)

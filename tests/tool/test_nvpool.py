@@ -180,6 +180,44 @@ def test_other_contents(folder, random):
 
 
 @test
+def test_others_are_named(folder, random):
+    """What other software marks its media with is told by its name, and never taken for blank."""
+    marks = ((1080, b"\x53\xef", "an ext2, ext3 or ext4 file system"), (0, b"XFSB", "an XFS file system"),
+             (4096, b"NVDIMM_PFN_INFO", "a Linux namespace in fsdax mode"), (512, b"EFI PART", "a GPT partition table"))
+    for at, mark, name in marks:
+        image = Image(folder / "other.img", 16)
+        image.write(at, mark)
+        before = image.bytes()
+        equal(image.tables("info", status=1)[0][0]["holds"], name, "what info tells")
+        image.run("format", status=1, says=f"holds {name}: -y gives it up")
+        image.run("create", "a", "2M", status=1, says=f"holds {name}: left alone")
+        unchanged(image, before, "a verb on other software's media")
+
+
+@test
+def test_bad_memory(folder, random):
+    """Bad granules are passed over, zero in what is made of the region, and told; a bad page of metadata leaves a pool
+    that can be read."""
+    image = pool(folder)
+    data = contents(random, 8 * MIB)
+    (folder / "in").write_bytes(data)
+    image.run("import", "a", folder / "in")
+    start = image.tables("show", "a")[-1][0]["hpa"]
+    image.run("bad", start + 4 * MIB + 5, says="leaves with region a")
+    without = data[: 4 * MIB] + bytes(2 * MIB) + data[6 * MIB :]
+    image.run("clone", "a", "b", says="1 bad granules of 2 MiB were not read; the copy is zero there")
+    image.run("export", "a", folder / "a", status=1, says="region a: 2 MiB at offset 0x400000 are bad and were not read")
+    image.run("export", "b", folder / "b")
+    check((folder / "a").read_bytes() == without and (folder / "b").read_bytes() == without, "not what is left of it")
+    record = image.records("a")[0]
+    image.run("-b", record, "list", says="the pool is read only")
+    image.run("-b", record, "export", "b", folder / "b", "-y")
+    check((folder / "b").read_bytes() == without, "not what was there")
+    image.run("-b", record, "create", "c", "2M", status=1, says="the pool is read-only")
+    image.run("-b", "x", "list", status=2)
+
+
+@test
 def test_ranges(folder, random):
     image = Image(folder / "memory.img", 128)
     other = Image(folder / "other.img", 33)

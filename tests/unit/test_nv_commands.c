@@ -365,8 +365,8 @@ static void test_bad(void)
                "error: 0x140000000 holds the pool's metadata, which cannot do without it\n");
         snprintf(line, sizeof line, "nv bad %llu", at + 64);
         snprintf(text, sizeof text,
-                 "granule 0x%llx leaves with region a, which holds it: clone the region, then "
-                 "delete it\n",
+                 "granule 0x%llx leaves with region a, which holds it: clone the region (the "
+                 "copy is zero there), then delete it\n",
                  at);
         expect(line, 0, text);
         expect("nv bad 0x140dfffff", 0, "granule 0x140c00000 is out of use\n");
@@ -376,6 +376,10 @@ static void test_bad(void)
                  at);
         expect("nv bad", 0, text);
         expect_part("nv show a", "bad         1 granules\n");
+        expect_part("nv show a", "1 bad granules of 2 MiB, at:\n    BAD OFFSET\n");
+        expect_part("nv clone a copy", "1 bad granules of 2 MiB were not read; the copy is zero "
+                                       "there, at:\n    BAD OFFSET\n           0x0\n");
+        CHECK_EQ(pool_delete(&m.pool, pool_find(&m.pool, "copy")), 0);
         snprintf(text, sizeof text, "{\"granule\": %llu, \"region\": \"a\"}", at);
         expect_json("nv bad", 0, text);
         expect_json("nv bad 0x240400000", 0, "\"region\": \"-\"}");

@@ -114,6 +114,9 @@ static void op_clone(struct pool *pool, struct model *model)
         if (expected)
                 return;
         model->space -= r.granules;
+        /* what is bad was not read */
+        for (uint64_t at = 0; pool_region_next_bad(pool, from, at, &at); at += POOL_GRANULE)
+                r.stamp[at / POOL_GRANULE] = 0;
         model->region[model->count++] = r;
 }
 

@@ -366,6 +366,72 @@ static void test_bad_in_data(void)
         CHECK_EQ(pool_usage(&pool).bad, 2);
 }
 
+/* The memory of a region's granule g, of its extents. */
+static uint8_t *granule_of(const struct pool_region *region, uint64_t g, hpa_t *hpa)
+{
+        size_t i = 0;
+        struct pool_extent e = pool_region_extent(&pool, region, i);
+
+        while (g >= e.size / POOL_GRANULE) {
+                g -= e.size / POOL_GRANULE;
+                e = pool_region_extent(&pool, region, ++i);
+        }
+        *hpa = HPA(e.hpa.v + g * POOL_GRANULE);
+        return (uint8_t *)e.base + g * POOL_GRANULE;
+}
+
+/* A region with bad granules, on the list or told: whatever is done with it, none of them is read
+ * or written, and the copy is zero there. */
+static void test_region_on_bad_memory(void)
+{
+        enum { GRANULES = 6, BAD = 1 << 1 | 1 << 2 | 1 << 5 };
+        struct pool_region *region, *copy;
+        struct pool_health health;
+        uint64_t offset = 0;
+        hpa_t hpa;
+
+        begin(12, SIZE);
+        CHECK_EQ(mount(range, 12), 0);
+        CHECK_EQ(pool_create(&pool, "data", "db", GRANULES * POOL_GRANULE, 1, &region), 0);
+        for (unsigned g = 0; g < GRANULES; g++)
+                memset(granule_of(region, g, &hpa), (int)g + 1, POOL_GRANULE);
+        for (unsigned g = 0; g < GRANULES; g++)
+                if (BAD & 1 << g) {
+                        uint8_t *at = granule_of(region, g, &hpa);
+
+                        CHECK_EQ(mprotect(at, POOL_GRANULE, PROT_NONE), 0);
+                        bad.hpa[bad.count++] = HPA(hpa.v + 77);
+                        if (g != 2)
+                                CHECK_EQ(pool_add_bad(&pool, hpa), 0);
+                }
+        CHECK_EQ(mount(range, 12), 0); /* granule 2 is told only */
+        region = pool_find(&pool, "data");
+        CHECK_EQ(pool_region_bad(&pool, region), 3);
+        CHECK(pool_region_next_bad(&pool, region, 0, &offset) && offset == POOL_GRANULE);
+        CHECK(pool_region_next_bad(&pool, region, 3 * POOL_GRANULE, &offset));
+        CHECK_EQ(offset, 5 * POOL_GRANULE);
+        CHECK(!pool_region_next_bad(&pool, region, 6 * POOL_GRANULE, &offset));
+        CHECK_EQ(pool_clone(&pool, region, "copy", "db", 2, &copy), 0);
+        for (unsigned g = 0; g < GRANULES; g++) {
+                const uint8_t *at = granule_of(copy, g, &hpa);
+
+                CHECK_EQ(at[0], BAD & 1 << g ? 0 : g + 1);
+                CHECK(!memcmp(at, at + 1, POOL_GRANULE - 1));
+        }
+        CHECK_EQ(pool_region_bad(&pool, copy), 0);
+        CHECK_EQ(pool_grow(&pool, region, (GRANULES + 2) * POOL_GRANULE), 0);
+        CHECK_EQ(pool_region_bad(&pool, region), 3);
+        CHECK_EQ(pool_shrink(&pool, region, 5 * POOL_GRANULE), 0);
+        CHECK_EQ(pool_scrub(&pool, UINT64_MAX), 0);
+        CHECK_EQ(pool_check(&pool, false, true, &health), 0);
+        CHECK_EQ(pool_delete(&pool, region), 0);
+        CHECK_EQ(pool_scrub(&pool, UINT64_MAX), 0);
+        CHECK_EQ(pool_check(&pool, true, true, &health), 0);
+        CHECK_EQ(pool_usage(&pool).bad, 3);
+        CHECK_EQ(mount(range, 12), 0);
+        CHECK_EQ(pool_check(&pool, false, true, &health), 0);
+}
+
 int main(void)
 {
         RUN(test_twenty);
@@ -379,6 +445,7 @@ int main(void)
         RUN(test_bad_in_a_blank_range);
         RUN(test_bad_in_metadata);
         RUN(test_bad_in_data);
+        RUN(test_region_on_bad_memory);
         free(dram);
         return unit_done();
 }
