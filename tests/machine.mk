@@ -16,6 +16,18 @@ deps:
 build/linux/vmlinuz: tests/machine/kernel.py .ci/packages.txt | deps
 	$(Q)$(CLI) kernel build/linux
 
+# Other kernels, for make soak.
+KERNELS := generic rt backports
+KERNEL_FILES := $(foreach name,$(KERNELS),build/linux-$(name)/vmlinuz build/linux-$(name)/initrd.img)
+
+build/linux-%/vmlinuz: tests/machine/kernel.py .ci/packages.txt | deps
+	$(Q)$(CLI) kernel build/linux-$* $*
+
+build/linux-%/initrd.img: build/linux-%/vmlinuz $(GUEST_SCRIPTS) $(GUEST_PROGRAMS) tests/machine/initramfs.py
+	$(Q)$(CLI) initramfs --kernel build/linux-$* $@ $(GUEST_PROGRAMS)
+
+.PRECIOUS: build/linux-%/vmlinuz
+
 GUEST_CFLAGS := -std=gnu11 -O2 -I. -Wall -Wextra -Wshadow -Wconversion -Werror
 
 build/guest/%: guest/linux/%.c guest/linux/util.c guest/linux/pf_util.h | deps
@@ -90,5 +102,5 @@ e2e: deps
 	$(Q)$(TESTS_RUN) --skip-unit --only "$(ONLY)"
 
 soak: deps
-	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES)
+	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES) $(KERNEL_FILES)
 	$(Q)$(TESTS_RUN) --soak $(UNIT_TESTS) $(HEAVY_TESTS)

@@ -171,6 +171,20 @@ step_cpus() # every CPU is there, and its clock agrees with the others'
         echo "PF-TEST: cpus ok"
 }
 
+step_memtype() # what memory is mapped as, and where the regions are
+{
+        echo "PF-STATE: nvram at $(sed -n 's/.*permafrost\.nvram=\([^ ]*\).*/\1/p' /proc/cmdline)"
+        mount -t debugfs debug /sys/kernel/debug || return 1
+        sed 's/^/PF-STATE: memtype /' /sys/kernel/debug/x86/pat_memtype_list || return 1
+        echo "PF-TEST: memtype ok"
+}
+
+step_warnings() # what the kernel has warned of, or worse
+{
+        dmesg -r -s 1048576 | sed -n 's/^<[0-4]>\(\[[^]]*\] \)*/PF-WARN: /p'
+        echo "PF-TEST: warnings ok"
+}
+
 step_stress() # locks, shared memory and memory patterns on all CPUs, each result verified
 {
         stress-ng --verify --timeout "$(argument stress 5)" --mutex 4 --sem 4 --futex 2 --atomic 4 --pthread 2 --vm 4 \

@@ -14,13 +14,13 @@ RUN_LIMIT_S = 600
 
 
 def command_kernel(args):
-    print("kernel: downloading Debian's cloud kernel", file=sys.stderr)
-    kernel.fetch(args.folder)
+    print(f"kernel: downloading Debian's {args.name} kernel", file=sys.stderr)
+    kernel.fetch(args.folder, args.name)
 
 
 def command_initramfs(args):
     tools = {} if args.minimal else initramfs.STRESS if args.stress else initramfs.TOOLS
-    initramfs.build(args.path, BUILD / "linux" / "modules", args.programs, tools)
+    initramfs.build(args.path, os.path.join(args.kernel, "modules"), args.programs, tools)
 
 
 def command_iso(args):
@@ -69,10 +69,12 @@ def parse():
     commands = parser.add_subparsers(required=True)
     part = commands.add_parser("kernel", help="fetch the guest's kernel into a folder")
     part.add_argument("folder")
+    part.add_argument("name", nargs="?", default="cloud", help="cloud, generic, rt or backports")
     part.set_defaults(call=command_kernel)
     part = commands.add_parser("initramfs", help="write the guest's initramfs")
     part.add_argument("--minimal", action="store_true", help="without file system and NVRAM tools")
     part.add_argument("--stress", action="store_true", help="with stress-ng in their place")
+    part.add_argument("--kernel", default=BUILD / "linux", help="the folder of the kernel whose modules it gets")
     part.add_argument("path")
     part.add_argument("programs", nargs="*")
     part.set_defaults(call=command_initramfs)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 GUEST = Path(__file__).parent.parent.parent / "guest" / "linux"
 FOLDERS = "bin dev etc lib lib64 lib/modules mnt obj pmem proc run sbin sys tmp"
-PMEM_MODULES = ("libnvdimm", "nd_btt", "nd_pmem", "nd_e820")  # in the order of loading
+# What a guest's kernel must have, and what it may have built in: loaded in this order, behind what each depends on. ext4
+# asks for crc32c by name, of a modprobe that is not there.
+PMEM_MODULES = ("libnvdimm", "nd_btt", "nd_pmem", "nd_e820")
+MORE_MODULES = ("crc32c_generic", "ext4")
 STRESS = {"/usr/bin/stress-ng": "bin/stress-ng"}
 PROGRAMS = {
     "/bin/busybox": "bin/busybox",
@@ -57,6 +60,27 @@ def libraries(program):
     return needed
 
 
+def in_order(folder):
+    """The modules to load, {name: path}, in the order of loading: what each depends on is told in itself."""
+    known = {path.stem.replace("-", "_"): path for path in sorted(Path(folder).glob("*.ko"))}
+    found = {}
+
+    def add(name):
+        if name in found or name not in known:
+            return
+        depends = re.search(rb"\0depends=([^\0]*)\0", known[name].read_bytes())
+        for before in depends[1].decode().split(",") if depends else ():
+            add(before.replace("-", "_"))
+        found[name] = known[name]
+
+    missing = [name for name in PMEM_MODULES if name not in known]
+    if missing:
+        raise ValueError(f"{folder} has no module {', '.join(missing)}")
+    for name in (*PMEM_MODULES, *MORE_MODULES):
+        add(name)
+    return found
+
+
 def build(path, modules, programs, tools):
     """Writes the archive at `path`. `modules` is the folder of .ko files, `programs` are our own for /bin, `tools` is
     what goes along: TOOLS, STRESS or nothing."""
@@ -67,8 +91,9 @@ def build(path, modules, programs, tools):
     for outside in files:
         if Path(outside).suffix != ".conf":
             content.update(libraries(outside))
-    for name in PMEM_MODULES:
-        content[f"lib/modules/{name}.ko"] = Path(modules) / f"{name}.ko"
+    load = in_order(modules)
+    for name, outside in load.items():
+        content[f"lib/modules/{name}.ko"] = outside
     content["init"] = GUEST / "init"
     for script in sorted(GUEST.glob("*.sh")):
         content[f"lib/{script.name}"] = script
@@ -78,6 +103,7 @@ def build(path, modules, programs, tools):
         archive.add(folder, stat.S_IFDIR | 0o755)
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.add("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
+    archive.add("lib/modules/order", stat.S_IFREG | 0o644, "".join(f"{name}\n" for name in load).encode())
     for inside in sorted(content):
         archive.add(inside, stat.S_IFREG | 0o755, Path(content[inside]).read_bytes())
     Path(path).write_bytes(archive.finish())
