@@ -255,6 +255,8 @@ int nfit_parse(const void *table, size_t len, struct nfit *nfit)
         each(nfit, table, len, TYPE_MAPPING, read_nvdimm);
         each(nfit, table, len, TYPE_MAPPING, read_state);
         each(nfit, table, len, TYPE_MAPPING, read_mapping);
+        for (size_t i = 0; i < nfit->ranges; i++)
+                nfit->range[i].doubtful |= !nfit->range[i].mapped;
         each(nfit, table, len, TYPE_HINTS, read_hints);
         each(nfit, table, len, TYPE_CAPABILITIES, read_capabilities);
         if (nfit->refused > REFUSALS_LOGGED)

@@ -62,7 +62,8 @@ struct nfit {
  * size 0, wrapping, overlapping another, its number used before, too many) is passed over with a
  * message, and so are flush hints that cannot be; structures of other kinds are passed over. What
  * was passed over is not forgotten: the list is incomplete then, and a range of which the number or
- * addresses were told twice, or whose NVDIMM has no place in the list of NVDIMMs, is doubtful.
+ * addresses were told twice, of which no NVDIMM is told, or one that has no place in the list of
+ * NVDIMMs, is doubtful.
  * -EBADMSG: a structure is shorter than its kind or does not end in the table. What is behind it
  * may be what says that a range is not safe, so nothing is then used: logged, and *nfit is empty
  * and incomplete.

@@ -5,22 +5,23 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 
-static void report_bad(uint64_t granule, int err)
+static void report_bad(uint64_t at, int err)
 {
         if (!err)
                 printk(LOG_ERROR, "mce: NVRAM at 0x%lx is damaged: its granule is on the bad list",
-                       granule);
+                       at);
         else if (err == -EEXIST)
-                printk(LOG_WARN, "mce: NVRAM at 0x%lx, which is on the bad list, was used",
-                       granule);
+                printk(LOG_WARN, "mce: NVRAM at 0x%lx, which is on the bad list, was used", at);
         else if (err == -ENOTSUP)
-                printk(LOG_ERROR, "mce: NVRAM at 0x%lx is damaged: it holds the pool's metadata",
-                       granule);
+                printk(LOG_ERROR,
+                       "mce: NVRAM at 0x%lx is damaged: it holds the pool's metadata; started with "
+                       "nvram-bad=0x%lx the pool is read only, and what it holds can be saved",
+                       at, at);
         else
                 printk(LOG_ERROR,
                        "mce: NVRAM at 0x%lx is damaged, and cannot be put on the bad list (error "
                        "%d)",
-                       granule, -err);
+                       at, -err);
 }
 
 bool machine_check_next(struct pool *pool, struct mce_place *place)
@@ -32,7 +33,8 @@ bool machine_check_next(struct pool *pool, struct mce_place *place)
         first = align_down(place->hpa.v, POOL_GRANULE);
         end = place->hpa.v + (1ull << place->order);
         for (uint64_t at = first; at < end; at += POOL_GRANULE)
-                report_bad(at, pool ? pool_add_bad(pool, HPA(at)) : -ENODEV);
+                report_bad(at > place->hpa.v ? at : place->hpa.v,
+                           pool ? pool_add_bad(pool, HPA(at)) : -ENODEV);
         return true;
 }
 

@@ -291,6 +291,8 @@ static void test_refused_ranges(void)
                 add_range(1, 4 * GiB, GiB);
                 add_range(bad[i].index, bad[i].start, bad[i].size);
                 add_range(3, 5 * GiB, GiB);
+                add_mapping(1, 1, 0);
+                add_mapping(1, 3, 0);
                 CHECK_EQ(parse(), 0);
                 CHECK_EQ(nfit.ranges, 2);
                 CHECK_EQ(nfit.range[1].start, 5 * GiB);
@@ -302,10 +304,12 @@ static void test_refused_ranges(void)
         begin();
         for (unsigned i = 0; i < NFIT_RANGES_MAX + 20; i++)
                 add_range(i + 1, i * GiB, GiB);
+        add_mapping(1, 1, 0);
         CHECK_EQ(parse(), 0);
         CHECK_EQ(nfit.ranges, NFIT_RANGES_MAX);
         CHECK_EQ(nfit.refused, 20);
         CHECK(nfit.incomplete && !nfit.range[0].doubtful);
+        CHECK(nfit.range[1].doubtful); /* no NVDIMM is told */
         begin();
         add_range(1, 4 * GiB, GiB);
         for (unsigned i = 0; i < NFIT_NVDIMMS_MAX + 2; i++)
