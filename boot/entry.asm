@@ -7,13 +7,17 @@ bits 32
 MB2_MAGIC       equ 0xe85250d6
 MB2_LOADED_BY   equ 0x36d76289
 CR0_PG          equ 1 << 31
-CR0_WP          equ 1 << 16
 CR0_ON          equ 0x80010033          ; PG WP NE ET MP PE
 INFO_MAGIC      equ 0x6f666e69          ; BOOT_INFO_MAGIC
 CR4_PAE         equ 1 << 5
+CR4_PCIDE_CET   equ (1 << 17) | (1 << 23)
 MSR_EFER        equ 0xc0000080
 EFER_LME        equ 1 << 8
-EFER_LME_NXE    equ (1 << 8) | (1 << 11)
+EFER_NXE        equ 1 << 11
+MSR_MISC_ENABLE equ 0x1a0
+XD_DISABLE      equ 34 - 32             ; in EDX
+X1_EDX_NX       equ 20
+GENU            equ 0x756e6547          ; "Genu", of Intel's CPUs
 PTE_RW          equ 3                   ; present, writable
 PTE_RW_LARGE    equ 0x83                ; and a 2 MiB page
 EARLY_GIB       equ 4                   ; identity-mapped until boot/main.c builds the real tables
@@ -78,20 +82,9 @@ boot_entry:
         inc ecx
         cmp ecx, EARLY_GIB * 512
         jb .pd
-        mov eax, cr4
-        or eax, CR4_PAE
-        mov cr4, eax
-        mov eax, early_pml4
-        mov cr3, eax
-        mov ecx, MSR_EFER
-        rdmsr
-        or eax, EFER_LME_NXE
-        wrmsr
-        mov eax, cr0
-        or eax, CR0_PG | CR0_WP
-        mov cr0, eax
-        lgdt [early_gdt_pointer]
-        jmp 0x08:.long_mode
+        mov ebx, early_pml4
+        mov ebp, .call_main
+        jmp to_long_mode
 .no_long_mode:
         mov edi, 0xb8000                ; nothing else is known to be there yet
         mov esi, no_long_mode_text
@@ -109,6 +102,42 @@ boot_entry:
         jmp .stop
 
 bits 64
+.call_main:
+        mov esp, boot_stack_top
+        xor ebp, ebp
+        call boot_main
+        ud2
+
+; From 32-bit mode without paging to EBP in 64-bit mode, with the page tables EBX. Nothing is inherited from the firmware:
+; neither levels of paging, protection keys and the like in CR4, nor bits of CR0 and EFER.
+bits 32
+to_long_mode:
+        mov eax, CR4_PAE
+        mov cr4, eax
+        mov cr3, ebx
+        xor eax, eax                    ; an Intel CPU may have been told to hide NX: SDM vol. 4, table 2-2
+        cpuid
+        cmp ebx, GENU
+        jne .ask
+        mov ecx, MSR_MISC_ENABLE
+        rdmsr
+        btr edx, XD_DISABLE
+        jnc .ask
+        wrmsr
+.ask:
+        mov eax, 0x80000001
+        cpuid
+        and edx, 1 << X1_EDX_NX
+        shr edx, X1_EDX_NX - 11         ; EFER_NXE, where there is NX
+        lea eax, [edx + EFER_LME]
+        xor edx, edx
+        mov ecx, MSR_EFER
+        wrmsr
+        mov eax, CR0_ON
+        mov cr0, eax
+        lgdt [early_gdt_pointer]
+        jmp 0x08:.long_mode
+bits 64
 .long_mode:
         mov eax, 0x10
         mov ds, eax
@@ -117,17 +146,19 @@ bits 64
         xor eax, eax
         mov fs, eax
         mov gs, eax
-        mov esp, boot_stack_top
-        xor ebp, ebp
-        call boot_main
-        ud2
+        mov ebp, ebp                    ; the high half is not defined
+        jmp rbp
 
 ; RDI: struct boot_info, below 4 GiB. The firmware's page tables map this code one to one, but may have five levels, and
 ; LA57 can be changed with paging off only: back to 32-bit mode, where all tables are our own.
 global boot_entry_info
 boot_entry_info:
+        endbr64                         ; the firmware may have told the CPU to demand it
         cli
         cld
+        mov rax, cr4                    ; what would keep paging from being switched off, and RET from returning
+        and eax, ~CR4_PCIDE_CET
+        mov cr4, rax
         mov ebx, edi
         mov esp, boot_stack_top
         lgdt [early_gdt_pointer]
@@ -144,12 +175,6 @@ bits 32
         mov eax, cr0
         and eax, ~CR0_PG
         mov cr0, eax
-        mov ecx, MSR_EFER
-        rdmsr
-        and eax, ~EFER_LME
-        wrmsr
-        mov eax, CR4_PAE
-        mov cr4, eax
         mov eax, INFO_MAGIC
         jmp boot_entry
 
@@ -174,24 +199,12 @@ bits 32
 smp_protected:
         mov eax, 0x10
         mov ds, eax
-        mov es, eax
-        mov ss, eax
-        mov eax, CR4_PAE
-        mov cr4, eax
-        mov eax, [smp_cr3]
-        mov cr3, eax
-        mov ecx, MSR_EFER
-        rdmsr
-        or eax, EFER_LME_NXE
-        wrmsr
-        mov eax, CR0_ON
-        mov cr0, eax
-        jmp 0x08:.long_mode
+        mov ebx, [smp_cr3]
+        mov ebp, .take_stack
+        jmp to_long_mode
 bits 64
-.long_mode:
+.take_stack:
         xor eax, eax
-        mov fs, eax
-        mov gs, eax
         xchg rax, [smp_stack]
         test rax, rax
         jz .stop                        ; too late: nobody waits

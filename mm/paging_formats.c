@@ -43,6 +43,22 @@ const struct paging_format paging_host = {
     .memtype_mask = PT_PCD | PT_PWT,
 };
 
+const struct paging_format paging_host_no_nx = {
+    .name = "host",
+    .va_bits = 47,
+    .present = PT_P,
+    .table = PT_P | PT_RW | PT_A,
+    .leaf = PT_A | PT_D,
+    .large = PT_PS,
+    .prot = {[PAGING_R] = PT_P,
+             [PAGING_RW] = PT_P | PT_RW,
+             [PAGING_RX] = PT_P,
+             [PAGING_RWX] = PT_P | PT_RW},
+    .prot_mask = PT_P | PT_RW,
+    .memtype = {[PAGING_WB] = 0, [PAGING_UC] = PT_PCD | PT_PWT},
+    .memtype_mask = PT_PCD | PT_PWT,
+};
+
 /* Every access of a guest counts as a user's, APM vol. 2 15.25.5: hence US. */
 const struct paging_format paging_npt = {
     .name = "NPT",

@@ -45,7 +45,8 @@ static int vmx_probe(struct virt_caps *caps)
         uint8_t bits = (uint8_t)cpu_cpuid(0x80000008, 0).eax;
         int err;
 
-        vmx_caps_read(&vmx_msrs, cpu_cpuid(1, 0).ecx, bits, cpu_rdmsr);
+        vmx_caps_read(&vmx_msrs, cpu_cpuid(1, 0).ecx, cpu_cpuid(0x80000001, 0).edx, bits,
+                      cpu_rdmsr);
         err = vmx_caps_check(&vmx_msrs, &vmx_caps, report_missing, NULL);
         if (err)
                 return err;

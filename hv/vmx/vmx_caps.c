@@ -6,7 +6,8 @@
 #include "hv/lib/format.h"
 #include "hv/vmx/vmcs.h"
 
-#define CPUID1_ECX_VMX (1u << 5)
+#define CPUID1_ECX_VMX  (1u << 5)
+#define CPUID_X1_EDX_NX (1u << 20)
 
 /* SDM A.1 and A.6. */
 #define BASIC_TRUE_MSRS  (1ull << 55)
@@ -122,8 +123,8 @@ static bool msr_exists(const struct vmx_msrs *m, enum vmx_msr msr)
         return true;
 }
 
-void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint8_t physical_bits,
-                   uint64_t (*rdmsr)(uint32_t msr))
+void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint32_t cpuid_x1_edx,
+                   uint8_t physical_bits, uint64_t (*rdmsr)(uint32_t msr))
 {
         /* The TRUE MSRs may allow secondary controls, so they come before VMX_CPU2. */
         static const uint8_t order[] = {
@@ -133,7 +134,8 @@ void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint8_t physical_bit
             VMX_CPU2,      VMX_EPT_VPID,
         };
 
-        *m = (struct vmx_msrs){.cpuid1_ecx = cpuid1_ecx, .physical_bits = physical_bits};
+        *m = (struct vmx_msrs){
+            .cpuid1_ecx = cpuid1_ecx, .cpuid_x1_edx = cpuid_x1_edx, .physical_bits = physical_bits};
         if (!(cpuid1_ecx & CPUID1_ECX_VMX))
                 return;
         m->feature_control = rdmsr(MSR_FEATURE_CONTROL);
@@ -241,6 +243,10 @@ int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, vmx_report_fn
             !(m->feature_control & FEATURE_CONTROL_VMX)) {
                 report(ctx, "VT-x: missing: VMX, switched off by the firmware: "
                             "IA32_FEATURE_CONTROL bit 2 is 0 and bit 0 (lock) is 1");
+                missing = true;
+        }
+        if (!(m->cpuid_x1_edx & CPUID_X1_EDX_NX)) {
+                report(ctx, "VT-x: missing: no-execute pages (NX): CPUID.80000001:EDX bit 20 is 0");
                 missing = true;
         }
         for (size_t i = 0; i < ARRAY_LEN(requirements); i++) {

@@ -52,6 +52,7 @@ enum vmx_msr {
 /* Raw values as read; an MSR that this CPU does not have is 0. */
 struct vmx_msrs {
         uint32_t cpuid1_ecx;   /* CPUID.1:ECX */
+        uint32_t cpuid_x1_edx; /* CPUID.80000001H:EDX */
         uint8_t physical_bits; /* CPUID.80000008H:EAX[7:0] */
         uint64_t feature_control;
         uint64_t vmx[VMX_MSR_COUNT];
@@ -87,10 +88,10 @@ typedef void (*vmx_report_fn)(void *ctx, const char *line);
 /*
  * Read the MSRs that exist and no other: each stage is read only when the one before says so (VMX
  * in CPUID, feature control, secondary controls, EPT or VPID, TRUE MSRs), since RDMSR of a missing
- * one faults. Sets all of *m; cpuid1_ecx and physical_bits are the caller's CPUID results.
+ * one faults. Sets all of *m; the numbers are the caller's CPUID results.
  */
-void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint8_t physical_bits,
-                   uint64_t (*rdmsr)(uint32_t msr));
+void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint32_t cpuid_x1_edx,
+                   uint8_t physical_bits, uint64_t (*rdmsr)(uint32_t msr));
 
 /*
  * Check every requirement; report gets one line for each that is missing, with the bit that says

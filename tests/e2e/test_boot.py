@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
+from tests.machine import acpi
 from tests.machine.lab import BUILD, Setup, Vm
 from tests.machine.memory import LEGACY_PERSISTENT, MIB, PERSISTENT, RAM, RESERVED, THESIS, Memory, Range
 from tests.machine.qemu import TCG_CPU
@@ -152,6 +153,21 @@ def test_memory_map_broken(t):
     equal(covering(found, 0x10000000)[2], "RAM", "the address of the empty entry")
 
 
+@test(on=QEMU)
+def test_many_stretches(t):
+    """RAM in more pieces than are used: the largest are, what is left out is told, and VMs run."""
+    holes = [Range(MIB + i * MIB, MIB - (8192 if i == 9 else 4096), RAM) for i in range(600)]
+    rows = (Range(0, 0x9FC00, RAM), *holes, Range(0x30000000, 128 * MIB, RAM), Range(1023 * MIB, MIB, RESERVED))
+    vm = Vm(keys="vm=tiny mem=64M", kernel="power_off.bin", initrd="", args="root=none")
+    with t.boot(t.setup(memory=Memory(rows=rows)), vm, files={"power_off.bin": BUILD / "guests" / "power_off.bin"}) as machine:
+        said = machine.expect(r"^warning: memory: (\d+) stretches of RAM \((\d+) KiB\) are left out: the largest 512 are used", BOOT_LIMIT_S)
+        left = int(said[1])
+        check(len(rows) - 1 - 512 <= left < len(rows) - 500, f"{left} stretches are left out")
+        check(int(said[2]) <= left * 1020, f"{said[2]} KiB are left out")
+        machine.expect("^vm tiny: powered off", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+
+
 @test()
 def test_simulated_nvram(t):
     """nvram=SIZE@ADDR on a machine without NVRAM, told to be volatile."""
@@ -163,6 +179,27 @@ def test_simulated_nvram(t):
         size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
         equal(int(size[1]), 64 * MIB, "size of /dev/pmem0")
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+
+
+def power_off(t, dsdt):
+    """Boots with this DSDT to the end, and returns the machine's log from there."""
+    table = t.folder / "dsdt.aml"
+    table.write_bytes(dsdt)
+    with t.boot(t.setup(reboots=False), files={table.name: table}, before=[f"acpi --exclude=DSDT /boot/{table.name}"]) as machine:
+        machine.expect(r"^permafrost: end \(exit=poweroff\)", BOOT_LIMIT_S)
+        if acpi.NAMED_S5 in dsdt:
+            equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+        else:
+            machine.expect("^warning: power: the machine has not gone off: it is halted", BOOT_LIMIT_S)
+        return machine.log
+
+
+@test(on=QEMU)
+def test_power_off_by_dsdt(t):
+    """A DSDT whose checksum is wrong is used to switch the machine off; one without _S5 cannot be, and that is told."""
+    check("power: the checksum of the DSDT is wrong" in power_off(t, acpi.dsdt(acpi.NAMED_S5, damage=1)), "no word on the checksum")
+    log = power_off(t, acpi.dsdt(b""))
+    check("power: the machine cannot be switched off: neither the DSDT nor an SSDT has values of _S5" in log, "no reason")
 
 
 MISSING = r"(?:VT-x|SVM): missing: .*"
@@ -203,6 +240,12 @@ def test_refuses_no_extension_uefi(t):
 def test_refuses_no_npt(t):
     """SVM without nested paging: one line, about that."""
     refuse(t, "max,+svm,-npt", ["SVM: missing: nested paging (NPT): CPUID.8000000A:EDX bit 0 is 0"], text_screen)
+
+
+@test(on=QEMU)
+def test_refuses_no_nx(t):
+    """SVM without no-execute pages: neither EFER nor page tables have the bit, which would be a reserved one."""
+    refuse(t, f"{TCG_CPU},-nx", ["SVM: missing: no-execute pages (NX): CPUID.80000001:EDX bit 20 is 0"], text_screen)
 
 
 @test(on=BOCHS)

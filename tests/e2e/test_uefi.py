@@ -100,7 +100,9 @@ def test_uefi_loader(t):
 
 
 def check_persistent(machine):
-    """What the firmware tells as type 14 is the pool's, and the guest's region lies in it."""
+    """What the firmware tells as type 14 is the pool's, and the guest's region lies in it. The firmware's page tables,
+    which are of five levels, are not inherited."""
+    machine.expect("firmware: paging of 5 levels", BOOT_LIMIT_S)
     machine.expect(r"memory map: \d+ ranges, \S+ \S+ of DRAM, 192 MiB of NVRAM", BOOT_LIMIT_S)
     rows = [row for row in map_rows(machine.log) if "NVRAM" in row[2]]
     equal([(kind, source, last + 1 - first) for first, last, kind, source in rows],

@@ -5,7 +5,6 @@
 bits 16
 org 0
 
-ROM_BYTES       equ 2048
 SMAP            equ 0x534d4150
 ROW_BYTES       equ 20
 ; A ROM may be read-only and the original vector must be kept somewhere: INT 64h is one of the vectors left to users.
@@ -99,6 +98,7 @@ handler:
 table:
 %include TABLE
 ROWS equ ($ - table) / ROW_BYTES
+ROM_BYTES equ ($ - $$) / 2048 * 2048 + 2048
 %if ROWS == 0
 %error "the table has no rows"
 %endif

@@ -14,6 +14,16 @@ def table(signature, revision, body):
     return data[:9] + bytes([-sum(data) & 0xFF]) + data[10:]
 
 
+NAMED_S5 = b"\x08_S5_\x12\x06\x04\0\0\0\0"  # Name (_S5_, Package (4) {0, 0, 0, 0}), as QEMU has it
+
+
+def dsdt(aml, damage=0):
+    """A DSDT of this AML; `damage` is added to its checksum."""
+    data = bytearray(table(b"DSDT", 1, aml))
+    data[9] = (data[9] + damage) & 0xFF
+    return bytes(data)
+
+
 def madt(apic_ids, x2apic_ids=()):
     """A MADT of a PC as QEMU and Bochs have it: enabled CPUs with these APIC IDs, in this order, as local APICs and as
     local x2APICs, and one I/O APIC."""

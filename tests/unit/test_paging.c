@@ -377,6 +377,7 @@ static void check_bits(const struct paging_format *fmt, uint64_t table, uint64_t
 static void test_bits_of_entries(void)
 {
         check_bits(&paging_host, 0x23, 0x63, 0x8000000000000079, 0x80000000000000e3);
+        check_bits(&paging_host_no_nx, 0x23, 0x63, 0x79, 0xe3);
         check_bits(&paging_npt, 0x27, 0x67, 0x800000000000007d, 0x80000000000000e7);
         check_bits(&paging_ept, 0x107, 0x377, 0x301, 0x3f3);
 }

@@ -37,6 +37,7 @@ static struct vmx_msrs haswell(void)
 {
         return (struct vmx_msrs){
             .cpuid1_ecx = 0x7fbafbff,
+            .cpuid_x1_edx = 0x2c100800,
             .physical_bits = 39,
             .feature_control = 5,
             .vmx =
@@ -277,6 +278,17 @@ static void test_each_missing_feature_alone(void)
         }
 }
 
+static void test_no_execute_pages(void)
+{
+        struct vmx_msrs m = haswell();
+        struct vmx_caps c;
+
+        m.cpuid_x1_edx &= ~(1u << 20);
+        CHECK_EQ(check_caps(&m, &c), -ENODEV);
+        CHECK_EQ(line_count, 1);
+        CHECK(reported("VT-x: missing: no-execute pages (NX): CPUID.80000001:EDX bit 20 is 0"));
+}
+
 /* What a missing feature takes along is not told again. */
 static void test_one_line_for_a_whole_group(void)
 {
@@ -359,9 +371,11 @@ static void check_read_equals_machine(void)
 
         memset(&m, 0xaa, sizeof m);
         faults = 0;
-        vmx_caps_read(&m, machine.cpuid1_ecx, machine.physical_bits, machine_rdmsr);
+        vmx_caps_read(&m, machine.cpuid1_ecx, machine.cpuid_x1_edx, machine.physical_bits,
+                      machine_rdmsr);
         CHECK_EQ(faults, 0);
         CHECK_EQ(m.cpuid1_ecx, machine.cpuid1_ecx);
+        CHECK_EQ(m.cpuid_x1_edx, machine.cpuid_x1_edx);
         CHECK_EQ(m.physical_bits, machine.physical_bits);
         CHECK_EQ(m.feature_control, machine_has(0x3a) ? machine.feature_control : 0);
         for (uint32_t i = 0; i < VMX_MSR_COUNT; i++)
@@ -403,6 +417,7 @@ int main(void)
         RUN(test_penryn_is_refused_in_words);
         RUN(test_without_vmx_is_one_line);
         RUN(test_feature_control);
+        RUN(test_no_execute_pages);
         RUN(test_each_missing_feature_alone);
         RUN(test_one_line_for_a_whole_group);
         RUN(test_other_bits_do_not_matter);
