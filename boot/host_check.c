@@ -15,10 +15,18 @@ static bool overlaps(uint64_t start, uint64_t size, uint64_t from, uint64_t to)
 
 static bool has_guard(const struct host_layout *layout, uint64_t va, uint64_t size)
 {
-        for (size_t i = 0; i < layout->guards; i++)
-                if (overlaps(va, size, layout->guard[i], layout->guard[i] + PAGE_4K))
-                        return true;
-        return false;
+        size_t low = 0, high = layout->guards; /* the first that ends behind va is in [low, high] */
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (layout->guard[middle] + PAGE_4K > va)
+                        high = middle;
+                else
+                        low = middle + 1;
+        }
+        return low < layout->guards &&
+               overlaps(va, size, layout->guard[low], layout->guard[low] + PAGE_4K);
 }
 
 /* The rule that a page breaks, the gravest first; NULL: none. */

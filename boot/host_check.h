@@ -6,8 +6,8 @@
 
 #include "mm/paging.h"
 
-/* Physical addresses of the image, which runs where it lies; and virtual ones of the guard pages.
- */
+/* Physical addresses of the image, which runs where it lies; and virtual ones of the guard pages,
+ * in ascending order. */
 struct host_layout {
         uint64_t start, text_end, rodata_end;
         const uint64_t *guard;

@@ -21,10 +21,10 @@ extern const uint8_t boot_stack[];
 
 static struct paging host;
 
-static uint64_t guards[HOST_GUARDS_MAX] = {(uint64_t)boot_stack};
-static size_t guard_count = 1;
+static uint64_t guards[HOST_GUARDS_MAX]; /* ascending */
+static size_t guard_count;
 
-/* Frames for tables, one behind the other. They are never given back: the tables stay. */
+/* Frames for stacks and tables, one behind the other. They are never given back. */
 static struct {
         uint64_t start, next, end;
 } room;
@@ -168,19 +168,30 @@ static int unmap_guards(void)
         return err;
 }
 
-void host_map_guard(const void *page)
+static void add_guard(const void *page)
 {
-        if (guard_count == HOST_GUARDS_MAX)
-                panic("memory: more than %u guard pages", HOST_GUARDS_MAX);
-        guards[guard_count++] = (uint64_t)page;
+        size_t i = guard_count++;
+
+        for (; i > 0 && guards[i - 1] > (uint64_t)page; i--)
+                guards[i] = guards[i - 1];
+        guards[i] = (uint64_t)page;
 }
 
-static void guard_stacks(void)
+/* Stacks for the other CPUs of the MADT, as far as they take no more than half of the room. */
+static void take_stacks(const struct acpi_madt *madt)
 {
-        for (unsigned i = 0; i < CPUS_MAX; i++) {
-                host_map_guard(cpu_stacks[i].ist_guard);
-                host_map_guard(cpu_stacks[i].machine_guard);
-                host_map_guard(cpu_stacks[i].guard);
+        uint64_t fit = (room.end - room.start) / 2 / sizeof(struct cpu_stacks);
+        unsigned count = madt->cpu_count < CPUS_MAX ? madt->cpu_count : CPUS_MAX - 1;
+
+        if (count > fit)
+                count = (unsigned)fit;
+        percpu_give_stacks((struct cpu_stacks *)room.next, count);
+        room.next += count * sizeof(struct cpu_stacks);
+        add_guard(boot_stack);
+        for (unsigned i = 0; i < percpu_room(); i++) {
+                add_guard(percpu_stacks(i)->ist_guard);
+                add_guard(percpu_stacks(i)->machine_guard);
+                add_guard(percpu_stacks(i)->guard);
         }
 }
 
@@ -195,10 +206,10 @@ int host_map_init(struct machine *m)
         uint64_t max = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_1G ? PAGE_1G : PAGE_2M;
         int err;
 
-        guard_stacks();
         find_room(&m->map);
-        err = paging_init(&host, has_nx() ? &paging_host : &paging_host_no_nx, max, &room_ops,
-                          NULL);
+        take_stacks(&m->madt);
+        err =
+            paging_init(&host, has_nx() ? &paging_host : &paging_host_no_nx, max, &room_ops, NULL);
         if (!err)
                 err = map_image();
         if (!err)

@@ -7,17 +7,12 @@
 #pragma once
 
 #include "boot/machine.h"
-#include "hv/lib/limits.h"
 
 /*
- * Leave the page at this address, one of the image, unmapped: what runs over a stack faults there.
- * Before host_map_init; the page under the boot stack is known. Too many is a panic.
- */
-void host_map_guard(const void *page);
-
-/*
- * Build the tables from the memory map and switch to them; m->tables_start and tables_size are the
- * RAM that they take. -ENOMEM: no RAM above 1 MiB and below 4 GiB for them; logged.
+ * Build the tables from the memory map, and stacks for the CPUs of the MADT, and switch to the
+ * tables; m->tables_start and tables_size are the RAM that both take. The pages below the stacks
+ * are left out: what runs over one faults there. -ENOMEM: no RAM above 1 MiB and below 4 GiB for
+ * them; logged.
  */
 must_check int host_map_init(struct machine *m);
 

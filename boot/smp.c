@@ -111,7 +111,7 @@ static bool start_one(struct machine *m, unsigned index, uint32_t apic_id)
 
         starting.index = index;
         starting.state = START_NONE;
-        __atomic_store_n(&smp_stack, (uint64_t)(cpu_stacks[index].stack + CPU_STACK_SIZE),
+        __atomic_store_n(&smp_stack, (uint64_t)(percpu_stacks(index)->stack + CPU_STACK_SIZE),
                          __ATOMIC_SEQ_CST);
         send_start(m, apic_id);
         /* From here on it finds no stack, and stops by itself. */
@@ -164,7 +164,7 @@ static void start_others(struct machine *m)
                         continue;
                 if (!has_name(apic_id))
                         first = nameless++ ? first : apic_id;
-                else if (cpu_count == CPUS_MAX)
+                else if (cpu_count == percpu_room())
                         beyond++;
                 else if (start_one(m, cpu_count, apic_id))
                         cpu_count++;
@@ -176,7 +176,7 @@ static void start_others(struct machine *m)
                        nameless, first, XAPIC_EVERYBODY - 1);
         if (beyond)
                 printk(LOG_WARN, "smp: %u CPUs are left out: at most %u are used", beyond,
-                       CPUS_MAX);
+                       percpu_room());
 }
 
 void smp_start(struct machine *m, void (*work)(void))

@@ -10,7 +10,7 @@
 void smp_take_page(struct machine *m);
 
 /*
- * Start every CPU of the MADT, up to CPUS_MAX in all, with the virtualization extension on; each
+ * Start every CPU of the MADT, as many as have stacks, with the virtualization extension on; each
  * then calls work, which does not return. What cannot be reached, does not answer, or has not what
  * the boot CPU has, is reported and left out.
  */

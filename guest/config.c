@@ -71,7 +71,7 @@ static void vm_cpus(struct config_line *line, struct config_word value)
                         return;
                 }
                 for (; from <= to; from++)
-                        line_vm(line)->cpus |= 1u << from;
+                        cpu_set_add(&line_vm(line)->cpus, (unsigned)from);
         } while (more);
 }
 

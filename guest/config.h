@@ -14,6 +14,7 @@
 #pragma once
 
 #include "guest/command.h"
+#include "hv/lib/cpu_set.h"
 #include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
@@ -85,7 +86,7 @@ struct vm_config {
         struct config_file initrd;
         uint64_t mem; /* bytes, multiple of 2 MiB */
         unsigned vcpus;
-        uint32_t cpus;                /* cpus=: bit n: its vCPUs may run on CPU n; 0: on all */
+        struct cpu_set cpus;          /* cpus=: its vCPUs may run on; empty: on all */
         uint32_t weight;              /* weight=: of each vCPU; 0: nothing said */
         uint32_t watchdog;            /* watchdog=: seconds; 0: none */
         char after[CONFIG_NAME_SIZE]; /* after=: starts when that VM has ended; "": at once */

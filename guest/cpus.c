@@ -65,9 +65,9 @@ static void load(struct vm_vcpu *v, const struct cpu *cpu)
 /* Whether no other CPU could run it: then its state may stay. */
 static bool is_bound(const struct vm_vcpu *v)
 {
-        uint32_t may = v->sched.cpus & (uint32_t)((1ull << cpu_count) - 1);
+        unsigned first = cpu_set_next(&v->sched.cpus, 0);
 
-        return !(may & (may - 1));
+        return cpu_set_next(&v->sched.cpus, first + 1) >= cpu_count;
 }
 
 static void leave(struct vm_vcpu *v, const struct cpu *cpu, enum vcpu_leave how)

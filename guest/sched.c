@@ -46,7 +46,7 @@ static uint64_t virtual_time(const struct sched_entity *e, uint64_t now)
 
 static bool may_run(const struct sched_entity *e, unsigned cpu)
 {
-        return e->cpus >> cpu & 1;
+        return cpu_set_has(&e->cpus, cpu);
 }
 
 /* The least time of those that want to run where e may; its own, when there are none. */
@@ -55,12 +55,13 @@ static uint64_t least_time(const struct sched *s, const struct sched_entity *e, 
         uint64_t least = UINT64_MAX;
 
         for (const struct sched_entity *r = s->ready; r; r = r->next)
-                if (r->cpus & e->cpus && r->virtual_time < least)
+                if (cpu_set_meet(&r->cpus, &e->cpus) && r->virtual_time < least)
                         least = r->virtual_time;
-        for (unsigned i = 0; i < s->cpus; i++) {
+        for (unsigned i = cpu_set_next(&s->busy, 0); i != CPU_SET_NONE;
+             i = cpu_set_next(&s->busy, i + 1)) {
                 const struct sched_entity *r = s->cpu[i].running;
 
-                if (r && r->cpus & e->cpus && virtual_time(r, now) < least)
+                if (cpu_set_meet(&r->cpus, &e->cpus) && virtual_time(r, now) < least)
                         least = virtual_time(r, now);
         }
         return least == UINT64_MAX ? e->virtual_time : least;
@@ -119,19 +120,19 @@ static void make_ready(struct sched *s, struct sched_entity *e, uint64_t now)
 /* One that rests, the last one first; else the one whose vCPU has had the most. */
 static int cpu_for(const struct sched *s, const struct sched_entity *e, uint64_t now)
 {
+        struct cpu_set fit = cpu_set_common(&s->idle, &e->cpus);
         uint64_t most = 0;
         int found = -1;
 
-        if (may_run(e, e->cpu) && s->cpu[e->cpu].idle)
+        if (cpu_set_has(&fit, e->cpu))
                 return (int)e->cpu;
-        for (unsigned i = 0; i < s->cpus; i++) {
+        if (!cpu_set_is_empty(&fit))
+                return (int)cpu_set_next(&fit, 0);
+        fit = cpu_set_common(&s->busy, &e->cpus);
+        for (unsigned i = cpu_set_next(&fit, 0); i != CPU_SET_NONE; i = cpu_set_next(&fit, i + 1)) {
                 const struct sched_entity *r = s->cpu[i].running;
 
-                if (!may_run(e, i))
-                        continue;
-                if (s->cpu[i].idle)
-                        return (int)i;
-                if (r && (found < 0 || virtual_time(r, now) > most)) {
+                if (found < 0 || virtual_time(r, now) > most) {
                         most = virtual_time(r, now);
                         found = (int)i;
                 }
@@ -148,7 +149,7 @@ int sched_wake(struct sched *s, struct sched_entity *e, uint64_t now)
                 make_ready(s, e, now);
                 cpu = cpu_for(s, e, now);
                 if (cpu >= 0)
-                        s->cpu[cpu].idle = false; /* it is on its way */
+                        cpu_set_remove(&s->idle, (unsigned)cpu); /* it is on its way */
         }
         spin_unlock(&s->lock);
         return cpu;
@@ -178,8 +179,11 @@ struct sched_entity *sched_pick(struct sched *s, unsigned cpu, uint64_t now)
                 e->cpu = cpu;
                 set_state(e, SCHED_RUNNING, now);
                 s->cpu[cpu].running = e;
+                cpu_set_add(&s->busy, cpu);
+                cpu_set_remove(&s->idle, cpu);
+        } else {
+                cpu_set_add(&s->idle, cpu);
         }
-        s->cpu[cpu].idle = !e;
         spin_unlock(&s->lock);
         return e;
 }
@@ -195,6 +199,7 @@ void sched_put(struct sched *s, unsigned cpu, enum sched_state state, uint64_t w
                 e->ran += now - e->since;
         e->virtual_time = virtual_time(e, now);
         s->cpu[cpu].running = NULL;
+        cpu_set_remove(&s->busy, cpu);
         e->woken = false;
         e->wake_at = wake_at;
         if (state == SCHED_READY)
@@ -261,11 +266,14 @@ int sched_spare(struct sched *s)
         int found = -1;
 
         spin_lock(&s->lock);
-        for (unsigned i = 0; i < s->cpus && found < 0; i++)
-                if (s->cpu[i].idle && first(s, i))
-                        found = (int)i;
+        for (const struct sched_entity *e = s->ready; e && found < 0; e = e->next) {
+                struct cpu_set fit = cpu_set_common(&s->idle, &e->cpus);
+
+                if (!cpu_set_is_empty(&fit))
+                        found = (int)cpu_set_next(&fit, 0);
+        }
         if (found >= 0)
-                s->cpu[found].idle = false;
+                cpu_set_remove(&s->idle, (unsigned)found);
         spin_unlock(&s->lock);
         return found;
 }

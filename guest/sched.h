@@ -10,14 +10,13 @@
  */
 #pragma once
 
-#include "hv/lib/limits.h"
+#include "hv/lib/cpu_set.h"
 #include "hv/lib/spinlock.h"
 #include "hv/lib/types.h"
 
 #define SCHED_WEIGHT     100u /* of a vCPU whose VM says nothing */
 #define SCHED_WEIGHT_MAX 10000u
 #define SCHED_NEVER      UINT64_MAX
-#define SCHED_ALL_CPUS   UINT32_MAX
 
 enum sched_state {
         SCHED_OFF,     /* not the scheduler's */
@@ -30,7 +29,7 @@ enum sched_state {
 struct sched_entity {
         struct sched_entity *next, **link; /* of the list it is on */
         uint32_t weight;                   /* 1 to SCHED_WEIGHT_MAX */
-        uint32_t cpus;                     /* bit n: may run on CPU n */
+        struct cpu_set cpus;               /* it may run on */
         enum sched_state state;            /* read without the lock by vm_post */
         unsigned cpu;                      /* runs there, or ran there last */
         uint64_t virtual_time;
@@ -45,7 +44,6 @@ struct sched_entity {
 struct sched_cpu {
         struct sched_entity *running;  /* NULL: none */
         struct sched_entity *sleeping; /* blocked ones with a wake_at, that ran here last */
-        bool idle;                     /* has asked for work in vain since */
 };
 
 struct sched {
@@ -57,6 +55,8 @@ struct sched {
         uint64_t slice;  /* ticks that one runs while others wait */
         uint64_t errand; /* sched_errand */
         struct sched_entity *ready;
+        struct cpu_set busy; /* CPUs that run one */
+        struct cpu_set idle; /* those that have asked for work in vain since */
         struct sched_cpu cpu[CPUS_MAX];
 };
 

@@ -33,17 +33,20 @@ void vms_init(struct vms *vms, const struct config *config, const struct vm_host
         }
 }
 
-static uint32_t online(const struct vms *vms)
+/* Those of its cpus= that this machine has. */
+static struct cpu_set told_cpus(const struct vms *vms, const struct vm_config *config)
 {
-        return (uint32_t)((1ull << vms->host->sched->cpus) - 1);
+        struct cpu_set online = cpu_set_first(vms->host->sched->cpus);
+
+        return cpu_set_common(&config->cpus, &online);
 }
 
-/* The CPUs that a VM may use: those told that this machine has, else all. */
-static uint32_t cpus_of(const struct vms *vms, const struct vm_config *config)
+/* The CPUs that a VM may use: those told, else all. */
+static struct cpu_set cpus_of(const struct vms *vms, const struct vm_config *config)
 {
-        uint32_t told = config->cpus & online(vms);
+        struct cpu_set told = told_cpus(vms, config);
 
-        return told ? told : online(vms);
+        return cpu_set_is_empty(&told) ? cpu_set_first(vms->host->sched->cpus) : told;
 }
 
 static unsigned vm_order(void)
@@ -64,11 +67,11 @@ static void free_vm(const struct vms *vms, struct vms_entry *entry)
 
 static void place(const struct vms *vms, struct vm *vm)
 {
-        uint32_t cpus = cpus_of(vms, vm->config);
+        struct cpu_set cpus = cpus_of(vms, vm->config);
 
         for (unsigned i = 0; i < vm->vcpus; i++) {
                 vm->vcpu[i]->sched.cpus = cpus;
-                vm->vcpu[i]->sched.cpu = (unsigned)__builtin_ctz(cpus);
+                vm->vcpu[i]->sched.cpu = cpu_set_next(&cpus, 0);
         }
 }
 
@@ -96,9 +99,10 @@ static void start(struct vms *vms, struct vms_entry *entry)
 {
         const char *name = entry->config->name;
         uint64_t begun = cpu_rdtsc(), free = dram_free_bytes(vms->host->dram);
+        struct cpu_set told = told_cpus(vms, entry->config);
         hpa_t frame;
 
-        if (entry->config->cpus && !(entry->config->cpus & online(vms)))
+        if (!cpu_set_is_empty(&entry->config->cpus) && cpu_set_is_empty(&told))
                 printk(LOG_WARN, "vm %s: cpus=: this machine has none of them: it may use all",
                        name);
         if (dram_alloc(vms->host->dram, vm_order(), &frame)) {

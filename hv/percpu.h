@@ -36,7 +36,15 @@ struct cpu_stacks {
 } __attribute__((aligned(4096)));
 
 extern struct cpu cpus[CPUS_MAX];
-extern struct cpu_stacks cpu_stacks[CPUS_MAX];
+
+/*
+ * The stacks of the CPU with this number. Those of CPU 0 stand in the image; percpu_give_stacks
+ * gives more, for the CPUs 1 to count, in memory that stays theirs. percpu_room tells how many CPUs
+ * have stacks.
+ */
+struct cpu_stacks *percpu_stacks(unsigned index);
+void percpu_give_stacks(struct cpu_stacks *stacks, unsigned count);
+unsigned percpu_room(void);
 
 /* How many of cpus are online; those that did not answer have no place there. */
 extern unsigned cpu_count;

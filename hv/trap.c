@@ -105,11 +105,12 @@ void trap_init(void)
         struct cpu *cpu = this_cpu();
         uint64_t *gdt = tables[cpu->index].gdt;
         struct tss *tss = &tables[cpu->index].tss;
+        struct cpu_stacks *stacks = percpu_stacks(cpu->index);
         struct table_pointer gdtr = {sizeof tables[0].gdt - 1, (uint64_t)gdt};
         struct table_pointer idtr = {sizeof idt - 1, (uint64_t)idt};
 
-        tss->ist[IST_CRITICAL - 1] = (uint64_t)(cpu_stacks[cpu->index].ist + CPU_IST_SIZE);
-        tss->ist[IST_MACHINE - 1] = (uint64_t)(cpu_stacks[cpu->index].machine + CPU_IST_SIZE);
+        tss->ist[IST_CRITICAL - 1] = (uint64_t)(stacks->ist + CPU_IST_SIZE);
+        tss->ist[IST_MACHINE - 1] = (uint64_t)(stacks->machine + CPU_IST_SIZE);
         tss->io_map_base = sizeof *tss;
         build_gdt(gdt, tss);
         if (cpu->index == 0)

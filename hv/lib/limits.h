@@ -8,12 +8,12 @@
 #include "hv/lib/types.h"
 
 /* The machine */
-#define CPUS_MAX           32u   /* that are used; the MADT's others are counted */
+#define CPUS_MAX           256u  /* that are used; the MADT's others are counted */
 #define ACPI_CPUS_MAX      1024u /* that the MADT may tell; some do not start */
 #define ACPI_IOAPICS_MAX   64u
 #define ACPI_OVERRIDES_MAX 32u
 #define ACPI_TABLES_MAX    256u /* those beyond are not looked at: machines have some dozens */
-#define HOST_GUARDS_MAX    (1 + 3 * CPUS_MAX) /* pages below stacks: the boot CPU's, three a CPU */
+#define HOST_GUARDS_MAX    (1 + 3 * CPUS_MAX) /* guard pages: the boot stack's, three a CPU */
 
 /* Its memory: the map that the loader tells, the map of all sources, and the stretches of RAM in
  * use */
@@ -40,6 +40,7 @@
 #define CONFIG_BAD_MAX     64u       /* addresses of nvram-bad=, -use=, -skip= and -format= each */
 #define CONFIG_ERRORS_MAX  32u       /* mistakes that are told; the others are counted */
 
+_Static_assert(CPUS_MAX % 64 == 0, "sets of CPUs are whole words");
 _Static_assert(ACPI_CPUS_MAX >= CPUS_MAX, "every CPU that is used stands in the MADT");
 _Static_assert(MEMMAP_ENTRIES_MAX >= 2 * DRAM_RANGES_MAX,
                "the memory map holds what parts the stretches of RAM");

@@ -48,21 +48,24 @@ static void refused(const char *line, const char *key, const char *what)
 
 static void test_scheduling(void)
 {
-        LOAD("vm=a mem=64M vcpus=4 cpus=0,2-3,31 weight=250 watchdog=9 -- root=x",
+        LOAD("vm=a mem=64M vcpus=4 cpus=0,2-3,31,63-65,255 weight=250 watchdog=9 -- root=x",
              "vm=b mem=64M after=a -- root=x");
         CHECK_EQ(config.error_count, 0);
         CHECK_EQ(config.vm[0].vcpus, 4);
-        CHECK_EQ(config.vm[0].cpus, 0x8000000du);
+        CHECK_EQ(config.vm[0].cpus.word[0], 0x800000008000000d);
+        CHECK_EQ(config.vm[0].cpus.word[1], 3);
+        CHECK_EQ(config.vm[0].cpus.word[3], 1ull << 63);
         CHECK_EQ(config.vm[0].weight, 250);
         CHECK_EQ(config.vm[0].watchdog, 9);
         CHECK(strcmp(config.vm[1].after, "a") == 0);
-        CHECK_EQ(config.vm[1].cpus + config.vm[1].weight + config.vm[1].watchdog, 0);
+        CHECK(cpu_set_is_empty(&config.vm[1].cpus));
+        CHECK_EQ(config.vm[1].weight + config.vm[1].watchdog, 0);
         refused("vm=a mem=64M cpus=", "cpus=", "numbers of CPUs");
         refused("vm=a mem=64M cpus=1-", "cpus=", "numbers of CPUs");
         refused("vm=a mem=64M cpus=1x", "cpus=", "numbers of CPUs");
-        refused("vm=a mem=64M cpus=3-2", "cpus=", "from 0 to 31");
-        refused("vm=a mem=64M cpus=32", "cpus=", "from 0 to 31");
-        refused("vm=a mem=64M cpus=0-4294967296", "cpus=", "from 0 to 31");
+        refused("vm=a mem=64M cpus=3-2", "cpus=", "from 0 to 255");
+        refused("vm=a mem=64M cpus=256", "cpus=", "from 0 to 255");
+        refused("vm=a mem=64M cpus=0-4294967296", "cpus=", "from 0 to 255");
         refused("vm=a mem=64M weight=0", "weight=", "from 1 to 10000");
         refused("vm=a mem=64M weight=10001", "weight=", "from 1 to 10000");
         refused("vm=a mem=64M watchdog=1h", "watchdog=", "from 1 to 3600");

@@ -12,6 +12,11 @@ static struct sched s;
 static struct sched_entity e[MANY];
 static uint64_t now;
 
+static struct cpu_set cpus_of(uint64_t bits)
+{
+        return (struct cpu_set){{bits}};
+}
+
 static void start(unsigned cpus, unsigned count, const uint32_t *weight)
 {
         sched_init(&s, cpus, SLICE);
@@ -19,7 +24,7 @@ static void start(unsigned cpus, unsigned count, const uint32_t *weight)
         now = 1000;
         for (unsigned i = 0; i < count; i++) {
                 e[i].weight = weight[i];
-                e[i].cpus = SCHED_ALL_CPUS;
+                e[i].cpus = cpu_set_first(CPUS_MAX);
                 sched_add(&s, &e[i], now);
                 CHECK_EQ(e[i].state, SCHED_BLOCKED);
                 (void)sched_wake(&s, &e[i], now);
@@ -90,7 +95,7 @@ static void test_pinned(void)
 
         start(2, 3, weight);
         for (unsigned i = 0; i < 3; i++)
-                e[i].cpus = i == 2 ? 2 : 1;
+                e[i].cpus = cpus_of(i == 2 ? 2 : 1);
         simulate(2, 400 * SLICE);
         expect_share(0, 400 * SLICE, 1, 2);
         expect_share(1, 400 * SLICE, 1, 2);
@@ -104,12 +109,12 @@ static void test_newcomer(void)
         static const uint32_t weight[] = {100, 100, 300};
 
         start(2, 2, weight);
-        e[0].cpus = 1;
-        e[1].cpus = 2;
+        e[0].cpus = cpus_of(1);
+        e[1].cpus = cpus_of(2);
         CHECK(sched_pick(&s, 1, now) == &e[1]); /* CPU 0 has other things to do */
         now += 1000 * SLICE;
         CHECK(sched_pick(&s, 0, now) == &e[0]);
-        e[2] = (struct sched_entity){.weight = 300, .cpus = 2};
+        e[2] = (struct sched_entity){.weight = 300, .cpus = cpus_of(2)};
         sched_add(&s, &e[2], now);
         CHECK_EQ(sched_wake(&s, &e[2], now), 1);
         simulate(2, 400 * SLICE);
@@ -199,7 +204,7 @@ static void test_spare(void)
         CHECK(!sched_pick(&s, 1, now));
         CHECK_EQ(sched_spare(&s), -1);
         e[1].weight = 100;
-        e[1].cpus = SCHED_ALL_CPUS;
+        e[1].cpus = cpu_set_first(CPUS_MAX);
         sched_add(&s, &e[1], now);
         CHECK_EQ(sched_wake(&s, &e[1], now), 1);
         CHECK(sched_pick(&s, 1, now) == &e[1]);
@@ -218,7 +223,7 @@ static void test_random(void)
 
         start(3, MANY, weight);
         for (unsigned i = 0; i < MANY; i++)
-                e[i].cpus = i % 3 == 2 ? 2u : SCHED_ALL_CPUS;
+                e[i].cpus = i % 3 == 2 ? cpus_of(2) : cpu_set_first(CPUS_MAX);
         for (unsigned step = 0; step < 200000; step++) {
                 unsigned cpu = (unsigned)(unit_random(&seed) % 3), what, i;
                 unsigned running = 0, ready = 0;
@@ -244,11 +249,50 @@ static void test_random(void)
                                 continue;
                         running++;
                         CHECK(s.cpu[e[i].cpu].running == &e[i]);
-                        CHECK(e[i].cpus >> e[i].cpu & 1);
+                        CHECK(cpu_set_has(&e[i].cpus, e[i].cpu));
                 }
                 CHECK_EQ(ready, 0);
                 CHECK_EQ(running, !!s.cpu[0].running + !!s.cpu[1].running + !!s.cpu[2].running);
         }
+}
+
+/* A machine as large as there may be: each finds its CPU, and nobody looks at CPUs that are not
+ * there. */
+static void test_many_cpus(void)
+{
+        static struct sched_entity many[CPUS_MAX];
+        const unsigned pinned = CPUS_MAX - 1;
+
+        sched_init(&s, CPUS_MAX, SLICE);
+        memset(many, 0, sizeof many);
+        now = 1000;
+        for (unsigned cpu = 0; cpu < CPUS_MAX; cpu++)
+                CHECK(!sched_pick(&s, cpu, now));
+        for (unsigned i = 0; i < CPUS_MAX; i++) {
+                many[i].weight = 100;
+                many[i].cpus = cpu_set_first(CPUS_MAX);
+                sched_add(&s, &many[i], now);
+        }
+        many[0].cpus = (struct cpu_set){0};
+        cpu_set_add(&many[0].cpus, pinned);
+        many[0].cpu = pinned;
+        for (unsigned i = 0; i < CPUS_MAX; i++) {
+                int cpu = sched_wake(&s, &many[i], now);
+
+                CHECK_EQ(cpu, i ? (int)i - 1 : (int)pinned);
+                CHECK(sched_pick(&s, (unsigned)cpu, now) == &many[i]);
+        }
+        CHECK_EQ(sched_spare(&s), -1);
+        sched_put(&s, 200, SCHED_READY, SCHED_NEVER, now);
+        CHECK_EQ(sched_spare(&s), -1); /* CPU 200 has not asked in vain */
+        CHECK(sched_pick(&s, 200, now) == &many[201]);
+        sched_put(&s, 130, SCHED_BLOCKED, SCHED_NEVER, now);
+        CHECK(!sched_pick(&s, 130, now));
+        sched_put(&s, pinned, SCHED_READY, SCHED_NEVER, now);
+        CHECK_EQ(sched_spare(&s), -1); /* it may not run there */
+        sched_put(&s, 7, SCHED_READY, SCHED_NEVER, now);
+        CHECK_EQ(sched_spare(&s), 130);
+        CHECK_EQ(sched_spare(&s), -1); /* it is on its way */
 }
 
 int main(void)
@@ -262,5 +306,6 @@ int main(void)
         RUN(test_news);
         RUN(test_spare);
         RUN(test_random);
+        RUN(test_many_cpus);
         return unit_done();
 }
