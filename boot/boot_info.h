@@ -45,8 +45,14 @@ struct boot_info {
         const char *cmdline; /* the hypervisor's arguments, "" when there are none */
         struct boot_module module[BOOT_MODULES_MAX];
         size_t module_count;
-        struct boot_map_entry map[BOOT_MAP_MAX];
+        /* Modules beyond: how many, and the memory that holds them all. */
+        size_t modules_left;
+        hpa_t left_start;
+        uint64_t left_size;
+        struct boot_map_entry map[BOOT_MAP_MAX]; /* see boot_map.h */
         size_t map_count;
+        size_t map_left; /* entries without a place in map, and their bytes */
+        uint64_t map_left_bytes;
         enum boot_display display;
         struct framebuffer fb;
         hpa_t text_base;

@@ -124,15 +124,19 @@ static void hand_over(struct reader *r, char *word)
         r->room = to;
 }
 
-/* PATH and the words behind it. */
-static const char *read_file(struct reader *r, struct efi_file *out)
+static const char *read_path(struct reader *r, char **path)
 {
-        const char *wrong;
-        char *path, *args, *word;
+        return more_words(r) ? read_word(r, path) : "a path is missing";
+}
 
-        if (!more_words(r))
-                return "a path is missing";
-        wrong = read_word(r, &path);
+/* PATH and the words behind it; before it may be an option that is to be passed over. */
+static const char *read_file(struct reader *r, const char *option, struct efi_file *out)
+{
+        char *path, *args, *word;
+        const char *wrong = read_path(r, &path);
+
+        if (!wrong && option && strcmp(path, option) == 0)
+                wrong = read_path(r, &path);
         if (wrong)
                 return wrong;
         if (path[0] != '/')
@@ -154,13 +158,18 @@ static const char *read_file(struct reader *r, struct efi_file *out)
 
 static const char *read_module(struct reader *r)
 {
+        static const char option[] = "--nounzip"; /* nothing is ever unpacked here */
         struct efi_config *config = r->config;
 
         if (!config->image.path)
                 return "module2 without a multiboot2 line before it";
-        if (config->module_count == BOOT_MODULES_MAX)
-                return "too many module2 lines";
-        return read_file(r, &config->module[config->module_count++]);
+        if (config->module_count == BOOT_MODULES_MAX) {
+                struct efi_file left;
+
+                config->modules_left++;
+                return read_file(r, option, &left);
+        }
+        return read_file(r, option, &config->module[config->module_count++]);
 }
 
 static const char *read_command(struct reader *r, const char *command)
@@ -170,7 +179,7 @@ static const char *read_command(struct reader *r, const char *command)
         if (strcmp(command, "multiboot2") == 0) {
                 if (r->config->image.path)
                         return "a second multiboot2 line in an entry";
-                return read_file(r, &r->config->image);
+                return read_file(r, NULL, &r->config->image);
         }
         if (strcmp(command, "module2") == 0)
                 return read_module(r);

@@ -27,7 +27,7 @@ struct efi_file {
 struct efi_config {
         struct efi_file image;
         struct efi_file module[BOOT_MODULES_MAX];
-        size_t module_count;
+        size_t module_count, modules_left; /* lines beyond BOOT_MODULES_MAX are left out */
         unsigned line; /* number of the line with the mistake, from 1; 0: it is about none */
 };
 

@@ -5,7 +5,7 @@
 
 /*
  * Copy what the loader handed over into *info and read its EFI memory map into info->map. The
- * strings stay where they are. -EINVAL: a loader of another build, or a map with impossible sizes;
- * -E2BIG: a map of too many entries. Logged; *info then has empty strings and no module.
+ * strings stay where they are. -EINVAL: a loader of another build, or a map with impossible sizes.
+ * Logged; *info then has empty strings and no module.
  */
 must_check int efi_info_take(const struct boot_info *from, struct boot_info *info);

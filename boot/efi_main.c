@@ -61,6 +61,7 @@ static EFI_STATUS read_config(struct block *block)
         if (wrong)
                 return efi_fail(EFI_LOAD_ERROR, "%s: %s", CONFIG_PATH, wrong);
         block->info->cmdline = config.image.args;
+        block->info->modules_left = config.modules_left;
         return EFI_SUCCESS;
 }
 

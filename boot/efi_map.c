@@ -1,6 +1,7 @@
 /* Reads the EFI memory map; what is made of each descriptor is told in efi_map.h. */
 #include "boot/efi_map.h"
 
+#include "boot/boot_map.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -94,30 +95,14 @@ static bool convert(const struct descriptor *d, struct boot_map_entry *out)
         return true;
 }
 
-/* Let an entry that touches the new one and means the same grow by it. */
-static bool join(struct boot_info *info, const struct boot_map_entry *new)
-{
-        for (size_t i = info->map_count; i-- > 0;) {
-                struct boot_map_entry *e = &info->map[i];
-                bool behind = e->start + e->size == new->start;
-                bool before = new->start + new->size == e->start;
-
-                if (e->type != new->type || e->efi_type != new->efi_type || !(behind || before))
-                        continue;
-                e->start = behind ? e->start : new->start;
-                e->size += new->size;
-                return true;
-        }
-        return false;
-}
-
 int efi_map_read(const void *map, uint64_t size, uint64_t descriptor_size, struct boot_info *info)
 {
         const uint8_t *p = map;
         struct boot_map_entry entry;
         struct descriptor d;
 
-        info->map_count = 0;
+        info->map_count = info->map_left = 0;
+        info->map_left_bytes = 0;
         if (descriptor_size < sizeof d || descriptor_size % 8 != 0 || size % descriptor_size != 0) {
                 printk(LOG_ERROR, "efi: a memory map of %lu bytes in descriptors of %lu bytes",
                        size, descriptor_size);
@@ -125,13 +110,8 @@ int efi_map_read(const void *map, uint64_t size, uint64_t descriptor_size, struc
         }
         for (uint64_t at = 0; at < size; at += descriptor_size) {
                 memcpy(&d, p + at, sizeof d);
-                if (!convert(&d, &entry) || join(info, &entry))
-                        continue;
-                if (info->map_count == BOOT_MAP_MAX) {
-                        printk(LOG_ERROR, "efi: more than %d memory map entries", BOOT_MAP_MAX);
-                        return -E2BIG;
-                }
-                info->map[info->map_count++] = entry;
+                if (convert(&d, &entry))
+                        boot_map_add(info, &entry);
         }
         return 0;
 }

@@ -9,13 +9,12 @@
  * each (it may be larger than what this version of UEFI defines, so it is told apart). Boot
  * services must have ended: what was theirs or a loader's counts as RAM. Type 14 is persistent
  * memory; memory that has a specific purpose, is not volatile, is the firmware's at run time or
- * cannot be cached with write-back is not RAM; unknown types are reserved. Neighbours that mean the
- * same become one entry, whatever their order.
+ * cannot be cached with write-back is not RAM; unknown types are reserved. Entries are added as
+ * boot_map.h tells.
  *
  * Descriptors without pages are passed over. One that offers memory and wraps or does not begin on
  * a page is passed over; one that reserves memory and wraps is cut. Both are logged.
- * -EINVAL: the sizes are impossible; -E2BIG: more than BOOT_MAP_MAX entries. Logged; the map is
- * then unusable.
+ * -EINVAL: the sizes are impossible. Logged; the map is then unusable.
  */
 must_check int efi_map_read(const void *map, uint64_t size, uint64_t descriptor_size,
                             struct boot_info *info);

@@ -154,21 +154,25 @@ static void *identity(hpa_t hpa)
         return (void *)hpa.v;
 }
 
-static void tell_stray(uint64_t start, enum mem_kind kind)
+static void tell_stray(uint64_t start, enum mem_kind kind, int err)
 {
-        printk(LOG_WARN, "memory: 0x%lx (%s) does not lie in RAM", start, memmap_kind_name(kind));
+        if (err == -EBUSY) /* -ENOSPC is told with the map */
+                printk(LOG_WARN, "memory: 0x%lx (%s) does not lie in RAM", start,
+                       memmap_kind_name(kind));
 }
 
 static void carve(struct machine *m, uint64_t start, uint64_t size, enum mem_kind kind)
 {
-        if (size && memmap_carve(&m->map, start, size, kind))
-                tell_stray(start, kind);
+        if (size)
+                tell_stray(start, kind, memmap_carve(&m->map, start, size, kind));
 }
 
 static void carve_module(struct machine *m, const struct boot_module *module)
 {
-        if (module->size && memmap_carve_module(&m->map, module->start.v, module->size))
-                tell_stray(module->start.v, MEM_MODULE);
+        uint64_t start = module->start.v;
+
+        if (module->size)
+                tell_stray(start, MEM_MODULE, memmap_carve_module(&m->map, start, module->size));
 }
 
 static struct mem_source source_of(const struct boot_map_entry *e)
@@ -178,20 +182,38 @@ static struct mem_source source_of(const struct boot_map_entry *e)
         return (struct mem_source){.origin = MEM_FROM_E820, .type = e->type};
 }
 
+/* The loader's memory map, and what of it found no place. */
+static void add_map(struct machine *m, const struct boot_info *info)
+{
+        char size[24];
+
+        for (size_t i = 0; i < info->map_count; i++) {
+                const struct boot_map_entry *e = &info->map[i];
+
+                if (memmap_add(&m->map, e->start, e->size, memmap_kind_of_e820(e->type),
+                               source_of(e)) == -ERANGE)
+                        printk(LOG_WARN,
+                               "memory: entry 0x%lx + 0x%lx type %u ends behind the last address: "
+                               "not used",
+                               e->start, e->size, e->type);
+        }
+        memmap_format_size(size, sizeof size, info->map_left_bytes);
+        if (info->map_left)
+                printk(LOG_WARN,
+                       "memory: %zu entries of the loader's map (%s) are left out: it may have %u",
+                       info->map_left, size, BOOT_MAP_MAX);
+        if (info->modules_left)
+                printk(LOG_WARN, "boot: %zu modules are left out: at most %u are used",
+                       info->modules_left, BOOT_MODULES_MAX);
+        carve(m, info->left_start.v, info->left_size, MEM_MODULE);
+}
+
 void machine_find_memory(struct machine *m, const struct boot_info *info,
                          const struct hv_options *options)
 {
         memmap_init(&m->map);
         m->map.limit = address_limit();
-        for (size_t i = 0; i < info->map_count; i++) {
-                const struct boot_map_entry *e = &info->map[i];
-                int err = memmap_add(&m->map, e->start, e->size, memmap_kind_of_e820(e->type),
-                                     source_of(e));
-
-                if (err)
-                        printk(LOG_WARN, "memory: entry 0x%lx + 0x%lx type %u is not usable (%d)",
-                               e->start, e->size, e->type, -err);
-        }
+        add_map(m, info);
         nvdimms_find(&m->tables, &m->nfit);
         nvdimms_add(&m->nfit, &m->map);
         m->hint_count = nvdimms_hints(&m->nfit, &m->map, m->hint);
@@ -205,6 +227,19 @@ void machine_find_memory(struct machine *m, const struct boot_info *info,
                                options->nvram[i].size, options->nvram[i].start);
         smp_take_page(m);
         memmap_print(&m->map);
+}
+
+static void tell_dram(const struct dram *dram)
+{
+        uint64_t bytes;
+        size_t left = dram_left(dram, &bytes);
+
+        if (left)
+                printk(LOG_WARN,
+                       "memory: %zu stretches of RAM (%lu KiB) are left out: the largest %u are "
+                       "used",
+                       left, bytes / KiB, DRAM_RANGES_MAX);
+        printk(LOG_INFO, "memory: %lu MiB of DRAM free", dram_free_bytes(dram) / MiB);
 }
 
 int machine_start_dram(struct machine *m, uint64_t mem_fail)
@@ -225,7 +260,7 @@ int machine_start_dram(struct machine *m, uint64_t mem_fail)
         if (err)
                 printk(LOG_ERROR, "memory: no usable DRAM (error %d)", -err);
         else
-                printk(LOG_INFO, "memory: %lu MiB of DRAM free", dram_free_bytes(&m->dram) / MiB);
+                tell_dram(&m->dram);
         (void)dram_fail_after(&m->dram, mem_fail);
         return err;
 }

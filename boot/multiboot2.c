@@ -2,6 +2,7 @@
  */
 #include "boot/multiboot2.h"
 
+#include "boot/boot_map.h"
 #include "boot/efi_map.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
@@ -66,13 +67,6 @@ static int bad_tag(const struct tag *tag, const char *what)
         return -EINVAL;
 }
 
-static int too_many(const struct tag *tag, const char *what, int limit)
-{
-        printk(LOG_ERROR, "multiboot2: tag %u at offset 0x%x: more than %d %s", tag->type,
-               tag->offset, limit, what);
-        return -E2BIG;
-}
-
 /* The text from offset at, not past the tag's end, to a terminator that stands within the tag. */
 static int read_string(const struct tag *tag, uint32_t at, const char **out)
 {
@@ -82,6 +76,21 @@ static int read_string(const struct tag *tag, uint32_t at, const char **out)
                 return bad_tag(tag, "string without an end");
         *out = text;
         return 0;
+}
+
+/* What a module beyond the table holds is in use all the same. */
+static void leave_out(struct boot_info *info, const struct boot_module *module)
+{
+        uint64_t start = module->start.v, end = start + module->size;
+
+        if (info->modules_left++) {
+                uint64_t others = info->left_start.v;
+
+                end = end > others + info->left_size ? end : others + info->left_size;
+                start = start < others ? start : others;
+        }
+        info->left_start = HPA(start);
+        info->left_size = end - start;
 }
 
 static int read_module(const struct tag *tag, struct boot_info *info)
@@ -101,9 +110,10 @@ static int read_module(const struct tag *tag, struct boot_info *info)
         err = read_string(tag, MODULE_STRING, &module.string);
         if (err)
                 return err;
-        if (info->module_count == BOOT_MODULES_MAX)
-                return too_many(tag, "modules", BOOT_MODULES_MAX);
-        info->module[info->module_count++] = module;
+        if (info->module_count < BOOT_MODULES_MAX)
+                info->module[info->module_count++] = module;
+        else
+                leave_out(info, &module);
         return 0;
 }
 
@@ -119,13 +129,13 @@ static int read_e820_map(const struct tag *tag, struct boot_info *info)
         if ((tag->size - MAP_ENTRIES) % entry_size != 0)
                 return bad_tag(tag, "memory map ends within an entry");
         for (uint32_t at = MAP_ENTRIES; at < tag->size; at += entry_size) {
-                if (info->map_count == BOOT_MAP_MAX)
-                        return too_many(tag, "memory map entries", BOOT_MAP_MAX);
-                info->map[info->map_count++] = (struct boot_map_entry){
+                const struct boot_map_entry entry = {
                     .start = get64(tag->p + at),
                     .size = get64(tag->p + at + 8),
                     .type = get32(tag->p + at + 16),
                 };
+
+                boot_map_add(info, &entry);
         }
         return 0;
 }

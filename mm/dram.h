@@ -51,8 +51,10 @@ struct dram {
         size_t ranges, spans;
         uint32_t areas;
         bool started;
-        struct dram_span span[DRAM_RANGES_MAX + 1];   /* the one behind the last has no frame */
-        struct dram_range range[DRAM_RANGES_MAX + 1]; /* the metadata may split one */
+        struct dram_span span[DRAM_RANGES_MAX + 1]; /* the one behind the last has no frame */
+        struct dram_range range[DRAM_RANGES_MAX];
+        size_t left_ranges; /* what found no place in range, and its frames */
+        uint64_t left_frames;
 };
 
 struct dram_stats {
@@ -71,7 +73,8 @@ void dram_init(struct dram *dram, void *(*to_ptr)(hpa_t hpa));
 
 /*
  * Manage size bytes of RAM from start; rounded inwards to whole frames, frame 0 never handed out.
- * -EINVAL: wraps or overlaps a range; -ENOSPC: too many ranges; -EBUSY: after dram_start.
+ * Of more than DRAM_RANGES_MAX stretches the smallest are left out, see dram_left.
+ * -EINVAL: wraps or overlaps a range; -EBUSY: after dram_start.
  */
 must_check int dram_add_range(struct dram *dram, hpa_t start, uint64_t size);
 
@@ -80,6 +83,9 @@ must_check int dram_add_range(struct dram *dram, hpa_t start, uint64_t size);
  * not be RAM. Errors as dram_add_range.
  */
 must_check int dram_reserve(struct dram *dram, hpa_t start, uint64_t size);
+
+/* How many stretches were left out, and their bytes. */
+size_t dram_left(const struct dram *dram, uint64_t *bytes);
 
 /*
  * Place the metadata in one of the ranges (above 1 MiB where possible) and begin.

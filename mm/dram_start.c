@@ -31,6 +31,44 @@ static void range_insert(struct dram *d, size_t i, uint64_t first, uint64_t end)
         d->ranges++;
 }
 
+static void leave_out(struct dram *d, uint64_t frames)
+{
+        d->left_ranges++;
+        d->left_frames += frames;
+}
+
+static uint64_t frames_in(const struct dram_range *r)
+{
+        return r->end - r->first;
+}
+
+static size_t smallest_range(const struct dram *d)
+{
+        size_t found = 0;
+
+        for (size_t i = 1; i < d->ranges; i++)
+                if (frames_in(&d->range[i]) < frames_in(&d->range[found]))
+                        found = i;
+        return found;
+}
+
+/* Insert frames [first, end) as range i; the list may be full of larger ones. */
+static void range_enter(struct dram *d, size_t i, uint64_t first, uint64_t end)
+{
+        if (d->ranges == DRAM_RANGES_MAX) {
+                size_t victim = smallest_range(d);
+
+                if (frames_in(&d->range[victim]) >= end - first) {
+                        leave_out(d, end - first);
+                        return;
+                }
+                leave_out(d, frames_in(&d->range[victim]));
+                range_remove(d, victim);
+                i -= victim < i;
+        }
+        range_insert(d, i, first, end);
+}
+
 int dram_add_range(struct dram *dram, hpa_t start, uint64_t size)
 {
         uint64_t first = start.v / PAGE_4K + (start.v % PAGE_4K != 0);
@@ -59,14 +97,18 @@ int dram_add_range(struct dram *dram, hpa_t start, uint64_t size)
                 end = dram->range[i].end;
                 range_remove(dram, i);
         }
-        if (dram->ranges == DRAM_RANGES_MAX)
-                return -ENOSPC;
-        range_insert(dram, i, first, end);
+        range_enter(dram, i, first, end);
         return 0;
 }
 
-/* Cut frames [first, end) out of the list, which may then hold max ranges. */
-static int ranges_cut(struct dram *d, uint64_t first, uint64_t end, size_t max)
+size_t dram_left(const struct dram *dram, uint64_t *bytes)
+{
+        *bytes = dram->left_frames * PAGE_4K;
+        return dram->left_ranges;
+}
+
+/* Cut frames [first, end) out of the list; what that splits may find no place for both halves. */
+static void ranges_cut(struct dram *d, uint64_t first, uint64_t end)
 {
         size_t i = 0;
 
@@ -77,15 +119,12 @@ static int ranges_cut(struct dram *d, uint64_t first, uint64_t end, size_t max)
                         i++;
                         continue;
                 }
-                if (r.first < first && r.end > end && d->ranges == max)
-                        return -ENOSPC;
                 range_remove(d, i);
                 if (r.first < first)
                         range_insert(d, i++, r.first, first);
                 if (r.end > end)
-                        range_insert(d, i++, end, r.end);
+                        range_enter(d, i, end, r.end);
         }
-        return 0;
 }
 
 int dram_reserve(struct dram *dram, hpa_t start, uint64_t size)
@@ -96,10 +135,9 @@ int dram_reserve(struct dram *dram, hpa_t start, uint64_t size)
                 return -EBUSY;
         if (size > UINT64_MAX - start.v)
                 return -EINVAL;
-        if (!size)
-                return 0;
-        return ranges_cut(dram, start.v / PAGE_4K, end / PAGE_4K + (end % PAGE_4K != 0),
-                          DRAM_RANGES_MAX);
+        if (size)
+                ranges_cut(dram, start.v / PAGE_4K, end / PAGE_4K + (end % PAGE_4K != 0));
+        return 0;
 }
 
 /* Runs of 1 GiB windows that hold managed frames. */
@@ -231,8 +269,9 @@ int dram_start(struct dram *dram)
         size = lay_out(dram, 0);
         frames = (size + PAGE_4K - 1) / PAGE_4K;
         at = find_room(dram, frames);
-        if (!at || ranges_cut(dram, at, at + frames, ARRAY_LEN(dram->range)))
+        if (!at)
                 return -ENOMEM;
+        ranges_cut(dram, at, at + frames);
         dram->started = true;
         dram->metadata_bytes = frames * PAGE_4K;
         base = (uintptr_t)dram->to_ptr(HPA(at * PAGE_4K));

@@ -75,6 +75,7 @@ void memmap_init(struct memmap *map)
         map->count = 0;
         map->limit = MEMMAP_LIMIT;
         map->lost = MEM_HOLE;
+        map->lost_bytes = 0;
 }
 
 /* A table being written in order of addresses. */
@@ -113,6 +114,7 @@ static void drop_weakest(struct memmap *map, struct writer *w)
                         victim = i;
         }
         map->lost = w->range[victim].kind > map->lost ? w->range[victim].kind : map->lost;
+        map->lost_bytes += w->range[victim].size;
         w->count--;
         memmove(&w->range[victim], &w->range[victim + 1], (w->count - victim) * sizeof w->range[0]);
 }
@@ -169,8 +171,10 @@ int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind 
                 new.kind = err ? MEM_RESERVED : kind;
         }
         /* Something stronger may have been lost there: nothing weaker must take its place. */
-        if (new.kind < map->lost)
+        if (new.kind < map->lost) {
+                map->lost_bytes += new.size;
                 return -ENOSPC;
+        }
         merge(map, &new, &w);
         while (w.count > MEMMAP_ENTRIES_MAX) {
                 drop_weakest(map, &w);
@@ -307,9 +311,12 @@ void memmap_print(const struct memmap *map)
                        "0x%011lx-0x%011lx %10s  %-26s %s", r->start, end_of(r) - 1, size,
                        kind_names[r->kind], source);
         }
+        memmap_format_size(size, sizeof size, map->lost_bytes);
         if (map->lost != MEM_HOLE)
-                printk(LOG_WARN, "memory map: too many ranges, some of kind %s were left out",
-                       kind_names[map->lost]);
+                printk(LOG_WARN,
+                       "memory map: %s are left out, the strongest of kind %s: it has at most %u "
+                       "ranges",
+                       size, kind_names[map->lost], MEMMAP_ENTRIES_MAX);
         memmap_format_size(size, sizeof size, memmap_total(map, MEM_RAM));
         memmap_format_size(source, sizeof source, nvram);
         printk(LOG_NOTICE, "memory map: %zu ranges, %s of DRAM, %s of NVRAM", map->count, size,

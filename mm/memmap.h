@@ -61,6 +61,7 @@ struct memmap {
         uint64_t
             limit; /* no address from here on exists; may be lowered before anything is added */
         enum mem_kind lost;                                   /* see memmap_add, -ENOSPC */
+        uint64_t lost_bytes;                                  /* of all that was left out */
         struct mem_range scratch[2 * MEMMAP_ENTRIES_MAX + 3]; /* private: the table being merged */
 };
 

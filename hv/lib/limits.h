@@ -18,9 +18,9 @@
 /* Its memory: the map that the loader tells, the map of all sources, and the stretches of RAM in
  * use */
 #define BOOT_MODULES_MAX   640u
-#define BOOT_MAP_MAX       256u
-#define MEMMAP_ENTRIES_MAX 128u
-#define DRAM_RANGES_MAX    64u
+#define BOOT_MAP_MAX       1280u
+#define MEMMAP_ENTRIES_MAX 1280u
+#define DRAM_RANGES_MAX    512u
 
 /* Its NVRAM */
 #define NFIT_RANGES_MAX      64u

@@ -315,12 +315,39 @@ static void test_list_of_ranges(void)
         CHECK_EQ(dram_add_range(&dram, HPA(2 * MiB), MiB), 0);
         CHECK_EQ(dram.ranges, 1);
         CHECK_EQ(dram.range[0].first, 1);
-        for (uint64_t i = 1; i < DRAM_RANGES_MAX; i++)
-                CHECK_EQ(dram_add_range(&dram, HPA((i + 2) * 2 * MiB), MiB), 0);
-        CHECK_EQ(dram_add_range(&dram, HPA(4 * GiB), MiB), -ENOSPC);
-        CHECK_EQ(dram_reserve(&dram, HPA(MiB), PAGE_4K), -ENOSPC);
         CHECK_EQ(dram_reserve(&dram, HPA(0), SPACE), 0);
         CHECK_EQ(dram.ranges, 0);
+}
+
+static void forget(uint64_t start, uint64_t size)
+{
+        memset(&model[start / PAGE_4K], NOT_THERE, size / PAGE_4K);
+}
+
+/* RAM in more pieces than there is room for: the largest are used, the others are told. */
+static void test_too_many_ranges(void)
+{
+        uint64_t left;
+
+        fresh();
+        for (uint64_t i = 0; i < DRAM_RANGES_MAX; i++)
+                add((i + 2) * 4 * MiB, i == 7 ? PAGE_4K : MiB);
+        CHECK_EQ(dram_left(&dram, &left), 0);
+        add(3 * GiB, MiB - PAGE_4K); /* in place of the smallest */
+        CHECK_EQ(dram_left(&dram, &left), 1);
+        CHECK_EQ(left, PAGE_4K);
+        forget(9 * 4 * MiB, PAGE_4K);
+        add(4 * MiB, 2 * PAGE_4K); /* none is smaller */
+        forget(4 * MiB, 2 * PAGE_4K);
+        CHECK_EQ(dram_left(&dram, &left), 2);
+        CHECK_EQ(left, 3 * PAGE_4K);
+        add(9 * MiB, MiB); /* joins one, which makes it the largest */
+        reserve(8 * MiB + 256 * KiB, PAGE_4K);
+        forget(8 * MiB, 256 * KiB); /* the smaller half */
+        CHECK_EQ(dram_left(&dram, &left), 3);
+        CHECK_EQ(left, 3 * PAGE_4K + 256 * KiB);
+        CHECK_EQ(dram.ranges, DRAM_RANGES_MAX);
+        start();
 }
 
 /* Single frames break one 2 MiB block after the other; 2 MiB blocks break one 1 GiB block. */
@@ -501,6 +528,7 @@ static void test_metadata_budget(void)
 int main(void)
 {
         RUN(test_list_of_ranges);
+        RUN(test_too_many_ranges);
         RUN(test_odd_machine);
         RUN(test_random_machines);
         RUN(test_exhaust_every_order);

@@ -221,21 +221,68 @@ static void test_efi_map(void)
         CHECK_EQ(parse_to_end(), -EINVAL);
 }
 
-static void test_limits(void)
+/* Modules beyond the table are counted, and the memory that holds them is known. */
+static void test_many_modules(void)
 {
         mbi_begin();
-        for (unsigned i = 0; i < BOOT_MODULES_MAX; i++)
+        for (uint32_t i = 0; i < BOOT_MODULES_MAX; i++)
                 add_module(i, i, "initrd");
-        add_map(BOOT_MAP_MAX, 24);
         CHECK_EQ(parse_to_end(), 0);
         CHECK_EQ(info.module_count, BOOT_MODULES_MAX);
-        CHECK_EQ(info.map_count, BOOT_MAP_MAX);
+        CHECK_EQ(info.modules_left, 0);
         mbi.used -= 8;
-        add_module(1, 2, "one more");
-        CHECK_EQ(parse_to_end(), -E2BIG);
+        add_module(0x5000, 0x6000, "one more");
+        add_module(0x3000, 0x3010, "and one");
+        add_module(0x4000, 0x4010, "between");
+        CHECK_EQ(parse_to_end(), 0);
+        CHECK_EQ(info.module_count, BOOT_MODULES_MAX);
+        CHECK_EQ(info.modules_left, 3);
+        CHECK_EQ(info.left_start.v, 0x3000);
+        CHECK_EQ(info.left_size, 0x3000);
+}
+
+static void put_entry(uint32_t map, unsigned i, uint64_t start, uint64_t size, uint32_t type)
+{
+        put64(map + 16 + i * 24, start);
+        put64(map + 24 + i * 24, size);
+        put32(map + 32 + i * 24, type);
+}
+
+static uint64_t sum_of_type(uint32_t type)
+{
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < info.map_count; i++)
+                sum += info.map[i].type == type ? info.map[i].size : 0;
+        return sum;
+}
+
+/* Too many entries: RAM is left out, the smallest first, and never a reservation. */
+static void test_long_map(void)
+{
+        uint32_t map;
+
         mbi_begin();
-        add_map(BOOT_MAP_MAX + 1, 24);
-        CHECK_EQ(parse_to_end(), -E2BIG);
+        map = add_map(BOOT_MAP_MAX + 3, 24);
+        for (unsigned i = 0; i < BOOT_MAP_MAX + 3; i++)
+                put_entry(map, i, i * 0x10000ull, i == 5 ? 0x100 : 0x1000, i % 2 ? 1 : 2);
+        CHECK_EQ(parse_to_end(), 0);
+        CHECK_EQ(info.map_count, BOOT_MAP_MAX);
+        CHECK_EQ(info.map_left, 3);
+        CHECK_EQ(info.map_left_bytes, 0x2100);
+        CHECK_EQ(sum_of_type(2), (BOOT_MAP_MAX / 2 + 2) * 0x1000ull);
+        CHECK_EQ(sum_of_type(1), (BOOT_MAP_MAX / 2 - 2) * 0x1000ull);
+        /* no RAM to give up: the last two become one reservation */
+        for (unsigned i = 0; i < BOOT_MAP_MAX + 3; i++)
+                put_entry(map, i, i * 0x10000ull, 0x1000, 2);
+        put_entry(map, BOOT_MAP_MAX, 1ull << 40, 0x1000, 1);
+        put_entry(map, BOOT_MAP_MAX + 1, 1ull << 41, 0x1000, 7);
+        CHECK_EQ(parse(), 0);
+        CHECK_EQ(info.map_count, BOOT_MAP_MAX);
+        CHECK_EQ(info.map_left, 3);
+        CHECK_EQ(sum_of_type(1) + sum_of_type(7), 0);
+        CHECK_EQ(info.map[BOOT_MAP_MAX - 1].start, (BOOT_MAP_MAX - 1) * 0x10000ull);
+        CHECK_EQ(info.map[BOOT_MAP_MAX - 1].size, 0x31000);
 }
 
 static void test_bad_tags(void)
@@ -366,7 +413,8 @@ int main(void)
         RUN(test_text_screen_and_old_rsdp);
         RUN(test_longer_map_entries);
         RUN(test_efi_map);
-        RUN(test_limits);
+        RUN(test_many_modules);
+        RUN(test_long_map);
         RUN(test_bad_tags);
         RUN(test_bad_structure);
         RUN(test_every_truncation);
