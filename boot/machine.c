@@ -130,6 +130,17 @@ static void find_madt(struct machine *m)
         tell_left(m->madt.overrides_left, "interrupt overrides", ACPI_OVERRIDES_MAX);
 }
 
+static void tell_power(const struct acpi_fadt *fadt)
+{
+        const char *why = acpi_power_off_missing(fadt);
+
+        if (why)
+                printk(LOG_WARN, "power: the machine cannot be switched off: %s", why);
+        else if (fadt->s5_unchecked)
+                printk(LOG_WARN, "power: the checksum of the DSDT is wrong: its values for "
+                                 "switching off are used all the same");
+}
+
 void machine_find_tables(struct machine *m, const struct boot_info *info)
 {
         const struct acpi_memory memory = {.map = identity_map};
@@ -146,6 +157,7 @@ void machine_find_tables(struct machine *m, const struct boot_info *info)
         }
         if (has_fadt)
                 power_init(&m->fadt);
+        tell_power(&m->fadt);
         timer_calibrate_start(&m->fadt, &m->hpet);
 }
 
@@ -355,8 +367,10 @@ int machine_read_clocks(struct machine *m)
 
 void machine_end(enum config_exit how)
 {
-        if (how == CONFIG_EXIT_POWEROFF)
+        if (how == CONFIG_EXIT_POWEROFF) {
                 power_off();
+                printk(LOG_WARN, "power: the machine has not gone off: it is halted");
+        }
         if (how == CONFIG_EXIT_REBOOT)
                 power_reset();
         cpu_stop();

@@ -55,9 +55,9 @@ static bool has_signature(const struct acpi_header *h, const char *signature)
         return memcmp(h->signature, signature, sizeof(h->signature)) == 0;
 }
 
-/* Map and check a whole table of the wanted signature; -ENOENT when it has another one. */
-static int load_table(const struct acpi_tables *t, uint64_t addr, const char *signature,
-                      const struct acpi_header **table)
+/* Map a whole table of the wanted signature; -ENOENT when it has another one. */
+static int map_table(const struct acpi_tables *t, uint64_t addr, const char *signature,
+                     const struct acpi_header **table)
 {
         const struct acpi_header *h = map(t, addr, sizeof(*h));
         uint32_t length;
@@ -69,10 +69,20 @@ static int load_table(const struct acpi_tables *t, uint64_t addr, const char *si
         length = h->length;
         if (length < sizeof(*h) || length > ACPI_TABLE_MAX)
                 return -EBADMSG;
-        h = map(t, addr, length);
-        if (h == NULL)
-                return -EFAULT;
-        if (!sum_is_zero((const uint8_t *)h, length))
+        *table = map(t, addr, length);
+        return *table == NULL ? -EFAULT : 0;
+}
+
+/* The same, and check its sum. */
+static int load_table(const struct acpi_tables *t, uint64_t addr, const char *signature,
+                      const struct acpi_header **table)
+{
+        const struct acpi_header *h;
+        int err = map_table(t, addr, signature, &h);
+
+        if (err != 0)
+                return err;
+        if (!sum_is_zero((const uint8_t *)h, h->length))
                 return -EBADMSG;
         *table = h;
         return 0;
@@ -245,19 +255,46 @@ static bool find_s5(const struct acpi_header *aml, struct acpi_fadt *fadt)
         return false;
 }
 
+static bool find_s5_in_ssdts(const struct acpi_tables *t, struct acpi_fadt *fadt)
+{
+        const struct acpi_header *aml;
+        bool found = false;
+        int err = 0;
+
+        for (unsigned i = 0; !found && err != -ENOENT; i++) {
+                err = acpi_find_table(t, "SSDT", i, &aml);
+                found = err == 0 && find_s5(aml, fadt);
+        }
+        return found;
+}
+
 static void read_s5(const struct acpi_tables *t, struct acpi_fadt *fadt)
 {
         const struct acpi_header *aml;
 
-        if (load_table(t, fadt->dsdt.v, "DSDT", &aml) == 0)
-                fadt->s5_valid = find_s5(aml, fadt);
-        for (unsigned i = 0; !fadt->s5_valid; i++) {
-                int err = acpi_find_table(t, "SSDT", i, &aml);
+        fadt->dsdt_error = load_table(t, fadt->dsdt.v, "DSDT", &aml);
+        fadt->s5_valid = (fadt->dsdt_error == 0 && find_s5(aml, fadt)) || find_s5_in_ssdts(t, fadt);
+        if (fadt->s5_valid || fadt->dsdt_error != -EBADMSG ||
+            map_table(t, fadt->dsdt.v, "DSDT", &aml) != 0)
+                return;
+        fadt->s5_unchecked = fadt->s5_valid = find_s5(aml, fadt);
+}
 
-                if (err == -ENOENT)
-                        return;
-                if (err == 0)
-                        fadt->s5_valid = find_s5(aml, fadt);
+const char *acpi_power_off_missing(const struct acpi_fadt *fadt)
+{
+        if (fadt->s5_valid && (fadt->sleep_control.address || fadt->pm1a_control.address))
+                return NULL;
+        if (fadt->s5_valid)
+                return "the FADT tells no register that it can use";
+        if (fadt->dsdt.v == 0)
+                return "no FADT tells where the DSDT is";
+        switch (fadt->dsdt_error) {
+        case 0:
+                return "neither the DSDT nor an SSDT has values of _S5 that can be read";
+        case -EFAULT:
+                return "the DSDT is out of reach";
+        default:
+                return "the DSDT is damaged";
         }
 }
 

@@ -72,6 +72,8 @@ struct acpi_fadt {
         uint8_t rtc_century; /* CMOS index of the century; 0: none */
         hpa_t dsdt;
         bool s5_valid;                /* the two values below were found */
+        bool s5_unchecked;            /* in a DSDT whose checksum is wrong */
+        int dsdt_error;               /* as of acpi_find_table; 0: it can be read */
         uint8_t s5_type_a, s5_type_b; /* SLP_TYP for soft off, 7.4.2.6 */
 };
 
@@ -131,10 +133,14 @@ must_check int acpi_find_table(const struct acpi_tables *t, const char *signatur
                                const struct acpi_header **table);
 
 /*
- * Read the FADT, and S5's values from the DSDT it names (a missing or bad DSDT is no error:
- * s5_valid stays false). Errors as acpi_find_table.
+ * Read the FADT, and S5's values from the DSDT it names or an SSDT (a missing or bad DSDT is no
+ * error: s5_valid stays false; one that has only a wrong checksum is asked last). Errors as
+ * acpi_find_table.
  */
 must_check int acpi_read_fadt(const struct acpi_tables *t, struct acpi_fadt *fadt);
+
+/* Why the machine cannot be switched off, in words; NULL: it can, as far as the tables tell. */
+const char *acpi_power_off_missing(const struct acpi_fadt *fadt);
 
 /*
  * Read where the registers of the HPET are (IA-PC HPET specification 1.0a, 3.2.4), always in

@@ -103,14 +103,13 @@ static void enter_s5(void)
         wait(WAIT_LONG);
 }
 
-_Noreturn void power_off(void)
+void power_off(void)
 {
         cpu_cli();
         if (fadt.s5_valid)
                 enter_s5();
         for (const char *p = "Shutdown"; *p != '\0'; p++)
                 cpu_outb(BOCHS_POWER_PORT, (uint8_t)*p);
-        cpu_stop();
 }
 
 static void reset_by_fadt(void)

@@ -8,9 +8,9 @@ void power_init(const struct acpi_fadt *fadt);
 
 /*
  * Switch the machine off: ACPI S5 (7.4.2.6), by PM1 or hardware-reduced ACPI's register, then the
- * port Bochs has for it. A machine that can do none of it stops with its CPU halted.
+ * port Bochs has for it. Returns, with interrupts off, when the machine has stayed on.
  */
-_Noreturn void power_off(void);
+void power_off(void);
 
 /*
  * Reset the machine: FADT reset register, port CF9h, keyboard controller if there is one, triple

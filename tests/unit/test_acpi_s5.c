@@ -62,6 +62,7 @@ static void test_s5_in_other_places(void)
         t = open_machine();
         CHECK_EQ(acpi_read_fadt(&t, &f), 0);
         CHECK(f.s5_valid);
+        CHECK(acpi_power_off_missing(&f) == NULL);
         /* without DSDT and SSDT the rest of the FADT still counts */
         memory[DSDT]++;
         memory[SSDT + 40]++;
@@ -73,10 +74,58 @@ static void test_s5_in_other_places(void)
         unmap_all();
 }
 
+static const char *why_not(const struct acpi_tables *t, struct acpi_fadt *f)
+{
+        const char *why;
+
+        CHECK_EQ(acpi_read_fadt(t, f), 0);
+        why = acpi_power_off_missing(f);
+        CHECK(f->s5_valid || why);
+        return why ? why : "";
+}
+
+/* A machine that cannot be switched off has a reason; a wrong checksum of the DSDT alone is none.
+ */
+static void test_power_off_missing(void)
+{
+        struct acpi_tables t;
+        struct acpi_fadt f;
+
+        make_machine();
+        t = open_machine();
+        CHECK(strcmp(why_not(&t, &f), "") == 0);
+        CHECK(!f.s5_unchecked);
+        memory[DSDT + 9]++; /* the checksum */
+        CHECK(strcmp(why_not(&t, &f), "") == 0);
+        CHECK(f.s5_valid && f.s5_unchecked);
+        make_aml(SSDT, "SSDT", S5_QEMU, sizeof(S5_QEMU) - 1);
+        CHECK(strcmp(why_not(&t, &f), "") == 0);
+        CHECK(!f.s5_unchecked);
+        make_aml(SSDT, "SSDT", "none", 4);
+        put(memory + DSDT + 4, 20, 4); /* the length */
+        CHECK(strstr(why_not(&t, &f), "DSDT is damaged"));
+        make_aml(DSDT, "DSDT", "none", 4);
+        CHECK(strstr(why_not(&t, &f), "_S5"));
+        put(memory + FADT + 40, BASE + SIZE, 4);
+        seal(FADT, "FACP", 116);
+        CHECK(strstr(why_not(&t, &f), "out of reach"));
+        put(memory + FADT + 40, 0, 4);
+        seal(FADT, "FACP", 116);
+        CHECK(strstr(why_not(&t, &f), "where the DSDT is"));
+        make_machine();
+        put(memory + FADT + 64, 0, 4);
+        seal(FADT, "FACP", 116);
+        CHECK(strstr(why_not(&t, &f), "no register"));
+        f = (struct acpi_fadt){0};
+        CHECK(strstr(acpi_power_off_missing(&f), "no FADT"));
+        unmap_all();
+}
+
 int main(void)
 {
         RUN(test_s5_forms);
         RUN(test_s5_bad_forms);
         RUN(test_s5_in_other_places);
+        RUN(test_power_off_missing);
         return unit_done();
 }
