@@ -126,7 +126,7 @@ static void test_scattered_regions(void)
         for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
                 config.region_count = 0;
                 want(name[i], pieces[i]);
-                CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+                CHECK_EQ(vm_create(&vm, &config, &host), 0);
                 CHECK_EQ(pool_region_extents(vm.region[0].ref.region), pieces[i]);
                 check_regions();
                 vm_destroy(&vm);
@@ -147,7 +147,7 @@ static void test_all_regions(void)
                 want(name[i], PIECES);
         do {
                 (void)dram_fail_after(host.dram, ++n);
-                err = vm_create(&vm, &config, &host, false);
+                err = vm_create(&vm, &config, &host);
                 if (!err) {
                         CHECK(vm.mem.count >= REGIONS * PIECES);
                         check_regions();
@@ -188,7 +188,7 @@ static void test_scattered_ram(void)
         host.dram = &dram;
         config.mem = WANTED * PAGE_2M;
         whole = dram_free_bytes(&dram);
-        CHECK_EQ(vm_create(&vm, &config, &host, false), 0);
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
         CHECK(vm.mem.count > WANTED / 2);
         for (unsigned i = 0; i < WANTED; i++)
                 CHECK(gmem_ptr(&vm.mem, GPA(i * PAGE_2M), PAGE_2M) != NULL);
