@@ -20,8 +20,8 @@ void nvdimms_find(const struct acpi_tables *tables, struct nfit *nfit)
 
         *nfit = (struct nfit){0};
         if (err) {
-                /* a table that is there and cannot be read may tell of an NVDIMM that forgets */
-                nfit->incomplete = err != -ENOENT || tables->out_of_reach;
+                /* a table that was not read may tell of an NVDIMM that forgets */
+                nfit->incomplete = err != -ENOENT || tables->out_of_reach || tables->left;
                 if (err != -ENOENT)
                         printk(LOG_ERROR, "nfit: the table cannot be used (error %d)", -err);
                 return;

@@ -53,8 +53,9 @@ bool pool_judge_trim(struct pool_member *member, const struct pool_range *range,
 
         if (granules > UINT32_MAX)
                 granules = UINT32_MAX;
-        *member = (struct pool_member){
-            .hpa = HPA(range->hpa.v + head), .unarmed = range->unarmed, .bad = bad};
+        *member = (struct pool_member){.hpa = HPA(range->hpa.v + head),
+                                       .unarmed = range->unarmed,
+                                       .bad = bad && bad->count ? bad : NULL};
         if (granules < 2)
                 return false;
         member->base = (uint8_t *)range->base + head;

@@ -44,4 +44,4 @@ unit:
 	$(Q)tests/unit/run.sh $(UNIT_TESTS)
 
 .PRECIOUS: build/hosted/%.o
--include $(HOSTED_OBJS:.o=.d) $(wildcard build/hosted/tests/unit/*.d)
+-include $(HOSTED_OBJS:.o=.d) build/hosted/mm/pm_native.d $(wildcard build/hosted/tests/unit/*.d)

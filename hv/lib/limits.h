@@ -24,7 +24,7 @@
 
 /* Its NVRAM */
 #define NFIT_RANGES_MAX      64u
-#define NFIT_NVDIMMS_MAX     64u
+#define NFIT_NVDIMMS_MAX     256u             /* several may lie behind a range */
 #define PM_HINTS_MAX         NFIT_NVDIMMS_MAX /* flush hints, one an NVDIMM */
 #define POOL_RANGES_MAX      64u              /* members of a pool */
 #define POOL_BAD_RECORDS_MAX 16u              /* of POOL_EXTENTS_MAX bad stretches each */

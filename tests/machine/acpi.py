@@ -1,5 +1,6 @@
 """ACPI tables that a test puts in the place of the firmware's, by GRUB's command `acpi` (ACPI 6.4, 5.2.6 and 5.2.12)."""
 import struct
+import uuid
 
 LOCAL_APICS, IO_APIC = 0xFEE00000, 0xFEC00000
 ENABLED = 1
@@ -38,3 +39,19 @@ def madt(apic_ids, x2apic_ids=()):
         body += struct.pack("<BBBBIH", 2, 10, 0, irq, irq, LEVEL_ACTIVE_HIGH)
     body += struct.pack("<BBBHB", 4, 6, 0xFF, AS_THE_BUS, 1)
     return table(b"APIC", 3, body)
+
+
+PERSISTENT_MEMORY = uuid.UUID("66f0d379-b4f3-4074-ac43-0d3318b78cdb").bytes_le
+SAVE_FAILED, NOT_ARMED = 1, 8
+NO_RANGE = 0
+
+
+def nfit(ranges, mappings):
+    """An NFIT (ACPI 6.4, 5.2.25) of persistent ranges, (number, base, size), and mappings of NVDIMMs,
+    (handle, number of a range, state)."""
+    body = bytes(4)
+    for number, base, size in ranges:
+        body += struct.pack("<HHHHII16sQQQ", 0, 56, number, 0, 0, 0, PERSISTENT_MEMORY, base, size, 0x8008)
+    for handle, number, state in mappings:
+        body += struct.pack("<HHIHHHHQQQHHHH", 1, 48, handle, 0, 0, number, 0, 0, 0, 0, 0, 1, state, 0)
+    return table(b"NFIT", 1, body)
