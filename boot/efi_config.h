@@ -4,15 +4,16 @@
  *     # a comment
  *     menuentry "permafrost" {
  *         multiboot2 /boot/permafrost.elf console=com1 run="nv list; map"
- *         module2 /boot/vmlinuz vm=db mem=256M -- quiet
- *         module2 /boot/initrd.img initrd
+ *         module2 --nounzip /boot/vmlinuz vm=db mem=256M -- quiet
+ *         module2 --nounzip /boot/initrd.img initrd
  *     }
  *
  * Words are separated by blanks and quoted as in GRUB: 'as it stands', "with backslashes", and a
  * backslash for one character. They are handed over as GRUB 2 does: a word with blanks in it is put
  * in double quotes, and quotes and backslashes get a backslash. The first entry with a multiboot2
- * line is taken. Lines menuentry, set, insmod, boot and } may be there and do nothing; variables
- * and several commands in a line are GRUB's alone.
+ * line is taken; nothing is ever unpacked, with or without --nounzip. Lines menuentry, set, insmod,
+ * boot and } may be there and do nothing; variables and several commands in a line are GRUB's
+ * alone.
  */
 #pragma once
 

@@ -8,6 +8,7 @@
 #include "guest/console.h"
 #include "guest/cpus.h"
 #include "guest/idle.h"
+#include "guest/initrd.h"
 #include "guest/machine_check.h"
 #include "guest/monitor.h"
 #include "guest/nv_commands.h"
@@ -143,6 +144,23 @@ static void wait(void)
                 cpus_turn();
 }
 
+/* What the loader may have cut: guests that lack a part of their initrd do not tell so. */
+static void check_initrds(void)
+{
+        for (size_t i = 0; i < config.vm_count; i++) {
+                const struct vm_config *vm = &config.vm[i];
+                const char *why =
+                    vm->startable && vm->has_initrd
+                        ? initrd_looks_cut((const void *)vm->initrd.start.v, vm->initrd.size)
+                        : NULL;
+
+                if (why)
+                        printk(LOG_WARN,
+                               "vm %s: its initrd looks cut: %s; in GRUB: module2 --nounzip",
+                               vm->name, why);
+        }
+}
+
 static void describe_host(uint64_t entry_tsc)
 {
         struct pool *pool = machine.pool.mounted ? &machine.pool : NULL;
@@ -242,6 +260,7 @@ void boot_main(uint32_t magic, uint32_t address)
         smp_start(&machine, work);
         cpus_init(machine.tsc_khz, work_at_rest);
         config_report(&config);
+        check_initrds();
         describe_host(entry_tsc);
         vms_init(&vms, &config, &vm_host, cpus_turn);
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_host);

@@ -1,10 +1,12 @@
 """Boots to user space on every CPU model, refuses CPUs that cannot do it, and reads the memory map as it is."""
+import gzip
 import json
 import re
 from collections import Counter
 
 from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.machine import acpi
+from tests.machine.initramfs import Newc
 from tests.machine.lab import BUILD, Setup, Vm
 from tests.machine.memory import LEGACY_PERSISTENT, MIB, PERSISTENT, RAM, RESERVED, THESIS, Memory, Range
 from tests.machine.qemu import TCG_CPU
@@ -41,6 +43,26 @@ def boot_to_user_space(t, model=""):
 def test_boot(t):
     """Bochs' reference model is corei7_haswell_4770; QEMU's is the most that TCG can do."""
     boot_to_user_space(t)
+
+
+@test(on=QEMU)
+def test_boot_packed_initrd(t):
+    """An initrd of two gzip members, filled up with zeros, comes to the guest as it is: GRUB would unpack the first and
+    lose the second. One that is cut is told of."""
+    first = Newc()
+    first.add("first", 0o100644, b"one")
+    whole = (BUILD / "initrd.img").read_bytes()
+    packed, cut = t.folder / "packed", t.folder / "cut"
+    packed.write_bytes(gzip.compress(first.finish()) + gzip.compress(whole, 1) + bytes(4096))
+    cut.write_bytes(whole[: len(whole) // 2])
+    guests = [Vm(name="packed", initrd="packed", nvram="", args="quiet pf.mode=steps pf.steps=info"),
+              Vm(keys="vm=cut mem=64M", kernel="power_off.bin", initrd="cut", args="root=none")]
+    files = {"packed": packed, "cut": cut, "power_off.bin": BUILD / "guests" / "power_off.bin"}
+    with t.boot(t.setup(), *guests, files=files) as machine:
+        machine.expect("^warning: vm cut: its initrd looks cut: the cpio archive ends without its trailer", BOOT_LIMIT_S)
+        machine.expect(r"^PF-INIT: ", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+        equal(machine.log.count("looks cut"), 1, "initrds told to be cut")
 
 
 @test(on=QEMU)

@@ -21,8 +21,8 @@ menuentry 'Permafrost' --class permafrost --id permafrost {
         insmod multiboot2
         ACCESS
         multiboot2 PATH/permafrost.elf console=com1 exit=reboot
-        module2 PATH/vmlinuz vm=linux mem=512M -- console=ttyS0
-        module2 PATH/initrd.img initrd
+        module2 --nounzip PATH/vmlinuz vm=linux mem=512M -- console=ttyS0
+        module2 --nounzip PATH/initrd.img initrd
 }
 """
 
@@ -83,8 +83,8 @@ def test_install_grub(t):
     check(run("make", "install-grub", f"DESTDIR={root}").returncode == 0, "a second install")
     text, errors = made.entry(**known)
     equal([line.strip() for line in text.splitlines()][-4:],
-          ["multiboot2 /permafrost/permafrost.elf console=com2", "module2 /bzImage vm=a mem=64M -- x=1 y='2 3'",
-           "module2 /permafrost/gone", "}"], "entry by changed settings")
+          ["multiboot2 /permafrost/permafrost.elf console=com2", "module2 --nounzip /bzImage vm=a mem=64M -- x=1 y='2 3'",
+           "module2 --nounzip /permafrost/gone", "}"], "entry by changed settings")
     check("gone is missing" in errors, f"no warning of a missing file: {errors}")
 
     (made.boot / "permafrost.elf").unlink()

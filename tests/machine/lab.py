@@ -64,9 +64,9 @@ class Vm:
     def lines(self):
         keys = self.keys or f"vm={self.name} mem={self.mem} vcpus={self.vcpus}" + (f" nvram={self.nvram}" if self.nvram else "")
         keys += f" {self.more}" if self.more else ""
-        yield f"module2 /boot/{self.kernel} {keys} -- console=ttyS0 {self.args}".rstrip()
+        yield f"module2 --nounzip /boot/{self.kernel} {keys} -- console=ttyS0 {self.args}".rstrip()
         if self.initrd:
-            yield f"module2 /boot/{self.initrd} initrd"
+            yield f"module2 --nounzip /boot/{self.initrd} initrd"
 
 
 def entry(*vms, options="console=com1 exit=poweroff"):
