@@ -14,6 +14,7 @@
 #define ENTRY_LEVEL      (1u << 15)
 #define ENTRY_MASKED     (1u << 16)
 #define ENTRY_DEST_SHIFT 24 /* in the high half */
+#define DEST_EVERYBODY   255u
 
 struct unit {
         volatile uint32_t *mmio;
@@ -75,18 +76,20 @@ int host_ioapic_route(uint32_t gsi, const struct host_ioapic_route *route)
 
         if (u == NULL)
                 return -ENOENT;
+        if (route->apic_id >= DEST_EVERYBODY)
+                return -ERANGE;
         if (route->active_low)
                 low |= ENTRY_ACTIVE_LOW;
         if (route->level)
                 low |= ENTRY_LEVEL;
         reg = REG_REDIRECTION + 2 * (gsi - u->gsi_base);
         reg_write(u, reg, low | ENTRY_MASKED);
-        reg_write(u, reg + 1, (uint32_t)route->apic_id << ENTRY_DEST_SHIFT);
+        reg_write(u, reg + 1, route->apic_id << ENTRY_DEST_SHIFT);
         reg_write(u, reg, low);
         return 0;
 }
 
-int host_ioapic_route_isa(uint8_t irq, uint8_t vector, uint8_t apic_id)
+int host_ioapic_route_isa(uint8_t irq, uint8_t vector, uint32_t apic_id)
 {
         struct host_ioapic_route route = {.vector = vector, .apic_id = apic_id};
         uint32_t gsi = irq;

@@ -86,7 +86,7 @@ int console_init(struct uart *uart)
                 return -ENODEV;
         input_uart = uart;
         trap_set_irq(INPUT_VECTOR, receive);
-        if (host_ioapic_route_isa((uint8_t)irq, INPUT_VECTOR, (uint8_t)host_lapic_id())) {
+        if (host_ioapic_route_isa((uint8_t)irq, INPUT_VECTOR, host_lapic_id())) {
                 input_uart = NULL;
                 return -ENODEV;
         }
