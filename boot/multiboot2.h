@@ -6,9 +6,6 @@
 
 #define MULTIBOOT2_LOADED_BY 0x36d76289u /* EAX at entry */
 
-/* The most that a boot information structure is believed to be long, in bytes. */
-#define MULTIBOOT2_SIZE_MAX (1 * MiB)
-
 /*
  * Read the structure at mbi, of which limit bytes can be accessed, into *info. mbi must stay in
  * place while info's strings are used. Tags of unknown types are passed over. An EFI memory map

@@ -46,6 +46,7 @@ struct e820_entry {
 } __attribute__((packed));
 
 #define E820_ENTRIES_MAX 128
+#define E820_FIXED       4 /* entries below the RAM that kernels may use */
 
 /* The zero page, Linux, Documentation/arch/x86/zero-page.rst: what is used of it. */
 struct boot_params {
@@ -277,6 +278,9 @@ static int write_cmdline(const struct load *load)
         format_arguments(load, text + len, PLATFORM_CMDLINE_SIZE - len);
         return 0;
 }
+
+_Static_assert(E820_ENTRIES_MAX >= E820_FIXED + LAYOUT_RAM_MAX + CONFIG_REGIONS_MAX,
+               "a VM's memory map holds its RAM and all its regions");
 
 static void add_e820(struct boot_params *params, uint64_t addr, uint64_t size, enum e820_type type)
 {
