@@ -177,17 +177,17 @@ def test_memory_map_broken(t):
 
 @test(on=QEMU)
 def test_many_stretches(t):
-    """RAM in more pieces than are used: the largest are, what is left out is told, and VMs run."""
-    holes = [Range(MIB + i * MIB, MIB - (8192 if i == 9 else 4096), RAM) for i in range(600)]
-    rows = (Range(0, 0x9FC00, RAM), *holes, Range(0x30000000, 128 * MIB, RAM), Range(1023 * MIB, MIB, RESERVED))
+    """RAM in 80 pieces, as bad pages leave it, is used to the last; what more than 512 are is for the unit tests, as GRUB
+    takes minutes over them."""
+    pieces = [Range(0x20000000 + i * MIB, MIB - 4096, RAM) for i in range(80)]
+    rows = (Range(0, 0x9FC00, RAM), Range(MIB, 0x20000000 - MIB, RAM), *pieces, Range(1023 * MIB, MIB, RESERVED))
     vm = Vm(keys="vm=tiny mem=64M", kernel="power_off.bin", initrd="", args="root=none")
     with t.boot(t.setup(memory=Memory(rows=rows)), vm, files={"power_off.bin": BUILD / "guests" / "power_off.bin"}) as machine:
-        said = machine.expect(r"^warning: memory: (\d+) stretches of RAM \((\d+) KiB\) are left out: the largest 512 are used", BOOT_LIMIT_S)
-        left = int(said[1])
-        check(len(rows) - 1 - 512 <= left < len(rows) - 500, f"{left} stretches are left out")
-        check(int(said[2]) <= left * 1020, f"{said[2]} KiB are left out")
+        found = machine.expect(r"^memory: (\d+) MiB of DRAM free", BOOT_LIMIT_S)
+        check(580 < int(found[1]) < 592, f"{found[1]} of 592 MiB are free")
         machine.expect("^vm tiny: powered off", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+        check("left out" not in machine.log, "something is left out")
 
 
 @test()
