@@ -39,14 +39,16 @@ static struct tables size_tables(uint64_t slots, uint64_t granules, size_t membe
         return t;
 }
 
-/* Slots that ranges can have more of when they are joined: each has a head of its own else. */
+/* Slots that ranges can have more of when they are joined: each has a head of its own else. And
+ * members that were ranges of their own, of which the memory map tells as of one now. */
 #define SLOTS_BY_JOINING (POOL_CATALOGUE / 2 / POOL_SLOT_SIZE)
+#define MEMBERS_MORE     8u
 
 uint64_t pool_memory_size(const struct pool_range *ranges, size_t n)
 {
-        uint64_t slots = 0;
-        uint64_t granules = 0;
-        size_t members = 0;
+        uint64_t slots = MEMBERS_MORE * (uint64_t)pool_slot_count(1);
+        uint64_t granules = MEMBERS_MORE;
+        size_t members = MEMBERS_MORE;
 
         for (size_t i = 0; i < n; i++) {
                 struct pool_member member;
@@ -146,37 +148,82 @@ static bool is_taken(const struct pool *pool, hpa_t hpa)
         return false;
 }
 
-static int take_member(struct pool *pool, const struct choice *choice, size_t i,
+static int take_member(struct pool *pool, const struct pool_range *range,
                        const struct pool_content *content, uint32_t *members)
 {
         const struct pool_superblock *sb = (const struct pool_superblock *)content->head;
-        struct pool_range range = join(choice, i, sb->granules);
         struct pool_member member;
-        bool usable = pool_judge_trim(&member, &range, &pool->told);
 
-        if (!usable || !adopt(&member, sb))
+        if (!pool_judge_trim(&member, range, &pool->told) || !adopt(&member, sb))
                 return pool_fail(pool, POOL_FAULT_HEADER, member.hpa);
         if (pool->member_count && memcmp(&pool->uuid, &sb->head.pool, sizeof pool->uuid)) {
                 printk(LOG_WARN,
                        "nvram: 0x%llx holds a range of another pool: nvram-skip=0x%llx leaves it "
                        "alone",
-                       (ull)range.hpa.v, (ull)range.hpa.v);
+                       (ull)range->hpa.v, (ull)range->hpa.v);
                 return pool_fail(pool, POOL_FAULT_MIXED, member.hpa);
         }
         if (has_id(pool, member.id))
                 return pool_fail(pool, POOL_FAULT_DUPLICATE, member.hpa);
-        if (range.size > choice->range[i].size)
-                printk(LOG_NOTICE,
-                       "nvram: 0x%llx: a range of the pool goes on in the ranges behind it",
-                       (ull)member.hpa.v);
         pool->uuid = sb->head.pool;
-        pool->unused += range.size - member.granules * POOL_GRANULE;
+        pool->unused += range->size - member.granules * POOL_GRANULE;
         if (sb->members > *members)
                 *members = sb->members;
         member.kind = MEMBER_POOL;
         member.half = content->half;
         pool->member[pool->member_count++] = member;
         return 0;
+}
+
+/*
+ * What lies behind the member just taken from a range: another one of the pool, if the memory map
+ * told of two ranges where it tells of one now. It begins where the member ends, or a granule
+ * further, where the border was on none.
+ */
+static bool find_behind(const struct pool *pool, struct pool_range *range,
+                        struct pool_content *content)
+{
+        const struct pool_member *last = &pool->member[pool->member_count - 1];
+        uint64_t end = last->hpa.v + last->granules * POOL_GRANULE - range->hpa.v;
+
+        for (uint64_t at = end; at <= end + POOL_GRANULE && at < range->size; at += POOL_GRANULE) {
+                struct pool_range rest = *range;
+                struct pool_member member;
+
+                rest.base = (uint8_t *)range->base + at;
+                rest.hpa.v += at;
+                rest.size -= at;
+                if (!pool_judge_trim(&member, &rest, &pool->told))
+                        return false;
+                *content = pool_judge_header(&member);
+                if (content->kind != POOL_CONTENT_POOL ||
+                    memcmp(&content->head->pool, &pool->uuid, sizeof pool->uuid) != 0)
+                        continue;
+                *range = rest;
+                return true;
+        }
+        return false;
+}
+
+/* All members in what begins as range i; more than one only where ranges were joined since. */
+static int take_from(struct pool *pool, const struct choice *choice, size_t i,
+                     struct pool_content *content, uint32_t *members)
+{
+        const struct pool_superblock *sb = (const struct pool_superblock *)content->head;
+        struct pool_range range = join(choice, i, sb->granules);
+        int err;
+
+        if (range.size > choice->range[i].size)
+                printk(LOG_NOTICE,
+                       "nvram: 0x%llx: a range of the pool goes on in the ranges behind it",
+                       (ull)range.hpa.v);
+        do {
+                err = take_member(pool, &range, content, members);
+                if (err || !find_behind(pool, &range, content))
+                        break;
+                pool->unused -= range.size; /* which counts with the member that is in it */
+        } while (pool->member_count < POOL_RANGES_MAX);
+        return err;
 }
 
 /* The pool's members, wherever they stand among the ranges, and how many there are to be. */
@@ -197,7 +244,7 @@ static int take_members(struct pool *pool, const struct choice *choice, uint32_t
                 else if (content.kind == POOL_CONTENT_DAMAGED)
                         err = pool_fail(pool, POOL_FAULT_HEADER, member.hpa);
                 else if (content.kind == POOL_CONTENT_POOL)
-                        err = take_member(pool, choice, i, &content, members);
+                        err = take_from(pool, choice, i, &content, members);
                 if (err)
                         return err;
         }
@@ -344,8 +391,11 @@ static int assign_memory(struct pool *pool, const struct pool_config *config)
                 pool->slots += pool->member[i].slots;
         }
         t = size_tables(pool->slots, granules, pool->member_count);
-        if (t.bytes > config->memory_size)
+        if (t.bytes > config->memory_size) {
+                printk(LOG_ERROR,
+                       "nvram: pool not mounted, nothing changed: no room for its tables");
                 return -ENOMEM;
+        }
         /* The runs' table is the largest, and needs no initial contents. */
         pool->region = region = (struct pool_region *)memory;
         pool->bucket = (uint32_t *)(pool->region + t.slots);

@@ -129,6 +129,34 @@ static void test_made_as_one(void)
         CHECK_EQ(mount(&whole, 1), 0);
 }
 
+/* And the other way round: what were two ranges side by side is told as one. */
+static void test_made_as_two(void)
+{
+        static const uint64_t border[] = {10 * MiB, 11 * MiB};
+        struct pool_range whole, part[2];
+        struct pool_region *region;
+
+        for (size_t i = 0; i < ARRAY_LEN(border); i++) {
+                begin(1, 32 * MiB);
+                whole = part[0] = part[1] = range[0];
+                part[0].size = border[i];
+                part[1].base = (uint8_t *)whole.base + border[i];
+                part[1].hpa.v += border[i];
+                part[1].size -= border[i];
+                CHECK_EQ(mount(part, 2), 0);
+                while (pool_scrub(&pool, 64))
+                        ;
+                CHECK_EQ(pool_create(&pool, "data", "db", 26 * MiB, 1, &region), 0);
+                CHECK_EQ(mount(&whole, 1), 0);
+                CHECK_EQ(pool_usage(&pool).ranges, 2);
+                CHECK_EQ(pool_usage(&pool).unused, i * 2 * MiB);
+                region = pool_find(&pool, "data");
+                CHECK(region && pool_region_extents(region) == 2);
+                CHECK_EQ(mount(part, 2), 0);
+                CHECK_EQ(pool.mended, 0);
+        }
+}
+
 static const struct {
         uint32_t at;
         const char *bytes, *what;
@@ -437,6 +465,7 @@ int main(void)
         RUN(test_twenty);
         RUN(test_members_first);
         RUN(test_made_as_one);
+        RUN(test_made_as_two);
         RUN(test_others_are_named);
         RUN(test_taken_over);
         RUN(test_others_beside_a_pool);
