@@ -25,7 +25,9 @@
 
 /*
  * Accessed and dirty bits are set from the start: nobody reads them, and the CPU then need not
- * write them.
+ * write them. The memory types use entries 0 and 3 of the PAT alone, host and NPT alike: below KVM
+ * on SVM a guest's write to its PAT is one to ours, and these two are what Linux leaves as they
+ * are.
  */
 const struct paging_format paging_host = {
     .name = "host",

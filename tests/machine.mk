@@ -46,6 +46,9 @@ build/initrd.img: $(GUEST_SCRIPTS) $(GUEST_PROGRAMS) tests/machine/initramfs.py 
 build/stress.img: $(GUEST_SCRIPTS) tests/machine/initramfs.py build/linux/vmlinuz
 	$(Q)$(CLI) initramfs --stress $@
 
+build/nested.img: tests/machine/nested-host/init tests/machine/nested_host.py tests/machine/initramfs.py build/linux/vmlinuz
+	$(Q)$(CLI) nested $@
+
 initramfs: build/initrd.img
 
 BOOT_FILES := build/permafrost.elf build/linux/vmlinuz build/initrd.img
@@ -55,7 +58,7 @@ build/permafrost.iso: $(BOOT_FILES) tests/machine/iso.py tests/machine/lab.py
 
 iso: build/permafrost.iso
 
-RUN_FILES := $(BOOT_FILES) build/keepmem.so
+RUN_FILES := $(BOOT_FILES) build/keepmem.so $(if $(findstring nested,$(MACHINE)),build/nested.img)
 
 run: deps
 	$(Q)$(PARALLEL) $(RUN_FILES)
@@ -88,7 +91,7 @@ build/guests/text.bin: LICENSE
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
-E2E_FILES := $(RUN_FILES) build/BOOTX64.EFI build/pmem.efi build/nvpool build/stress.img $(TEST_GUESTS)
+E2E_FILES := $(sort $(RUN_FILES) build/nested.img) build/BOOTX64.EFI build/pmem.efi build/nvpool build/stress.img $(TEST_GUESTS)
 TESTS_RUN := python3 -B -m tests.e2e.run --machine "$(MACHINE)"
 
 # All tests; ONLY=PATTERN picks end-to-end tests by name, MACHINE= the machine, SEED=N repeats a run.

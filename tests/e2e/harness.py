@@ -8,6 +8,7 @@ import time
 import traceback
 from dataclasses import dataclass
 
+from tests.machine import choose
 from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, Lab, Setup, entry, standard_files
 from tests.machine.memory import Nvdimm
@@ -16,8 +17,11 @@ BOOT_LIMIT_S = 240  # two emulators and the rest of a test run share two cores
 
 FATAL = r"^PF-TEST: \S+ FAIL.*$|panic: .*$"
 
+NVDIMMS = (Nvdimm(256), Nvdimm(64), Nvdimm(64))  # where NVRAM is to outlive a machine of QEMU's
+
 TESTS = []
 BOTH, BOCHS, QEMU, NONE = ("qemu", "bochs"), ("bochs",), ("qemu",), ("",)
+NESTED = choose.NESTED  # in KVM on an emulated host; a run for such a machine alone has the tests for BOTH as well
 
 
 def test(on=BOTH, core=False, soak=False, long=False):
@@ -53,11 +57,18 @@ class Job:
         return f"{self.test} on {self.kind}" if self.kind else self.test
 
 
+def family(kind):
+    """bochs or qemu, the latter with or without KVM."""
+    return "bochs" if kind == "bochs" else "qemu"
+
+
 def kinds_for(function, kinds, everywhere):
     """Which of the kinds of machine this test is to run on."""
     if function.on == NONE:
         return [""]
-    fit = [kind for kind in kinds if kind.split("-")[0] in function.on]
+    fit = [kind for kind in kinds if (kind if kind in NESTED else family(kind)) in function.on]
+    if function.on == BOTH and kinds[0] in NESTED:
+        fit = kinds
     return fit if everywhere or function.core else fit[:1]
 
 
@@ -93,18 +104,19 @@ class Context:
 
     @property
     def family(self):
-        """bochs or qemu, the latter with or without KVM."""
-        return self.kind.split("-")[0]
+        return family(self.kind)
 
     def setup(self, **changes):
-        """This run's machine; `changes` are fields of Setup."""
+        """This run's machine; `changes` are fields of Setup. In KVM it keeps its NVRAM in NVDIMMs only."""
+        if self.kind in NESTED and changes.get("keep"):
+            changes = {"rom": False, "nvdimms": NVDIMMS, **changes}
         return Setup(kind=self.kind, **changes)
 
-    def lasting(self):
+    def lasting(self, **changes):
         """This run's machine with NVRAM for power cuts: on QEMU three NVDIMMs, on Bochs the option ROM's ranges."""
         if self.family == "qemu":
-            return self.setup(keep=True, rom=False, nvdimms=(Nvdimm(256), Nvdimm(64), Nvdimm(64)))
-        return self.setup(keep=True)
+            return self.setup(keep=True, rom=False, nvdimms=NVDIMMS, **changes)
+        return self.setup(keep=True, **changes)
 
     def boot(self, setup, *vms, options="console=com1 exit=poweroff", files=None, before=()):
         """Starts Permafrost with these VMs, by default with the log's tables and counters, loglevel=info; `files` adds to
@@ -131,14 +143,15 @@ class Result:
 def run_one(job, seed, soak):
     began = time.monotonic()
     error = None
+    context = Context(job, seed, soak)
     try:
-        context = Context(job, seed, soak)
         job.function(context)
         context.lab.forget()
     except Failure as failure:
         error = str(failure)
     except Exception:  # a broken test is a failed one
         error = traceback.format_exc()
+    context.lab.close()
     return Result(job.name, error, time.monotonic() - began)
 
 

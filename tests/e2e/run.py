@@ -9,7 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.e2e import test_boot, test_demo, test_faults, test_harden, test_hostile, test_install, test_kernels, test_life, test_machine, test_monitor, test_nvdimm, test_nvram, test_pool_cuts, test_ranges, test_scale, test_smp, test_uefi  # noqa: F401 (they register)
+from tests.e2e import test_boot, test_demo, test_faults, test_harden, test_hostile, test_install, test_kernels, test_life, test_machine, test_monitor, test_nested, test_nvdimm, test_nvram, test_pool_cuts, test_ranges, test_scale, test_smp, test_uefi  # noqa: F401 (they register)
 from tests.e2e.harness import Runner, jobs, seed_of_run
 from tests.fuzz.run import run_fuzz
 from tests.machine import bounded, choose
@@ -86,10 +86,11 @@ def run_check(tally):
     tally.add("check", error, time.monotonic() - began)
 
 
-def machines(wanted):
-    """The kinds of machine that the tests are for: by default QEMU, which is the faster one, and Bochs."""
+def machines(wanted, everywhere):
+    """The kinds of machine that the tests are for: by default QEMU, which is the faster one, Bochs, and a nested one, or
+    both."""
     kind, reason = choose.choose(wanted)
-    kinds = [kind] if wanted != "auto" else [kind, "bochs"]
+    kinds = [kind] if wanted != "auto" else [kind, "bochs", *(choose.NESTED if everywhere else choose.NESTED[:1])]
     print(f"# machines: {', '.join(kinds)} ({reason})", flush=True)
     return kinds
 
@@ -107,11 +108,12 @@ def main():
     seed = seed_of_run()
     print(f"# SEED={seed}", flush=True)
     try:
-        kinds = machines(args.machine)
+        everywhere = args.soak or bool(args.only)
+        kinds = machines(args.machine, everywhere)
     except ValueError as error:
         print(f"error: {error}")
         return 1
-    queue = [] if args.tool else jobs(kinds, args.soak or bool(args.only), args.soak, args.only)
+    queue = [] if args.tool else jobs(kinds, everywhere, args.soak, args.only)
     progress = Progress("test")
     tally = Tally(progress)
     if args.tool:

@@ -67,13 +67,13 @@ def test_choice_of_machine(t):
         kind, reason = choose.choose("auto", host)
         equal(kind, expected, f"auto on {host}")
         check(word in reason, f"auto on {host}: the reason is {reason}")
-        for wish in ("bochs", "qemu"):
+        for wish in ("bochs", "qemu", "nested", "nested-vtx"):
             equal(choose.choose(wish, host), (wish, "asked for"), wish)
         if expected == "qemu-kvm":
             equal(choose.choose("qemu-kvm", host)[0], "qemu-kvm", f"qemu-kvm on {host}")
         else:
             equal(refused("qemu-kvm", host), f"MACHINE=qemu-kvm: {reason}", f"qemu-kvm on {host}")
-    equal(refused("xen", Host()), "MACHINE=xen: must be auto, qemu, bochs or qemu-kvm", "an unknown machine")
+    equal(refused("xen", Host()), "MACHINE=xen: must be auto, qemu, bochs, nested, nested-vtx or qemu-kvm", "an unknown machine")
     check(choose.choose("auto")[0] in ("qemu", "qemu-kvm"), "auto on this host")
 
 

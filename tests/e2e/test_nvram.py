@@ -74,11 +74,14 @@ def pool_is_sound(log, seen):
 def test_persistence(t):
     """A guest reboot, a machine reset, then power cuts at seeded moments; the same ISO each time: the guest verifies
     what it finds, writes on, and ends as the count of its boots says."""
-    cuts, latest = CUTS[t.family][t.soak], LATEST_CUT_S[t.family]
+    persist(t, t.lasting(), CUTS[t.family][t.soak], LATEST_CUT_S[t.family])
+
+
+def persist(t, setup, cuts, latest, cut=lambda machine: machine.cut()):
+    """The power is cut by cut(machine), as often as told, each time up to `latest` seconds after the writers began."""
     nvram = ",".join(f"{name}:{mib}M" for name, mib in REGIONS)
     steps = "info,raw-start,raw-verify,mount,log-verify,bank-verify,cycle"
     vm = Vm(nvram=nvram, args=f"quiet pf.mode=steps pf.seed={SEED} pf.steps={steps} pf.ends=reboot,poweroff,cut")
-    setup = t.lasting()
     known = Progress()
     with t.boot(setup, vm, options="console=com1 exit=reboot") as machine:
         regions_are_there(machine)
@@ -95,7 +98,7 @@ def test_persistence(t):
         compare(found(machine), known, "a machine reset")
         let_it_write(machine)
         machine.run_for(t.random.uniform(0, latest))
-        machine.cut()
+        cut(machine)
         known.advance(machine.log)
     iso = t.folder / "boot.iso"
     for number in range(1, cuts + 1):
@@ -106,7 +109,7 @@ def test_persistence(t):
             if number < cuts:
                 let_it_write(machine)
                 machine.run_for(t.random.uniform(0, latest))
-            machine.cut()
+            cut(machine)
             known.advance(machine.log)
 
 

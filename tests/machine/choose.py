@@ -1,10 +1,11 @@
-"""Which machine to boot on: MACHINE=auto|qemu|bochs|qemu-kvm, and which vendor's extension each one gives."""
+"""Which machine to boot on: MACHINE=auto|qemu|bochs|qemu-kvm|nested|nested-vtx, and which vendor's extension each one gives."""
 from dataclasses import dataclass
 from pathlib import Path
 
 VTX, SVM = "VT-x", "SVM"
 EXTENSIONS = (("vmx", "kvm_intel", VTX), ("svm", "kvm_amd", SVM))  # CPU flag, KVM's module, name
-KINDS = ("qemu", "bochs", "qemu-kvm")
+NESTED = ("nested", "nested-vtx")  # in KVM, whose host is emulated
+KINDS = ("qemu", "bochs", *NESTED, "qemu-kvm")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def choose(wanted, host=None):
     """(kind, reason): kind is one of KINDS. ValueError with one line when the wish is unknown or cannot be met."""
     if wanted not in ("auto", *KINDS):
         raise ValueError(f"MACHINE={wanted}: must be auto, {', '.join(KINDS[:-1])} or {KINDS[-1]}")
-    if wanted in ("bochs", "qemu"):
+    if wanted in ("bochs", "qemu", *NESTED):
         return wanted, "asked for"
     vendor, reason = nested(host or this_host())
     if wanted == "auto":
@@ -72,4 +73,4 @@ def choose(wanted, host=None):
 
 def vendor_of(kind):
     """The extension that a machine of this kind gives: VTX, SVM, or None for qemu-kvm on a host without nesting."""
-    return {"bochs": VTX, "qemu": SVM}.get(kind) or nested(this_host())[0]
+    return {"bochs": VTX, "nested-vtx": VTX, "qemu": SVM, "nested": SVM}.get(kind) or nested(this_host())[0]

@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import replace
 
-from tests.machine import choose, initramfs, kernel
+from tests.machine import choose, initramfs, kernel, nested_host
 from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, Lab, Setup, Vm, entry
 from tests.machine.memory import Nvdimm
@@ -23,14 +23,20 @@ def command_initramfs(args):
     initramfs.build(args.path, os.path.join(args.kernel, "modules"), args.programs, tools)
 
 
+def command_nested(args):
+    nested_host.build(args.path, BUILD / "linux" / "modules")
+
+
 def command_iso(args):
     Lab(BUILD / "iso").iso(entry(Vm()), name=os.path.abspath(args.path))
 
 
 def run_setup(kind, model):
-    """The machine of `make run`: the option ROM's NVRAM of three types and, on QEMU, an NVDIMM."""
+    """The machine of `make run`: the option ROM's NVRAM of three types and, on QEMU, an NVDIMM; in KVM that alone."""
     setup = Setup(kind=kind, model=model, keep=True)
-    return setup if kind == "bochs" else replace(setup, nvdimms=(Nvdimm(256),), persistence="mem-ctrl")
+    if kind == "bochs":
+        return setup
+    return replace(setup, rom=kind not in choose.NESTED, nvdimms=(Nvdimm(256),), persistence="mem-ctrl")
 
 
 def command_run(args):
@@ -38,6 +44,8 @@ def command_run(args):
     setup = run_setup(kind, args.model)
     interactive = sys.stdin.isatty()
     print(f"run: on {kind} with {setup.vendor}: {reason}", file=sys.stderr)
+    if kind in choose.NESTED:
+        print("run: first the Linux host starts, in a minute or two", file=sys.stderr)
     mode = "shell" if interactive else "demo"
     lab = Lab(args.folder)
     path = lab.iso(entry(Vm(args=f"quiet pf.mode={mode}")))
@@ -78,6 +86,9 @@ def parse():
     part.add_argument("path")
     part.add_argument("programs", nargs="*")
     part.set_defaults(call=command_initramfs)
+    part = commands.add_parser("nested", help="write the initramfs of the nested machines' host")
+    part.add_argument("path")
+    part.set_defaults(call=command_nested)
     part = commands.add_parser("iso", help="write the bootable ISO")
     part.add_argument("path")
     part.set_defaults(call=command_iso)

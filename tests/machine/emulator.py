@@ -240,8 +240,7 @@ class Emulator:
                         self.cut()
                         return "cut"
                     self.send(typed.decode("latin-1"))
-                if self.line in ready:
-                    self.pump(0)
+                self.pump(0)
         finally:
             termios.tcsetattr(stdin, termios.TCSADRAIN, saved)
         return self.wait_end(START_LIMIT_S)

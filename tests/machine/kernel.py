@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGES = Path(__file__).parent.parent.parent / ".ci" / "packages.txt"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # of the modules, which take long to unpack, those that a test or a benchmark may want
-WANTED = r"/kernel/(.*/)?(nvdimm|dax|nfit|virtio|block|char|net|kvm|virt|ext4|jbd2|lib|crypto)/|/fs/[^/]*$"
+WANTED = r"/kernel/(.*/)?(nvdimm|dax|nfit|virtio|block|char|net|kvm|virt|ext4|jbd2|lib|crypto|ata|scsi)/|/fs/[^/]*$"
 
 
 class Missing(Exception):

@@ -3,8 +3,9 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.machine import bochs, choose, iso, qemu
+from tests.machine import bochs, choose, iso, nested, qemu
 from tests.machine import memory as mem
+from tests.machine.emulator import Failure
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD = ROOT / "build"
@@ -87,12 +88,14 @@ def standard_files():
 
 
 class Lab:
-    """One folder for one machine: its ISO, its memory file, its logs. The memory file stays until forget()."""
+    """One folder for one machine: its ISO, its memory file, its logs, and the host of nested machines, which stays on until
+    close(). The memory file stays until forget()."""
 
     def __init__(self, folder):
         self.folder = Path(folder).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.runs = 0
+        self.host = None
 
     def iso(self, lines, files=None, name="boot.iso"):
         return iso.make(
@@ -107,8 +110,9 @@ class Lab:
 
     def nvdimm_parts(self, setup):
         bases = setup.memory.nvdimm_bases(setup.nvdimms)
+        own = f"{setup.kind}-" if setup.kind in choose.NESTED else ""
         return [
-            mem.Part(self.folder / f"memory-nvdimm{number}.img", 0, base, nvdimm.mib * mem.MIB)
+            mem.Part(self.folder / f"memory-{own}nvdimm{number}.img", 0, base, nvdimm.mib * mem.MIB)
             for number, (nvdimm, base) in enumerate(zip(setup.nvdimms, bases))
         ]
 
@@ -129,15 +133,14 @@ class Lab:
         if setup.rom and not setup.uefi:
             rom = self.folder / "nvrom.bin"
             mem.build_rom(setup.memory, rom)
+        if setup.kind in choose.NESTED:
+            return self.start_nested(setup, iso_path, rom, watch)
         if not setup.keep:
             self.forget()
         elif rom and setup.memory.nvram:
             image = self.image(setup)
             self.lose_power(setup)
-        self.runs += 1
-        work = self.folder / f"run{self.runs}"
-        work.mkdir(exist_ok=True)
-        (work / "serial.txt").unlink(missing_ok=True)
+        work = self.next_folder()
         if setup.kind == "bochs":
             return bochs.launch(
                 work,
@@ -169,6 +172,32 @@ class Lab:
             watch=watch,
         )
 
+    def next_folder(self):
+        self.runs += 1
+        work = self.folder / f"run{self.runs}"
+        work.mkdir(exist_ok=True)
+        (work / "serial.txt").unlink(missing_ok=True)
+        return work
+
+    def start_nested(self, setup, iso_path, rom, watch):
+        """The same in KVM, on the host that is up or on a new one. Only NVDIMMs keep what they hold."""
+        if setup.keep and rom and setup.memory.nvram:
+            raise Failure(f"{setup.kind}: the option ROM's NVRAM cannot outlive the machine: use NVDIMMs")
+        parts = self.nvdimm_parts(setup)
+        if parts and not setup.keep:
+            self.forget()
+        if not self.host or not self.host.fits(setup.kind, setup.cpus, parts):
+            self.close()
+            self.host = nested.Host(setup.kind, setup.cpus, parts, self.next_folder())
+            self.host.boot(BUILD / "linux" / "vmlinuz", BUILD / "nested.img", BUILD / "keepmem.so")
+        return nested.launch(self.host, self.next_folder(), iso_path, setup, list(zip(setup.nvdimms, parts)), rom, watch)
+
+    def close(self):
+        """Switches the host of nested machines off, if there is one."""
+        if self.host:
+            self.host.cut()
+        self.host = None
+
     def nvram_digest(self, setup):
         """A hash of all NVRAM in the files, while the machine is off."""
         digest = hashlib.sha256()
@@ -180,5 +209,6 @@ class Lab:
         return digest.hexdigest()
 
     def forget(self):
+        self.close()
         for path in self.folder.glob("memory-*.img*"):
             path.unlink()
