@@ -104,7 +104,7 @@ static bool fast_msr_read(struct vcpu *vcpu)
         uint32_t msr = (uint32_t)vcpu->regs[REG_RCX];
         uint64_t value;
 
-        vcpu_learn_eoi(v);
+        vcpu_learn_irq(v);
         if (msr == MSR_IA32_TSC_DEADLINE || msr_read(v, msr, &value, cpu_rdtsc()))
                 return false;
         v->exits[VM_EXIT_MSR_READ]++;

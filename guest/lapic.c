@@ -158,6 +158,14 @@ bool lapic_in_service_is_level(const struct lapic *l)
         return is_level(l, vectors_top(&l->isr));
 }
 
+bool lapic_eoi_of_next_may_wait(const struct lapic *l, uint8_t vector)
+{
+        unsigned word = vector / 32;
+
+        return l->isr.words == 0 && l->irr.words == 1u << word &&
+               l->irr.word[word] == 1u << vector % 32 && !is_level(l, vector);
+}
+
 void lapic_eoi(struct lapic *l)
 {
         int vector = vectors_top(&l->isr);

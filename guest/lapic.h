@@ -128,6 +128,9 @@ static inline bool lapic_eoi_may_wait(const struct lapic *l)
         return l->isr.words != 0 && l->irr.words == 0 && !lapic_in_service_is_level(l);
 }
 
+/* The same of the vector that lapic_next_irq told, once it is in service. */
+bool lapic_eoi_of_next_may_wait(const struct lapic *l, uint8_t vector);
+
 /* An interrupt for this vCPU arrives: level tells its trigger mode. Vectors below 16 are an error.
  */
 void lapic_raise(struct lapic *l, uint8_t vector, bool level);

@@ -61,9 +61,9 @@ static enum vcpu_leave run_until(struct vm_vcpu *v, unsigned cpu)
                         continue;
                 }
                 vcpu_offer_interrupt(v);
-                pv_eoi_enter(&v->pv, lapic_eoi_may_wait(&v->lapic));
+                pv_eoi_enter(&v->pv, vcpu_eoi_may_wait(v));
                 virt->run(&v->vcpu, &exit);
-                vcpu_learn_eoi(v);
+                vcpu_learn_irq(v);
                 v->exits[exit.kind]++;
                 exits_handle(v, &exit);
         }

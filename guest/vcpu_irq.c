@@ -28,6 +28,34 @@ bool vcpu_irq_waits(struct vm_vcpu *v)
         return virt->apic->irq_waits(&v->vcpu);
 }
 
+/*
+ * An offered interrupt ends before any other if none is in service: only then is it sure whose end
+ * the guest has put off.
+ */
+bool vcpu_eoi_may_wait(const struct vm_vcpu *v)
+{
+        return v->offered ? lapic_eoi_of_next_may_wait(&v->lapic, v->offered)
+                          : lapic_eoi_may_wait(&v->lapic);
+}
+
+void vcpu_accept_offer(struct vm_vcpu *v)
+{
+        lapic_accept(&v->lapic, v->offered);
+        v->interrupts++;
+        v->offered = 0;
+}
+
+/* Where the CPU holds interrupts: the one of the highest priority, or none any more. */
+static void offer(struct vm_vcpu *v, int vector)
+{
+        uint8_t next = vector < 0 ? 0 : (uint8_t)vector;
+
+        if (next == v->offered)
+                return;
+        virt->offer_irq(&v->vcpu, next);
+        v->offered = next;
+}
+
 /* Interrupts and the timer: what the local APIC has for the vCPU goes in as soon as it can. */
 void vcpu_offer_interrupt(struct vm_vcpu *v)
 {
@@ -36,6 +64,10 @@ void vcpu_offer_interrupt(struct vm_vcpu *v)
         if (v->nmi)
                 offer_nmi(v);
         vector = lapic_next_irq(&v->lapic);
+        if (virt_caps.holds_irq) {
+                offer(v, vector);
+                return;
+        }
         if (vector < 0)
                 return;
         if (v->vm->virtual_apic) {

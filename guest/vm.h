@@ -96,9 +96,10 @@ struct vm_vcpu {
         struct mtrr mtrr;
         unsigned id; /* and its APIC ID */
         enum vcpu_activity activity;
-        bool nmi;  /* to be injected */
-        bool deaf; /* rests with interrupts off: only another vCPU can wake it */
-        bool hung; /* told: its interrupts have been off for too long */
+        bool nmi;        /* to be injected */
+        uint8_t offered; /* to the CPU, which holds it until it is taken; 0: none */
+        bool deaf;       /* rests with interrupts off: only another vCPU can wake it */
+        bool hung;       /* told: its interrupts have been off for too long */
         uint64_t
             off_since;    /* TSC of the first look that found them off; 0: the last found them on */
         bool look;        /* ask the scheduler before the next entry */

@@ -148,6 +148,7 @@ struct virt_caps {
         bool rdtscp;       /* instructions that guests can have if the CPU does */
         bool invpcid;
         bool virtual_apic; /* there is virt_ops.apic */
+        bool holds_irq;    /* there is virt_ops.offer_irq, and no inject_irq */
         /* only an NMI is sure to end a guest's run at once: an interrupt does not on Bochs 2.7
          * while the guest has RFLAGS.IF off, against SDM vol. 3 25.2 */
         bool kick_by_nmi;
@@ -232,6 +233,13 @@ struct virt_ops {
         /* Whether inject_irq may be called now: IF set, no shadow, nothing else to be injected. */
         bool (*can_take_irq)(struct vcpu *vcpu);
         void (*want_irq_window)(struct vcpu *vcpu, bool on);
+        /*
+         * Only with caps.holds_irq: offer an interrupt, in place of the one before; 0: none any
+         * more. The CPU delivers it by itself as soon as the guest can take it, and takes no look
+         * at the task priority. Whether the one that was offered last still waits.
+         */
+        void (*offer_irq)(struct vcpu *vcpu, uint8_t vector);
+        bool (*offer_waits)(struct vcpu *vcpu);
 
         /* An NMI has come, and this CPU is marked as kicked: have the run that begins return at
          * once. The one entry that is called from the NMI handler. */

@@ -62,6 +62,7 @@ static int svm_probe(struct virt_caps *caps)
         if (err)
                 return err;
         *caps = (struct virt_caps){
+            .holds_irq = true,
             .page_max = svm_caps.page_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = f.x1_edx & CPUID_X1_EDX_RDTSCP,
             .invpcid = has_leaf(7) && cpu_cpuid(7, 0).ebx & CPUID_7_EBX_INVPCID,
@@ -191,10 +192,11 @@ const struct virt_ops svm_ops = {
     .advance = svm_advance,
     .inject_exception = svm_inject_exception,
     .inject_page_fault = svm_inject_page_fault,
-    .inject_irq = svm_inject_irq,
     .inject_nmi = svm_inject_nmi,
     .can_take_irq = svm_can_take_irq,
     .want_irq_window = svm_want_irq_window,
+    .offer_irq = svm_offer_irq,
+    .offer_waits = svm_offer_waits,
     .kick = svm_kick,
     .set_deadline = svm_set_deadline,
     .flush_tlb = svm_flush_tlb,

@@ -17,6 +17,7 @@ struct svm_vcpu {
         uint64_t deadline;    /* TSC, UINT64_MAX: none */
         unsigned unexplained; /* refusals of VMRUN without a known reason, in a row */
         bool window;          /* exit when the guest can take an interrupt */
+        uint8_t offered;      /* the interrupt that V_IRQ stands for; 0: none */
         struct lent_state lent;
 };
 
@@ -81,10 +82,11 @@ void svm_skip(struct vcpu *vcpu);
 void svm_advance(struct vcpu *vcpu, unsigned bytes);
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
 void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error);
-void svm_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool svm_inject_nmi(struct vcpu *vcpu);
 bool svm_can_take_irq(struct vcpu *vcpu);
 void svm_want_irq_window(struct vcpu *vcpu, bool on);
+void svm_offer_irq(struct vcpu *vcpu, uint8_t vector);
+bool svm_offer_waits(struct vcpu *vcpu);
 void svm_kick(void);
 void svm_set_deadline(struct vcpu *vcpu, uint64_t tsc);
 

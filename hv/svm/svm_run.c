@@ -103,10 +103,13 @@ void svm_advance(struct vcpu *vcpu, unsigned bytes)
 
 /*
  * What was being delivered to the guest when the exit came must be delivered again. An interrupt or
- * exception of an instruction comes again by itself: RIP is still there (APM 15.7.2).
+ * exception of an instruction comes again by itself: RIP is still there (APM 15.7.2). An offered
+ * interrupt is not taken, as the guest's state is the one before it: it is offered still. QEMU 7.2
+ * leaves V_IRQ set then, and calls the interrupt an exception.
  */
-static void redeliver(struct vmcb *vmcb)
+static void redeliver(struct svm_vcpu *v)
 {
+        struct vmcb *vmcb = v->vmcb;
         uint64_t event = vmcb->exit_event;
         uint8_t vector = (uint8_t)event;
 
@@ -114,6 +117,12 @@ static void redeliver(struct vmcb *vmcb)
                 return;
         if (EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
                 return;
+        if (EVENT_TYPE(event) == EVENT_INTR ||
+            (vmcb->int_control & INT_V_IRQ && vector == v->offered)) {
+                vmcb->int_control |= INT_V_IRQ;
+                svm_dirty(vmcb, CLEAN_INT);
+                return;
+        }
         vmcb->event = event;
 }
 
@@ -131,8 +140,10 @@ static void exit_io(const struct vmcb *vmcb, struct vm_exit *exit)
         };
 }
 
-static void exit_memory(struct vmcb *vmcb, struct vm_exit *exit)
+static void exit_memory(struct svm_vcpu *v, struct vm_exit *exit)
 {
+        const struct vmcb *vmcb = v->vmcb;
+
         exit->kind = VM_EXIT_MEMORY;
         exit->memory = (struct vm_exit_memory){
             .gpa = GPA(vmcb->exit_info2),
@@ -140,7 +151,7 @@ static void exit_memory(struct vmcb *vmcb, struct vm_exit *exit)
             .fetch = vmcb->exit_info1 & NPF_FETCH,
             .implicit = vmcb->exit_info1 & NPF_TABLE || vmcb->exit_event & EVENT_VALID,
         };
-        redeliver(vmcb);
+        redeliver(v);
 }
 
 static void exit_cr8(struct vcpu *vcpu, struct vm_exit *exit)
@@ -286,7 +297,7 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
                 exit_io(vmcb, exit);
                 break;
         case SVM_EXIT_NPF:
-                exit_memory(vmcb, exit);
+                exit_memory(vcpu->arch, exit);
                 break;
         case SVM_EXIT_MSR:
                 exit_msr(vcpu, exit);
@@ -311,7 +322,7 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
                 else
                         exit->kind = simple_kind(code);
                 if (exit->kind == VM_EXIT_HOST)
-                        redeliver(vmcb);
+                        redeliver(vcpu->arch);
                 break;
         }
         ((struct svm_vcpu *)vcpu->arch)->unexplained = 0;
@@ -422,11 +433,6 @@ void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
         svm_inject_exception(vcpu, VECTOR_PF, error);
 }
 
-void svm_inject_irq(struct vcpu *vcpu, uint8_t vector)
-{
-        svm_vmcb(vcpu)->event = EVENT_VALID | EVENT_INTR << 8 | vector;
-}
-
 bool svm_can_take_irq(struct vcpu *vcpu)
 {
         const struct vmcb *vmcb = svm_vmcb(vcpu);
@@ -435,23 +441,45 @@ bool svm_can_take_irq(struct vcpu *vcpu)
                !(vmcb->event & EVENT_VALID);
 }
 
-/* A virtual interrupt that is never taken: it exits when the guest could (APM 15.21.4). */
+/* A virtual interrupt that is there: the offered one, or one to exit for (APM 15.21.4). */
+static void request_irq(struct svm_vcpu *v)
+{
+        struct vmcb *vmcb = v->vmcb;
+
+        vmcb->int_vector = v->offered;
+        if (v->offered || v->window)
+                vmcb->int_control |= INT_V_IRQ | INT_V_PRIO_MAX | INT_V_IGN_TPR;
+        else
+                vmcb->int_control &= ~(INT_V_IRQ | INT_V_PRIO_MAX | INT_V_IGN_TPR);
+        svm_dirty(vmcb, CLEAN_INT);
+}
+
+void svm_offer_irq(struct vcpu *vcpu, uint8_t vector)
+{
+        struct svm_vcpu *v = vcpu->arch;
+
+        v->offered = vector;
+        request_irq(v);
+}
+
+bool svm_offer_waits(struct vcpu *vcpu)
+{
+        return svm_vmcb(vcpu)->int_control & INT_V_IRQ;
+}
+
+/* With it a virtual interrupt is never taken: it exits when the guest could. */
 void svm_want_irq_window(struct vcpu *vcpu, bool on)
 {
         struct svm_vcpu *v = vcpu->arch;
-        struct vmcb *vmcb = v->vmcb;
 
         if (v->window == on)
                 return;
         v->window = on;
-        if (on) {
-                vmcb->int_control |= INT_V_IRQ | INT_V_PRIO_MAX | INT_V_IGN_TPR;
-                vmcb->intercept |= INTERCEPT_VINTR;
-        } else {
-                vmcb->int_control &= ~(INT_V_IRQ | INT_V_PRIO_MAX | INT_V_IGN_TPR);
-                vmcb->intercept &= ~INTERCEPT_VINTR;
-        }
-        svm_dirty(vmcb, CLEAN_INTERCEPTS | CLEAN_INT);
+        if (!(v->vmcb->int_control & INT_V_IRQ))
+                v->offered = 0; /* taken */
+        v->vmcb->intercept ^= INTERCEPT_VINTR;
+        svm_dirty(v->vmcb, CLEAN_INTERCEPTS);
+        request_irq(v);
 }
 
 /* TCG 7.2 and CPUs before V_NMI keep no mark of a guest's NMI that is being served: its IRET is not

@@ -181,6 +181,18 @@ static void want_irq_window(struct vcpu *vcpu, bool on)
         fake.window = on;
 }
 
+static void offer_irq(struct vcpu *vcpu, uint8_t vector)
+{
+        (void)vcpu;
+        fake.offered = vector;
+}
+
+static bool offer_waits(struct vcpu *vcpu)
+{
+        (void)vcpu;
+        return fake.offered != 0;
+}
+
 static int apic_create(struct vcpu *vcpu)
 {
         (void)vcpu;
@@ -259,6 +271,8 @@ static const struct virt_ops fake_ops = {
     .inject_nmi = inject_nmi,
     .can_take_irq = can_take_irq,
     .want_irq_window = want_irq_window,
+    .offer_irq = offer_irq,
+    .offer_waits = offer_waits,
     .kick = kicked,
     .set_deadline = set_deadline,
     .flush_tlb = flush_tlb,
@@ -397,6 +411,7 @@ void fake_load(const struct fake_step *steps, size_t count)
         fake = (struct fake_virt){.state = fake.state,
                                   .irqs_blocked = fake.irqs_blocked,
                                   .window = fake.window,
+                                  .offered = fake.offered,
                                   .vcpus = fake.vcpus};
         memcpy(fake.apic, apic, sizeof apic);
         script = steps;

@@ -22,6 +22,7 @@ struct fake_virt {
         struct vcpu_state state; /* what get_state tells */
         bool irqs_blocked;       /* what can_take_irq tells, negated */
         bool window;             /* asked for by want_irq_window */
+        uint8_t offered;         /* by offer_irq, and not taken by the test; 0: none */
         unsigned skips, halts;
         unsigned advanced; /* bytes */
         unsigned exceptions;

@@ -5,6 +5,7 @@
 #include "guest/console.h"
 #include "guest/platform.h"
 #include "guest/vcpu_apic.h"
+#include "guest/vcpu_irq.h"
 #include "hv/lib/string.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
@@ -13,6 +14,8 @@
 #define MSR_TPR       0x808u
 #define MSR_SELF_IPI  0x83fu
 #define MSR_SVR       0x80fu
+#define MSR_ISR       0x810u
+#define MSR_IRR       0x820u
 #define MSR_ESR       0x828u
 #define MSR_LVT_TIMER 0x832u
 #define UART_SCRATCH  (PLATFORM_COM1_PORT + 7)
@@ -414,6 +417,86 @@ static void test_timer(void)
         expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
 }
 
+static void expect_register(uint32_t msr, uint64_t value)
+{
+        CHECK_EQ(play_one(rdmsr(msr)), VM_POWERED_OFF);
+        CHECK_EQ(fake.regs[REG_RAX], value);
+}
+
+/*
+ * Where the CPU holds an interrupt until the guest can take it: requested until then, in service
+ * from then on, whatever looks; the highest one is offered, and none that may not come any more.
+ */
+static void test_offered_interrupt(void)
+{
+        struct vm_vcpu *v = vm.vcpu[0];
+
+        virt_caps.holds_irq = true;
+        fake.irqs_blocked = true; /* nobody asks */
+        v->interrupts = 0;
+        expect_skip(wrmsr(MSR_SELF_IPI, 0x51));
+        CHECK_EQ(fake.offered, 0x51);
+        expect_register(MSR_IRR + 2, 1u << (0x51 - 0x40));
+        expect_skip(wrmsr(MSR_SELF_IPI, 0x61));
+        CHECK_EQ(fake.offered, 0x61);
+        expect_skip(wrmsr(MSR_TPR, 0x60));
+        CHECK_EQ(fake.offered, 0);
+        expect_skip(wrmsr(MSR_TPR, 0));
+        CHECK_EQ(fake.offered, 0x61);
+        CHECK_EQ(v->interrupts, 0);
+        fake.offered = 0; /* taken */
+        expect_register(MSR_ISR + 3, 1u << (0x61 - 0x60));
+        CHECK_EQ(v->interrupts, 1);
+        CHECK_EQ(fake.offered, 0);
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+        CHECK_EQ(fake.offered, 0x51);
+        fake.offered = 0;
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0)); /* its own: the one before has its end */
+        expect_register(MSR_ISR + 2, 0);
+        CHECK_EQ(fake.irqs, 0);
+        CHECK(!fake.window);
+}
+
+/* The end of an offered interrupt may be put off only where it cannot be that of another. */
+static void test_offered_interrupt_and_late_end(void)
+{
+        struct vm_vcpu *v = vm.vcpu[0];
+
+        CHECK(!vcpu_eoi_may_wait(v));
+        expect_skip(wrmsr(MSR_SELF_IPI, 0x51));
+        CHECK(vcpu_eoi_may_wait(v));
+        expect_skip(wrmsr(MSR_SELF_IPI, 0x61));
+        CHECK(!vcpu_eoi_may_wait(v)); /* 51h comes behind it */
+        fake.offered = 0;
+        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
+        CHECK(!vcpu_eoi_may_wait(v));
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+        CHECK(vcpu_eoi_may_wait(v));
+        fake.offered = 0;
+        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
+        CHECK(vcpu_eoi_may_wait(v));
+        expect_skip(wrmsr(MSR_SELF_IPI, 0x61));
+        CHECK_EQ(fake.offered, 0x61);
+        CHECK(!vcpu_eoi_may_wait(v)); /* 51h may end first */
+        fake.offered = 0;
+        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
+        CHECK(vcpu_eoi_may_wait(v));
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+        lapic_raise(&v->lapic, 0x51, true);
+        expect_skip(plain(VM_EXIT_CACHE));
+        CHECK_EQ(fake.offered, 0x51);
+        CHECK(!vcpu_eoi_may_wait(v)); /* level-triggered */
+        expect_skip(wrmsr(MSR_SVR, 0xff));
+        CHECK_EQ(fake.offered, 0);
+        expect_skip(wrmsr(MSR_SVR, 0x1ff));
+        CHECK_EQ(fake.offered, 0x51);
+        fake.offered = 0;
+        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
+        fake.irqs_blocked = false;
+        virt_caps.holds_irq = false;
+}
+
 static struct fake_step apic_end(uint8_t vector)
 {
         struct fake_step step = plain(VM_EXIT_APIC_END);
@@ -565,6 +648,8 @@ int main(void)
         RUN(test_interrupts_by_priority);
         RUN(test_window_without_interrupt_is_closed);
         RUN(test_timer);
+        RUN(test_offered_interrupt);
+        RUN(test_offered_interrupt_and_late_end);
         RUN(test_virtual_apic);
         RUN(test_virtual_apic_rest);
         RUN(test_typed_bytes);
