@@ -202,9 +202,17 @@ static void exit_cr8(struct vm_vcpu *v, const struct vm_exit_cr8 *access)
                 set_stack_pointer(v, s.rsp);
 }
 
-/* As on KVM for a program: the guest's own handler tells whose the instruction was. */
+/*
+ * As on KVM for a program: the guest's own handler tells whose the instruction was. The first time
+ * it may be that another vCPU has changed it since: what stands there now is run.
+ */
 static void refuse_access(struct vm_vcpu *v, const struct vm_exit_memory *access)
 {
+        bool again = v->refused + 1 == v->exits[VM_EXIT_MEMORY];
+
+        v->refused = v->exits[VM_EXIT_MEMORY];
+        if (!again)
+                return;
         printk(LOG_DEBUG, "vm %s: #UD for an access to 0x%lx by an instruction that is not known",
                v->vm->config->name, access->gpa.v);
         virt->inject_exception(&v->vcpu, VECTOR_UD, 0);

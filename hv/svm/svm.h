@@ -17,6 +17,7 @@ struct svm_vcpu {
         uint64_t deadline;    /* TSC, UINT64_MAX: none */
         unsigned unexplained; /* refusals of VMRUN without a known reason, in a row */
         bool window;          /* exit when the guest can take an interrupt */
+        uint8_t length;       /* of the instruction that caused the last exit, bytes */
         uint8_t offered;      /* the interrupt that V_IRQ stands for; 0: none */
         struct lent_state lent;
 };

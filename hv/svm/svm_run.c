@@ -64,19 +64,22 @@ static int decode_from_memory(struct vcpu *vcpu, struct svm_instruction *out)
 }
 
 /*
- * How long the instruction is that caused the exit; 0 when it is not in memory any more. Then the
- * guest goes on where it stands, with what stands there now.
+ * How long the instruction is that caused the exit, once, before anything is done for it; 0 when it
+ * is not in memory any more. Then the guest goes on where it stands, with what stands there now.
  */
-static unsigned instruction_length(struct vcpu *vcpu)
+static uint8_t learn_length(struct vcpu *vcpu)
 {
-        const struct vmcb *vmcb = svm_vmcb(vcpu);
+        struct svm_vcpu *v = vcpu->arch;
+        const struct vmcb *vmcb = v->vmcb;
         struct svm_instruction in;
 
         if (vmcb->exit_code == SVM_EXIT_IO)
-                return (unsigned)(vmcb->exit_info2 - vmcb->rip);
-        if (svm_caps.next_rip && vmcb->next_rip)
-                return (unsigned)(vmcb->next_rip - vmcb->rip);
-        return decode_from_memory(vcpu, &in) ? 0 : in.length;
+                v->length = (uint8_t)(vmcb->exit_info2 - vmcb->rip);
+        else if (svm_caps.next_rip && vmcb->next_rip)
+                v->length = (uint8_t)(vmcb->next_rip - vmcb->rip);
+        else
+                v->length = decode_from_memory(vcpu, &in) ? 0 : in.length;
+        return v->length;
 }
 
 /* Also ends the shadow of STI and MOV SS, and keeps a guest's single-stepping exact. */
@@ -93,7 +96,9 @@ static void step_over(struct vmcb *vmcb, unsigned bytes)
 
 void svm_skip(struct vcpu *vcpu)
 {
-        step_over(svm_vmcb(vcpu), instruction_length(vcpu));
+        const struct svm_vcpu *v = vcpu->arch;
+
+        step_over(v->vmcb, v->length);
 }
 
 void svm_advance(struct vcpu *vcpu, unsigned bytes)
@@ -156,14 +161,19 @@ static void exit_memory(struct svm_vcpu *v, struct vm_exit *exit)
 
 static void exit_cr8(struct vcpu *vcpu, struct vm_exit *exit)
 {
-        const struct vmcb *vmcb = svm_vmcb(vcpu);
+        struct svm_vcpu *v = vcpu->arch;
+        const struct vmcb *vmcb = v->vmcb;
         struct svm_instruction in = {0};
+        bool there = true;
 
-        exit->kind = VM_EXIT_CR8;
-        if (svm_caps.decode_assists && vmcb->exit_info1 & CR_INFO_MOV)
+        if (svm_caps.decode_assists && vmcb->exit_info1 & CR_INFO_MOV) {
                 in.reg = vmcb->exit_info1 & CR_GPR;
-        else if (decode_from_memory(vcpu, &in))
-                exit->kind = VM_EXIT_HOST;
+                there = learn_length(vcpu);
+        } else {
+                there = !decode_from_memory(vcpu, &in);
+                v->length = in.length;
+        }
+        exit->kind = there ? VM_EXIT_CR8 : VM_EXIT_HOST;
         exit->cr8 = (struct vm_exit_cr8){in.reg, vmcb->exit_code == SVM_EXIT_WRITE_CR8};
 }
 
@@ -260,6 +270,7 @@ static enum vm_exit_kind simple_kind(uint64_t code)
         case SVM_EXIT_INTR:
         case SVM_EXIT_NMI:
         case SVM_EXIT_INIT:
+        case SVM_EXIT_FERR_FREEZE: /* it waits for an interrupt that no model here sends */
                 return VM_EXIT_HOST;
         case SVM_EXIT_VINTR:
                 return VM_EXIT_IRQ_WINDOW;
@@ -286,12 +297,36 @@ static enum vm_exit_kind simple_kind(uint64_t code)
         }
 }
 
+/* Whether an instruction is to be stepped over that is not there any more. */
+static bool is_gone(struct vcpu *vcpu)
+{
+        const struct svm_vcpu *v = vcpu->arch;
+
+        switch (v->vmcb->exit_code) {
+        case SVM_EXIT_CPUID:
+        case SVM_EXIT_VMMCALL:
+        case SVM_EXIT_MSR:
+                return !v->length; /* svm_exit_fast has looked */
+        case SVM_EXIT_IO:
+        case SVM_EXIT_HLT:
+        case SVM_EXIT_XSETBV:
+        case SVM_EXIT_INVD:
+        case SVM_EXIT_WBINVD:
+                return !learn_length(vcpu);
+        default:
+                return false;
+        }
+}
+
 static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
 {
         struct vmcb *vmcb = svm_vmcb(vcpu);
         uint64_t code = (uint64_t)(int32_t)vmcb->exit_code;
 
         exit->reason = (uint32_t)code;
+        exit->kind = VM_EXIT_HOST;
+        if (is_gone(vcpu))
+                return;
         switch (code) {
         case SVM_EXIT_IO:
                 exit_io(vmcb, exit);
@@ -348,7 +383,6 @@ struct vmcb *svm_exit_fast(struct vcpu *vcpu);
 struct vmcb *svm_exit_fast(struct vcpu *vcpu)
 {
         struct vmcb *vmcb = svm_vmcb(vcpu);
-        unsigned length;
 
         vcpu->regs[REG_RAX] = vmcb->rax;
         vmcb->event = 0;
@@ -357,9 +391,8 @@ struct vmcb *svm_exit_fast(struct vcpu *vcpu)
         if (vmcb->exit_code != SVM_EXIT_CPUID && vmcb->exit_code != SVM_EXIT_VMMCALL &&
             vmcb->exit_code != SVM_EXIT_MSR)
                 return NULL;
-        length = instruction_length(vcpu); /* before the answer changes anything */
-        if (!length)
-                return NULL; /* answered, it would only come again */
+        if (!learn_length(vcpu))
+                return NULL;
         if (vmcb->exit_code == SVM_EXIT_CPUID)
                 vcpu->fast.cpuid(vcpu);
         else if (vmcb->exit_code == SVM_EXIT_VMMCALL) {
@@ -367,7 +400,7 @@ struct vmcb *svm_exit_fast(struct vcpu *vcpu)
                         return NULL;
         } else if (!read_msr_fast(vcpu, vmcb))
                 return NULL;
-        step_over(vmcb, length);
+        svm_skip(vcpu);
         vmcb->rax = vcpu->regs[REG_RAX];
         return vmcb;
 }

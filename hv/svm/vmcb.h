@@ -101,6 +101,7 @@ enum svm_exit_code {
         SVM_EXIT_INVLPGA = 0x7a,
         SVM_EXIT_IO = 0x7b,
         SVM_EXIT_MSR = 0x7c,
+        SVM_EXIT_FERR_FREEZE = 0x7e,
         SVM_EXIT_SHUTDOWN = 0x7f,
         SVM_EXIT_VMRUN = 0x80,
         SVM_EXIT_VMMCALL = 0x81,

@@ -1,0 +1,104 @@
+; A test guest whose two vCPUs share code: one executes instructions that the hypervisor has to look at, the other changes
+; each of them to and fro between that and another one of the same length. Both are right at any time, whatever of the
+; two is found: "spoil: ok" when each was found ROUNDS times, then it switches off. An exception ends it by a triple fault.
+%include "bzimage.inc"
+
+APIC_TPR        equ 0x808
+APIC_SVR        equ 0x80f
+APIC_ICR        equ 0x830
+TRAMPOLINE      equ 0x8000
+CODE            equ 0x9000
+NO_MEMORY       equ 0xf0000000          ; nothing is there: a read gives ones
+SLEEP_CONTROL   equ 0x600
+S5              equ 5 << 2 | 0x20
+ROUNDS          equ 3000
+
+%macro wrapic 2                         ; MSR, value
+        mov ecx, %1
+        mov eax, %2
+        xor edx, edx
+        wrmsr
+%endmacro
+
+%macro flip 2                           ; the instruction at a label gets this second byte
+        mov byte [%1 + 1 - code], %2
+%endmacro
+
+        lea rsp, [rel stack_top]
+        wrapic APIC_SVR, 0x17f
+        lea rsi, [rel second]
+        mov edi, TRAMPOLINE
+        mov ecx, second_end - second
+        rep movsb
+        lea rsi, [rel code]
+        mov edi, CODE
+        mov ecx, code_end - code
+        rep movsb
+        mov ecx, APIC_ICR
+        mov edx, 1
+        mov eax, 0x4500
+        wrmsr
+        mov eax, 0x4600 | TRAMPOLINE >> 12
+        wrmsr
+        xor r14d, r14d                  ; how often CPUID was there
+        xor r15d, r15d                  ; and how often not
+.next:  mov eax, CODE
+        call rax
+        cmp r14d, ROUNDS
+        jb .next
+        cmp r15d, ROUNDS
+        jb .next
+        say "spoil: ok"
+        mov dx, SLEEP_CONTROL
+        mov al, S5
+        out dx, al
+        hlt
+
+        align 16, db 0
+code:   xor eax, eax
+        xor ebx, ebx
+at_0:   cpuid                           ; 0F A2, or RDTSC 0F 31
+        cmp ebx, 1                      ; the vendor's name
+        sbb eax, eax
+        sub r15d, eax
+        inc eax
+        add r14d, eax
+        mov ecx, APIC_TPR
+at_1:   rdmsr                           ; 0F 32, or RDTSC
+        xor eax, eax
+        xor edx, edx
+        mov ecx, APIC_TPR
+at_2:   wrmsr                           ; 0F 30, or RDTSC
+at_3:   wbinvd                          ; 0F 09, or RDTSC
+        mov ebx, NO_MEMORY
+at_4:   mov eax, [rbx]                  ; 8B 03, or MOV EAX, EBX 8B C3
+        ret
+code_end:
+
+        align 16, db 0
+second:
+        bits 16
+        mov ax, CODE >> 4
+        mov ds, ax
+.flip:  flip at_0, 0x31
+        flip at_1, 0x31
+        flip at_2, 0x31
+        flip at_3, 0x31
+        flip at_4, 0xc3
+        mov cx, 200
+        loop $
+        flip at_0, 0xa2
+        flip at_1, 0x32
+        flip at_2, 0x30
+        flip at_3, 0x09
+        flip at_4, 0x03
+        mov cx, 200
+        loop $
+        jmp .flip
+second_end:
+        bits 64
+        align 16, db 0
+        times 4096 db 0
+stack_top:
+        align 16, db 0
+image_end:
