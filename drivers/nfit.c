@@ -162,7 +162,7 @@ static void read_mapping(struct nfit *nfit, const uint8_t *s, size_t len)
         r->state |= (uint16_t)acpi_read_le(s + MAPPING_STATE, 2);
         if (nvdimm)
                 r->state |= nvdimm->state;
-        else
+        if (!nvdimm || (nvdimm->undrained && nfit->domain < NFIT_DOMAIN_ADR))
                 r->doubtful = true;
 }
 
@@ -176,11 +176,13 @@ static void read_hints(struct nfit *nfit, const uint8_t *s, size_t len)
                 return;
         if (count > (len - HINTS_FIRST) / 8) {
                 refuse(nfit, nvdimm->handle, "is an NVDIMM with more flush hints than told");
+                nvdimm->undrained = true;
                 return;
         }
         hint = acpi_read_le(s + HINTS_FIRST, 8);
         if (!hint || hint >= ADDRESS_LIMIT || !is_aligned(hint, 8)) {
                 refuse(nfit, hint, "is no address of a flush hint");
+                nvdimm->undrained = true;
                 return;
         }
         nvdimm->hints += (unsigned)count;
@@ -254,11 +256,11 @@ int nfit_parse(const void *table, size_t len, struct nfit *nfit)
         each(nfit, table, len, TYPE_RANGE, read_range);
         each(nfit, table, len, TYPE_MAPPING, read_nvdimm);
         each(nfit, table, len, TYPE_MAPPING, read_state);
+        each(nfit, table, len, TYPE_HINTS, read_hints);
+        each(nfit, table, len, TYPE_CAPABILITIES, read_capabilities);
         each(nfit, table, len, TYPE_MAPPING, read_mapping);
         for (size_t i = 0; i < nfit->ranges; i++)
                 nfit->range[i].doubtful |= !nfit->range[i].mapped;
-        each(nfit, table, len, TYPE_HINTS, read_hints);
-        each(nfit, table, len, TYPE_CAPABILITIES, read_capabilities);
         if (nfit->refused > REFUSALS_LOGGED)
                 printk(LOG_WARN, "nfit: %u more passed over", nfit->refused - REFUSALS_LOGGED);
         return 0;

@@ -43,6 +43,7 @@ struct nfit_nvdimm {
         uint16_t state;  /* NFIT_* of all its mappings, also those into other ranges or into none */
         hpa_t hint;      /* its first flush hint address, 8-byte aligned; 0: none */
         unsigned hints;  /* how many it has */
+        bool undrained;  /* it has some that cannot be used */
 };
 
 struct nfit {
@@ -63,7 +64,8 @@ struct nfit {
  * message, and so are flush hints that cannot be; structures of other kinds are passed over. What
  * was passed over is not forgotten: the list is incomplete then, and a range of which the number or
  * addresses were told twice, of which no NVDIMM is told, or one that has no place in the list of
- * NVDIMMs, is doubtful.
+ * NVDIMMs, is doubtful. So is one whose NVDIMM cannot be drained as the table says, where the
+ * platform does not promise to do that itself.
  * -EBADMSG: a structure is shorter than its kind or does not end in the table. What is behind it
  * may be what says that a range is not safe, so nothing is then used: logged, and *nfit is empty
  * and incomplete.

@@ -334,6 +334,10 @@ static void test_refused_hints(void)
                 CHECK_EQ(nfit.nvdimm[0].hint.v, 0);
                 CHECK_EQ(nfit.nvdimm[0].hints, 0);
                 CHECK_EQ(nfit.refused, 1);
+                CHECK(nfit.range[0].doubtful); /* no fence reaches it */
+                add_capabilities(1, 2);
+                CHECK_EQ(parse(), 0);
+                CHECK(!nfit.range[0].doubtful); /* the platform drains it */
         }
         begin();
         add_range(1, 4 * GiB, GiB);
