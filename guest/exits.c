@@ -18,6 +18,7 @@
 
 #define MSR_X2APIC_TPR 0x808u
 #define TPR_SHIFT      4
+#define REFUSALS_MAX   32 /* in a row, before an instruction is taken for one that is not known */
 
 void vcpu_crash(struct vm_vcpu *v, const char *why)
 {
@@ -203,16 +204,16 @@ static void exit_cr8(struct vm_vcpu *v, const struct vm_exit_cr8 *access)
 }
 
 /*
- * As on KVM for a program: the guest's own handler tells whose the instruction was. The first time
- * it may be that another vCPU has changed it since: what stands there now is run.
+ * As on KVM for a program: the guest's own handler tells whose the instruction was. Before that it
+ * may be that another vCPU changes it to and fro: what stands there now is run.
  */
 static void refuse_access(struct vm_vcpu *v, const struct vm_exit_memory *access)
 {
-        bool again = v->refused + 1 == v->exits[VM_EXIT_MEMORY];
-
+        v->refusals = v->refused + 1 == v->exits[VM_EXIT_MEMORY] ? v->refusals + 1 : 1;
         v->refused = v->exits[VM_EXIT_MEMORY];
-        if (!again)
+        if (v->refusals < REFUSALS_MAX)
                 return;
+        v->refusals = 0;
         printk(LOG_DEBUG, "vm %s: #UD for an access to 0x%lx by an instruction that is not known",
                v->vm->config->name, access->gpa.v);
         virt->inject_exception(&v->vcpu, VECTOR_UD, 0);

@@ -109,6 +109,7 @@ struct vm_vcpu {
         uint64_t look_at; /* TSC at which the scheduler wants to be asked */
         uint64_t exits[VM_EXIT_KINDS];
         uint64_t refused;    /* the last of exits[VM_EXIT_MEMORY] whose instruction is not known */
+        unsigned refusals;   /* so many of them in a row */
         uint64_t interrupts; /* injected */
         struct posted posted;
         struct sched_entity sched;

@@ -615,6 +615,24 @@ static void test_fetch_outside_memory_ends_the_vm(void)
         CHECK_EQ(play_one(step), VM_CRASHED);
 }
 
+/* What is not known at RIP, here nothing at all, may have been changed by another vCPU: it is run
+ * anew, some times. */
+static void test_unknown_access(void)
+{
+        struct fake_step steps[32];
+
+        for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+                steps[i] = plain(VM_EXIT_MEMORY);
+                steps[i].exit.memory = (struct vm_exit_memory){.gpa = GPA(1 * TiB)};
+        }
+        CHECK_EQ(play(steps, ARRAY_LEN(steps) - 1), VM_POWERED_OFF);
+        CHECK_EQ(fake.exceptions, 0);
+        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
+        CHECK_EQ(fake.exceptions, 1);
+        CHECK_EQ(fake.exception, VECTOR_UD);
+        CHECK_EQ(fake.skips + fake.advanced, 0);
+}
+
 /* The CPU's own access is not the instruction's at RIP, which could be any. */
 static void test_tables_outside_memory_end_the_vm(void)
 {
@@ -655,6 +673,7 @@ int main(void)
         RUN(test_typed_bytes);
         RUN(test_posted);
         RUN(test_fetch_outside_memory_ends_the_vm);
+        RUN(test_unknown_access);
         RUN(test_tables_outside_memory_end_the_vm);
         fake_vm_destroy(&vm);
         return unit_done();
