@@ -1,17 +1,43 @@
 """Permafrost below a real KVM: on one host, one machine after the other. Whatever KVM refuses or complains of is a failure
 of the test that ran."""
-from tests.e2e.harness import BOOT_LIMIT_S, NESTED, equal, test
+from tests.e2e.harness import BOOT_LIMIT_S, NESTED, NONE, check, equal, test
 from tests.e2e.test_faults import test_exit_reboot, test_guest_outside_memory, test_guest_port_storm
 from tests.e2e.test_hostile import attack, test_hostile_ends
 from tests.e2e.test_nvram import persist
 from tests.e2e.test_smp import apic_exits
 from tests.machine.choose import SVM
+from tests.machine.emulator import Failure
 from tests.machine.lab import Vm
+from tests.machine.nested import Host
 
 CUTS = 4
 LATEST_CUT_S = 10.0
 OPERATIONS = 50_000
+COMPLAINTS = (  # lines of the host, and whether they are a failure
+    ("HOST: qemu: qemu_system_shutdown_request reason=6", False),
+    ("HOST: qemu: KVM internal error. Suberror: 1", True),
+    ("HOST: refused:  qemu-system-x86-111 [000] .....    21.5: kvm_nested_vmenter_failed: error: (null)", True),
+    ("HOST: kernel: [   21.1] kvm: SMP vm created on host with unstable TSC; guest TSC will not be reliable", False),
+    ("HOST: kernel: [   21.1] kvm [111]: vcpu0, guest rIP: 0xfff0 unhandled wrmsr: 0x123 data 0x1", True),
+    ("HOST: kernel: [   21.1] WARNING: CPU: 0 PID: 111 at arch/x86/kvm/svm/nested.c:1 nested_svm_vmexit", True),
+    ("HOST: kernel: [   21.1] random: crng init done", False),
+)
 DEMO = Vm(mem="160M", args="quiet pf.mode=demo")
+
+
+@test(on=NONE)
+def test_nested_complaints(t):
+    """What KVM refuses, what it and QEMU complain of, is a failure; other lines of the host are not."""
+    host = Host("nested", 1, (), t.folder)
+    for line, bad in COMPLAINTS:
+        host.hear(line)
+        try:
+            host.check()
+            found = ""
+        except Failure as failure:
+            found = str(failure)
+        check((line in found) == bad, f"{line!r} is taken {'for a complaint' if found else 'as harmless'}")
+    equal(host.reason, "6", "the reason of the machine's end")
 
 
 def demonstrate(t, setup, boots, cut=None):

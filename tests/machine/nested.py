@@ -5,6 +5,7 @@ import re
 import select
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 from tests.machine import bochs, iso
 from tests.machine import memory as mem
@@ -56,12 +57,10 @@ class Host(Emulator):
             box.truncate(BOX_BYTES)
         first, console = listen_tcp()
         second, wire = listen_tcp()
-        words = KERNEL_WORDS
         if self.kind == "nested":
-            self.spawn(self.qemu_command(kernel, initrd, words, console, wire), first)
+            self.spawn(self.qemu_command(kernel, initrd, console, wire), first)
         else:
-            words += "".join(f" nvdimms={self.nvdimms()}" for _ in self.parts[:1])
-            self.spawn(self.bochs_command(kernel, initrd, words, console, wire), first, {"LD_PRELOAD": str(keepmem)})
+            self.spawn(self.bochs_command(kernel, initrd, console, wire), first, {"LD_PRELOAD": str(keepmem)})
         second.settimeout(START_LIMIT_S)
         self.wire, _ = second.accept()
         self.wire.setblocking(False)
@@ -70,10 +69,10 @@ class Host(Emulator):
         if re.search(r"^HOST: error", self.log, re.M):
             raise self.failure("the host does not start well")
 
-    def qemu_command(self, kernel, initrd, words, console, wire):
+    def qemu_command(self, kernel, initrd, console, wire):
         command = ["qemu-system-x86_64", "-machine", "pc,accel=tcg", "-cpu", TCG_CPU, "-smp", str(self.cpus)]
         command += ["-m", str(HOST_MIB[self.kind]), "-nodefaults", "-vga", "none", "-display", "none", "-no-reboot"]
-        command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", words]
+        command += ["-kernel", str(kernel), "-initrd", str(initrd), "-append", KERNEL_WORDS]
         command += ["-drive", f"file={self.box},format=raw,if=ide"]
         for name, port in (("console", console), ("wire", wire)):
             command += ["-chardev", f"socket,id={name},host=127.0.0.1,port={port},nodelay=on", "-serial", f"chardev:{name}"]
@@ -82,9 +81,12 @@ class Host(Emulator):
             command += ["-object", backend, "-device", f"ivshmem-plain,memdev=nv{number},addr={FIRST_SLOT + number:#x}"]
         return command
 
-    def bochs_command(self, kernel, initrd, words, console, wire):
+    def bochs_command(self, kernel, initrd, console, wire):
+        """The NVDIMMs are files in the host's memory, which its init makes."""
+        Path(f"{self.box}.lock").unlink(missing_ok=True)  # a killed Bochs leaves it
         files = {"vmlinuz": kernel, "initrd": initrd}
-        lines = [f"linux /boot/vmlinuz {words}", "initrd /boot/initrd"]
+        nvdimms = ",".join(f"nvdimm{number}:{part.size}" for number, part in enumerate(self.parts))
+        lines = [f"linux /boot/vmlinuz {KERNEL_WORDS} nvdimms={nvdimms}", "initrd /boot/initrd"]
         disc = iso.make(self.workdir / "host.iso", iso.write_config(lines), files, self.workdir / "stage")
         config = bochs.CONFIG.format(
             model=bochs.REFERENCE, cpus=self.cpus, mib=HOST_MIB[self.kind], iso=disc, port=console, rom=""
@@ -94,9 +96,6 @@ class Host(Emulator):
         (self.workdir / "bochsrc").write_text(config)
         (self.workdir / "rc").write_text("c\n")
         return ["bochs", "-q", "-f", "bochsrc", "-rc", "rc"]
-
-    def nvdimms(self):
-        return ",".join(f"nvdimm{number}:{part.size}" for number, part in enumerate(self.parts))
 
     def inside(self, part):
         """Where the host's QEMU finds an NVDIMM's memory."""
