@@ -11,15 +11,6 @@ void vcpu_arm(struct vm_vcpu *v)
         virt->set_deadline(&v->vcpu, deadline < v->look_at ? deadline : v->look_at);
 }
 
-/* An NMI that the guest cannot take yet has it exit again at once. */
-static void offer_nmi(struct vm_vcpu *v)
-{
-        if (virt->inject_nmi(&v->vcpu))
-                v->nmi = false;
-        else
-                virt->set_deadline(&v->vcpu, 0);
-}
-
 bool vcpu_irq_waits(struct vm_vcpu *v)
 {
         if (!v->vm->virtual_apic)
@@ -61,8 +52,8 @@ void vcpu_offer_interrupt(struct vm_vcpu *v)
 {
         int vector;
 
-        if (v->nmi)
-                offer_nmi(v);
+        if (v->nmi && virt->inject_nmi(&v->vcpu))
+                v->nmi = false;
         vector = lapic_next_irq(&v->lapic);
         if (virt_caps.holds_irq) {
                 offer(v, vector);

@@ -228,7 +228,8 @@ struct virt_ops {
         /* A page fault, with its address in CR2. */
         void (*inject_page_fault)(struct vcpu *vcpu, uint64_t gva, uint32_t error);
         void (*inject_irq)(struct vcpu *vcpu, uint8_t vector);
-        /* Inject an NMI at the next run if the guest can take one now; whether it does. */
+        /* Inject an NMI at the next run if the guest can take one now; whether it does. If not,
+         * that run ends when the guest can. */
         must_check bool (*inject_nmi)(struct vcpu *vcpu);
         /* Whether inject_irq may be called now: IF set, no shadow, nothing else to be injected. */
         bool (*can_take_irq)(struct vcpu *vcpu);

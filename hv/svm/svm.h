@@ -17,8 +17,11 @@ struct svm_vcpu {
         uint64_t deadline;    /* TSC, UINT64_MAX: none */
         unsigned unexplained; /* refusals of VMRUN without a known reason, in a row */
         bool window;          /* exit when the guest can take an interrupt */
-        uint8_t length;       /* of the instruction that caused the last exit, bytes */
-        uint8_t offered;      /* the interrupt that V_IRQ stands for; 0: none */
+        bool nmi_served;      /* the guest's IRET from its NMI has not come yet, */
+        bool nmi_ends;        /* or is the instruction at nmi_rip, with the stack at nmi_rsp */
+        uint64_t nmi_rip, nmi_rsp;
+        uint8_t length;  /* of the instruction that caused the last exit, bytes */
+        uint8_t offered; /* the interrupt that V_IRQ stands for; 0: none */
         struct lent_state lent;
 };
 

@@ -28,6 +28,7 @@
 #define ATTRIB_D          (1u << 10)
 #define CR_GPR            0x0fu
 #define UNEXPLAINED_MAX   100u
+#define NMI_RETRY_TICKS   20000u
 
 /* In svm_entry.asm. */
 void svm_enter(struct vcpu *vcpu, const struct vmcb *vmcb);
@@ -318,6 +319,22 @@ static bool is_gone(struct vcpu *vcpu)
         }
 }
 
+static void exit_iret(struct svm_vcpu *v)
+{
+        v->nmi_ends = true;
+        v->nmi_rip = v->vmcb->rip;
+        v->nmi_rsp = v->vmcb->rsp;
+        v->vmcb->intercept &= ~INTERCEPT_IRET;
+        svm_dirty(v->vmcb, CLEAN_INTERCEPTS);
+}
+
+/* Whether the IRET that ends an NMI has been executed. */
+static void look_at_nmi(struct svm_vcpu *v)
+{
+        if (v->nmi_ends && (v->vmcb->rip != v->nmi_rip || v->vmcb->rsp != v->nmi_rsp))
+                v->nmi_served = v->nmi_ends = false;
+}
+
 static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
 {
         struct vmcb *vmcb = svm_vmcb(vcpu);
@@ -325,9 +342,13 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
 
         exit->reason = (uint32_t)code;
         exit->kind = VM_EXIT_HOST;
+        look_at_nmi(vcpu->arch);
         if (is_gone(vcpu))
                 return;
         switch (code) {
+        case SVM_EXIT_IRET:
+                exit_iret(vcpu->arch);
+                break;
         case SVM_EXIT_IO:
                 exit_io(vmcb, exit);
                 break;
@@ -515,15 +536,28 @@ void svm_want_irq_window(struct vcpu *vcpu, bool on)
         request_irq(v);
 }
 
-/* TCG 7.2 and CPUs before V_NMI keep no mark of a guest's NMI that is being served: its IRET is not
- * seen, and the next one may come within. */
+/*
+ * Until the guest's next IRET no other NMI may come (APM 15.21.9; CPUs before V_NMI keep no mark of
+ * that): the IRET exits, and has been executed once the guest is found elsewhere. What else keeps
+ * an NMI off is over after one instruction, of which no exit tells: a try a little later does.
+ */
 bool svm_inject_nmi(struct vcpu *vcpu)
 {
-        struct vmcb *vmcb = svm_vmcb(vcpu);
+        struct svm_vcpu *v = vcpu->arch;
+        struct vmcb *vmcb = v->vmcb;
+        uint64_t again = cpu_rdtsc() + NMI_RETRY_TICKS;
 
-        if (vmcb->int_shadow & INTERRUPT_SHADOW || vmcb->event & EVENT_VALID)
+        if (v->nmi_served && !v->nmi_ends)
                 return false;
+        if (v->nmi_served || vmcb->int_shadow & INTERRUPT_SHADOW || vmcb->event & EVENT_VALID) {
+                if (again < v->deadline)
+                        v->deadline = again;
+                return false;
+        }
         vmcb->event = EVENT_VALID | EVENT_NMI << 8 | VECTOR_NMI;
+        v->nmi_served = true;
+        vmcb->intercept |= INTERCEPT_IRET;
+        svm_dirty(vmcb, CLEAN_INTERCEPTS);
         return true;
 }
 

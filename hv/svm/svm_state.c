@@ -151,6 +151,8 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
         vmcb->cpl = DPL(s->seg[SEG_SS].access);
         vmcb->int_shadow = 0;
         vmcb->event = 0;
+        v->nmi_served = v->nmi_ends = false;
+        vmcb->intercept &= ~INTERCEPT_IRET;
         svm_dirty(vmcb, CLEAN_ALL);
 }
 
