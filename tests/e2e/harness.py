@@ -13,7 +13,7 @@ from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, Lab, Setup, entry, standard_files
 from tests.machine.memory import Nvdimm
 
-BOOT_LIMIT_S = 240  # two emulators and the rest of a test run share two cores
+BOOT_LIMIT_S = 240  # of the emulator's own time: for hangs
 
 FATAL = r"^PF-TEST: \S+ FAIL.*$|panic: .*$"
 

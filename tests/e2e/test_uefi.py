@@ -4,6 +4,7 @@ import sys
 
 from tests.e2e.harness import BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.e2e.test_boot import map_rows
+from tests.e2e.test_monitor import ENTER, until_prompt
 from tests.machine import bounded
 from tests.machine.lab import BUILD, ROOT, Vm, entry, standard_files
 
@@ -13,7 +14,9 @@ FIRST = "EFI/BOOT/BOOTX64.EFI"  # what a firmware starts from removable media
 BANNER = r"Permafrost \d+\.\d+: a hypervisor for non-volatile RAM"
 LIMIT_S = 120  # of CPU time, for what makes and reads files
 GUEST = Vm(args="quiet pf.mode=steps pf.steps=info")
-OPTIONS = "console=com1 exit=poweroff nvram=128M@0x20000000 loglevel=info"
+# The guest waits for the administrator, so that the screen stands still meanwhile.
+OPTIONS = 'console=com1 exit=monitor nvram=128M@0x20000000 loglevel=info run="vm stop db -y"'
+PROMPTED = "permafrost monitor: help"
 
 
 def disk(t, files):
@@ -66,19 +69,24 @@ def check_screen(t, dump, name):
     done = bounded.run(command, LIMIT_S, capture_output=True, text=True, cwd=ROOT)
     check(done.returncode == 0, f"the screen: {done.stderr}")
     text = done.stdout
-    check(re.search(BANNER, text, re.M), f"no banner on the screen: {text}")
+    check(re.search(f"^{PROMPTED}", text, re.M), f"no word of the monitor on the screen: {text}")
 
 
 def check_boot(t, machine, name):
-    """A guest boots to user space and ends. The picture is taken before the guest writes on the screen, and read when
-    nobody waits for the serial line."""
+    """A guest boots to user space and ends. The picture is taken before it begins, and read when nobody waits for the
+    serial line."""
     machine.expect(BANNER, BOOT_LIMIT_S)
     machine.expect(r"memory map: \d+ ranges, \S+ \S+ of DRAM", BOOT_LIMIT_S)
     check(any(source.startswith("EFI type") for *_, source in map_rows(machine.log)), "no row from EFI's map")
-    machine.expect(r"^timer: ", BOOT_LIMIT_S)
+    machine.expect(PROMPTED, BOOT_LIMIT_S)
+    until_prompt(machine, machine.position)
     machine.picture()
+    machine.send("vm start db\r" + ENTER)
     machine.expect(r"^PF-INIT: ", BOOT_LIMIT_S)
     machine.expect(r"^PF-END: poweroff", BOOT_LIMIT_S)
+    machine.expect("vm db: powered off", BOOT_LIMIT_S)
+    until_prompt(machine, machine.position)
+    machine.send("poweroff -y\r")
     equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
     check_screen(t, machine.workdir / "screen.ppm", name)
 
