@@ -140,6 +140,7 @@ struct vcpu {
         void *arch;               /* the backend's own */
         struct cpu *cpu;          /* that holds its state; NULL: it is in memory */
         struct vcpu_fast fast;    /* set before the first run, as the registers are */
+        uint32_t fast_left;       /* the backend's: exits to settle before it looks about */
 };
 
 /* What the machine's extension offers beyond the required minimum; filled in by probe. */

@@ -34,9 +34,11 @@
 
 /*
  * An interrupt ends a guest's run whether or not the guest lets interrupts in (25.2); Bochs 2.7
- * keeps it waiting while the guest does not. So a run is ended after so many ticks at most.
+ * keeps it waiting while the guest does not. So a run is ended after so many ticks at most, and
+ * after so many exits that were settled at once, in which the guest hardly spends any.
  */
-#define RUN_TICKS_MAX (1ull << 25)
+#define RUN_TICKS_MAX  (1ull << 25)
+#define FAST_EXITS_MAX 4096u
 
 #define EPT_WRITE      (1u << 1)
 #define EPT_FETCH      (1u << 2)
@@ -326,6 +328,8 @@ uint64_t vmx_exit_fast(struct vcpu *vcpu)
 {
         uint32_t reason = vmx_read32(VMCS_EXIT_REASON);
 
+        if (!--vcpu->fast_left)
+                return 0;
         if (reason == REASON_CPUID)
                 vcpu->fast.cpuid(vcpu);
         else if (reason == REASON_VMCALL) {
@@ -341,6 +345,9 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
 {
         struct vmx_vcpu *v = vcpu->arch;
 
+        if (!vcpu->fast_left)
+                cpu_let_in();
+        vcpu->fast_left = FAST_EXITS_MAX;
         if (v->timer_stale)
                 arm_timer(v);
         if (this_cpu()->kicked)
