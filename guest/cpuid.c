@@ -23,11 +23,12 @@
 #define L1_EDX_MCA (BIT(7) | BIT(14))
 /* Leaf 6: ARAT, as the timer model never stops. */
 #define L6_EAX_ARAT BIT(2)
-/* Leaf 7: FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB SHA and AVX-512. */
+/* Leaf 7: FSGSBASE BMI1 AVX2 SMEP BMI2 RDSEED ADX SMAP CLFLUSHOPT CLWB SHA and AVX-512. */
 #define L7_EBX_PASS                                                                                \
-        (BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(16) | BIT(17) | BIT(18) |       \
-         BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+        (BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(16) | BIT(17) | BIT(18) | BIT(19) |      \
+         BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
 #define L7_EBX_INVPCID BIT(10)
+#define L7_EBX_ERMS    BIT(9) /* fast REP MOVSB and STOSB; counts with fast strings only */
 /* Leaf 0Dh, subleaf 1: XSAVEOPT, XSAVEC, XGETBV(1); not XSAVES. */
 #define LD_EAX_PASS (BIT(0) | BIT(1) | BIT(2))
 /* Leaf 80000001h: LAHF LZCNT PREFETCHW; SYSCALL NX 1-GiB-pages long-mode. */
@@ -77,7 +78,8 @@ static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct vir
         p->basic[6].eax = L6_EAX_ARAT;
         if (max >= 7) {
                 p->basic[7].ebx =
-                    native(7, 0).ebx & (L7_EBX_PASS | (caps->invpcid ? L7_EBX_INVPCID : 0));
+                    native(7, 0).ebx & (L7_EBX_PASS | (caps->invpcid ? L7_EBX_INVPCID : 0) |
+                                        (caps->fast_strings ? L7_EBX_ERMS : 0));
         }
         p->dynamic = BIT(1) | BIT(LEAF_CACHE) | BIT(7) | BIT(LEAF_TOPOLOGY) | BIT(LEAF_XSAVE);
 }
@@ -112,6 +114,7 @@ void cpuid_policy_init(struct cpuid_policy *p, cpuid_fn native, const struct vir
 {
         memset(p, 0, sizeof *p);
         p->vcpus = vcpus;
+        p->fast_strings = caps->fast_strings;
         p->pv_features = pv_features(1, false);
         fill_basic(p, native, caps);
         fill_extended(p, native, caps);

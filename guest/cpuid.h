@@ -19,8 +19,9 @@
 struct cpuid_policy {
         struct cpuid_regs basic[CPUID_BASIC_MAX + 1];
         struct cpuid_regs extended[(CPUID_EXTENDED_MAX & 0xff) + 1];
-        uint32_t dynamic; /* bit n: basic leaf n depends on the subleaf or on the vCPU's state */
-        uint64_t xcr0;    /* what XSETBV may set */
+        uint32_t dynamic;  /* bit n: basic leaf n depends on the subleaf or on the vCPU's state */
+        uint64_t xcr0;     /* what XSETBV may set */
+        bool fast_strings; /* as the machine's IA32_MISC_ENABLE has it */
         unsigned vcpus;
         uint32_t pv_features; /* by default what every VM has; the caller's to set */
 };

@@ -12,7 +12,6 @@ static const struct constant_msr constants[] = {
     {0x17, 0},  /* IA32_PLATFORM_ID */
     {0x3a, 1},  /* IA32_FEATURE_CONTROL: locked, no VMX */
     {0x8b, 0},  /* IA32_BIOS_SIGN_ID: no microcode */
-    {0x1a0, 1}, /* IA32_MISC_ENABLE: fast strings only */
     {0x1d9, 0}, /* IA32_DEBUGCTL */
     /* AMD's, APM vol. 2 appendix A */
     {0xc0010010, 0}, /* SYSCFG */
@@ -21,18 +20,23 @@ static const struct constant_msr constants[] = {
     {0xc0011029, 2}, /* DE_CFG: LFENCE serializes */
 };
 
-static const struct constant_msr *find_constant(uint32_t msr)
+/* What reads of an MSR give that has one value all the time; false: it is none of these. */
+static bool constant_value(const struct vm *vm, uint32_t msr, uint64_t *value)
 {
+        if (msr == MSR_MISC_ENABLE) {
+                *value = vm->cpuid.fast_strings;
+                return true;
+        }
         for (size_t i = 0; i < ARRAY_LEN(constants); i++)
-                if (constants[i].msr == msr)
-                        return &constants[i];
-        return NULL;
+                if (constants[i].msr == msr) {
+                        *value = constants[i].value;
+                        return true;
+                }
+        return false;
 }
 
 int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now)
 {
-        const struct constant_msr *c;
-
         if (lapic_owns_msr(msr))
                 return lapic_msr_read(&v->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
@@ -51,16 +55,12 @@ int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now)
                 *value = mtrr_msr_read(&v->mtrr, msr);
                 return 0;
         }
-        c = find_constant(msr);
-        if (!c)
-                return -EINVAL;
-        *value = c->value;
-        return 0;
+        return constant_value(v->vm, msr, value) ? 0 : -EINVAL;
 }
 
 int msr_write(struct vm_vcpu *v, uint32_t msr, uint64_t value, uint64_t now)
 {
-        const struct constant_msr *c;
+        uint64_t constant;
 
         if (lapic_owns_msr(msr))
                 return lapic_msr_write(&v->lapic, msr, value, now);
@@ -78,6 +78,5 @@ int msr_write(struct vm_vcpu *v, uint32_t msr, uint64_t value, uint64_t now)
         }
         if (mtrr_owns_msr(msr))
                 return mtrr_msr_write(&v->mtrr, msr, value);
-        c = find_constant(msr);
-        return c && c->value == value ? 0 : -EINVAL;
+        return constant_value(v->vm, msr, &constant) && constant == value ? 0 : -EINVAL;
 }

@@ -42,6 +42,7 @@
 #define MSR_SYSENTER_CS     0x174
 #define MSR_SYSENTER_ESP    0x175
 #define MSR_SYSENTER_EIP    0x176
+#define MSR_MISC_ENABLE     0x1a0 /* Intel's */
 #define MSR_PAT             0x277
 #define MSR_TSC_DEADLINE    0x6e0
 #define MSR_EFER            0xc0000080

@@ -148,6 +148,7 @@ struct virt_caps {
         uint64_t page_max; /* largest second-level page, bytes: 2 MiB or 1 GiB */
         bool rdtscp;       /* instructions that guests can have if the CPU does */
         bool invpcid;
+        bool fast_strings; /* REP MOVS and STOS are fast: IA32_MISC_ENABLE bit 0 (SDM vol. 4) */
         bool virtual_apic; /* there is virt_ops.apic */
         bool holds_irq;    /* there is virt_ops.offer_irq, and no inject_irq */
         /* only an NMI is sure to end a guest's run at once: an interrupt does not on Bochs 2.7

@@ -66,6 +66,7 @@ static int svm_probe(struct virt_caps *caps)
             .page_max = svm_caps.page_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = f.x1_edx & CPUID_X1_EDX_RDTSCP,
             .invpcid = has_leaf(7) && cpu_cpuid(7, 0).ebx & CPUID_7_EBX_INVPCID,
+            .fast_strings = true,
         };
         return 0;
 }

@@ -40,6 +40,16 @@ static bool vmx_present(void)
         return cpu_cpuid(1, 0).ecx & CPUID_1_ECX_VMX;
 }
 
+#define CPUID_0_EBX_INTEL        0x756e6547u /* "Genu" */
+#define MISC_ENABLE_FAST_STRINGS (1u << 0)
+
+/* Only Intel's CPUs are known to have the MSR. */
+static bool strings_are_fast(void)
+{
+        return cpu_cpuid(0, 0).ebx != CPUID_0_EBX_INTEL ||
+               cpu_rdmsr(MSR_MISC_ENABLE) & MISC_ENABLE_FAST_STRINGS;
+}
+
 static int vmx_probe(struct virt_caps *caps)
 {
         uint8_t bits = (uint8_t)cpu_cpuid(0x80000008, 0).eax;
@@ -54,6 +64,7 @@ static int vmx_probe(struct virt_caps *caps)
             .page_max = vmx_caps.ept_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = vmx_caps.rdtscp,
             .invpcid = vmx_caps.invpcid,
+            .fast_strings = strings_are_fast(),
             .kick_by_nmi = true,
             .virtual_apic = vmx_caps.virtual_apic,
         };

@@ -368,7 +368,8 @@ void fake_vm_create(struct vm *vm)
                 panic("no memory for the test's VM");
         memset(&fake, 0, sizeof fake);
         virt = &fake_ops;
-        virt_caps = (struct virt_caps){.page_max = PAGE_2M, .rdtscp = true, .invpcid = true};
+        virt_caps = (struct virt_caps){
+            .page_max = PAGE_2M, .rdtscp = true, .invpcid = true, .fast_strings = true};
         sched_init(&sched, 1, UINT64_MAX / 2);
         host = (struct vm_host){.dram = &dram,
                                 .tsc_khz = 1000000,

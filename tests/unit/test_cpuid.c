@@ -12,7 +12,8 @@
 
 static struct cpuid_policy policy;
 static uint32_t asker; /* the vCPU that asks */
-static const struct virt_caps all_caps = {.page_max = PAGE_1G, .rdtscp = true, .invpcid = true};
+static const struct virt_caps all_caps = {
+    .page_max = PAGE_1G, .rdtscp = true, .invpcid = true, .fast_strings = true};
 
 /* A CPU with every leaf and every bit. */
 static struct cpuid_regs claims_all(uint32_t leaf, uint32_t subleaf)
@@ -127,9 +128,12 @@ static void test_instructions_follow_the_extension(void)
 
         cpuid_policy_init(&policy, claims_all, &all_caps, 1);
         CHECK(ask(claims_all, 7, 0).ebx >> 10 & 1);
+        CHECK(ask(claims_all, 7, 0).ebx >> 9 & 1); /* ERMS */
+        CHECK(policy.fast_strings);
         CHECK(ask(claims_all, 0x80000001, 0).edx >> 27 & 1);
         cpuid_policy_init(&policy, claims_all, &none, 1);
-        CHECK_EQ(ask(claims_all, 7, 0).ebx >> 10 & 1, 0);
+        CHECK_EQ(ask(claims_all, 7, 0).ebx >> 9 & 3, 0);
+        CHECK(!policy.fast_strings);
         CHECK_EQ(ask(claims_all, 0x80000001, 0).edx >> 27 & 1, 0);
 }
 

@@ -187,6 +187,11 @@ static void test_msrs(void)
         expect_gp(wrmsr(0x12345, 0));
         expect_skip(wrmsr(0x1a0, 1));
         expect_gp(wrmsr(0x1a0, 1ull << 32 | 1));
+        vm.cpuid.fast_strings = false; /* a machine that has them off tells its guests */
+        expect_skip(rdmsr(0x1a0));
+        CHECK_EQ(fake.regs[REG_RAX], 0);
+        expect_gp(wrmsr(0x1a0, 1));
+        vm.cpuid.fast_strings = true;
 }
 
 static void expect_msr(uint32_t msr, uint64_t value)
