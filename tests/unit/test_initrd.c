@@ -18,9 +18,9 @@ static void pad(void)
 
 static void add(const char *name, size_t content)
 {
-        used += (size_t)sprintf(archive + used,
-                                "070701%08X%08X%08X%08X%08X%08X%08lX%08X%08X%08X%08X%08lX%08X", 1u,
-                                0u, 0u, 0u, 1u, 0u, content, 0u, 0u, 0u, 0u, strlen(name) + 1, 0u);
+        used += (size_t)sprintf(
+            archive + used, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", 1u, 0u,
+            0u, 0u, 1u, 0u, (unsigned)content, 0u, 0u, 0u, 0u, (unsigned)strlen(name) + 1, 0u);
         strcpy(archive + used, name);
         used += strlen(name) + 1;
         pad();
