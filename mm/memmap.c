@@ -159,6 +159,7 @@ int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind 
 {
         struct mem_range new = {.start = start, .size = size, .kind = kind, .source = source};
         struct writer w = {.range = map->scratch};
+        bool full = false;
         int err = 0;
 
         if (!size)
@@ -178,11 +179,12 @@ int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind 
         merge(map, &new, &w);
         while (w.count > MEMMAP_ENTRIES_MAX) {
                 drop_weakest(map, &w);
-                err = err ? err : -ENOSPC;
+                full = true;
         }
         memcpy(map->range, w.range, w.count * sizeof w.range[0]);
         map->count = w.count;
-        return err;
+        /* What was left out is never stronger than map->lost. */
+        return !err && full && new.kind <= map->lost ? -ENOSPC : err;
 }
 
 int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size, uint32_t type)

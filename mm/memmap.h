@@ -73,9 +73,9 @@ void memmap_init(struct memmap *map);
  * passes map->limit is cut there when it reserves; when it offers memory it is broken: -ERANGE, RAM
  * is not added, and NVRAM is reserved up to the limit, so that none of it is taken for RAM (with a
  * full table, as below, where nothing else tells than map->lost).
- * -ENOSPC: the table is full, and ranges of the weakest kinds, the smallest first, were left out to
- * keep every stronger one; memory that could have been used may be missing (map->lost tells up to
- * which kind), nothing reserved ever is.
+ * Where the table is full, ranges of the weakest kinds, the smallest first, are left out to keep
+ * every stronger one: memory that could have been used may be missing (map->lost tells up to which
+ * kind), nothing reserved ever is. -ENOSPC: a part of this entry may be among them.
  */
 must_check int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind kind,
                           struct mem_source source);
