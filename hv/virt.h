@@ -150,7 +150,7 @@ struct virt_caps {
         bool invpcid;
         bool fast_strings; /* REP MOVS and STOS are fast: IA32_MISC_ENABLE bit 0 (SDM vol. 4) */
         bool virtual_apic; /* there is virt_ops.apic */
-        bool holds_irq;    /* there is virt_ops.offer_irq, and no inject_irq */
+        bool holds_irq;    /* interrupts go in by virt_ops.offer_irq, not by inject_irq */
         /* only an NMI is sure to end a guest's run at once: an interrupt does not on Bochs 2.7
          * while the guest has RFLAGS.IF off, against SDM vol. 3 25.2 */
         bool kick_by_nmi;

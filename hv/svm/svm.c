@@ -13,6 +13,12 @@
 #define CPUID_X1_EDX_RDTSCP (1u << 27)
 #define CPUID_7_EBX_INVPCID (1u << 10)
 
+#define CPUID_1_ECX_HYPERVISOR (1u << 31)
+#define CPUID_HYPERVISOR       0x40000000u
+#define KVM_EBX                0x4b4d564bu /* "KVMKVMKVM" */
+#define KVM_ECX                0x564b4d56u
+#define KVM_EDX                0x4du
+
 struct svm_caps svm_caps;
 
 static struct svm_cpu of_cpu[CPUS_MAX];
@@ -54,6 +60,21 @@ static bool svm_present(void)
         return read_features().x1_ecx & CPUID_X1_ECX_SVM;
 }
 
+/*
+ * Where KVM itself runs on QEMU 7.2, an interrupt by V_IRQ whose delivery needs a page that KVM has
+ * still to map is taken by KVM for an exception, as QEMU says, and our whole machine ends. So below
+ * us KVM gets interrupts that are injected.
+ */
+static bool kvm_is_below(void)
+{
+        struct cpuid_regs r;
+
+        if (!(cpu_cpuid(1, 0).ecx & CPUID_1_ECX_HYPERVISOR))
+                return false;
+        r = cpu_cpuid(CPUID_HYPERVISOR, 0);
+        return r.ebx == KVM_EBX && r.ecx == KVM_ECX && r.edx == KVM_EDX;
+}
+
 static int svm_probe(struct virt_caps *caps)
 {
         struct svm_features f = read_features();
@@ -62,7 +83,7 @@ static int svm_probe(struct virt_caps *caps)
         if (err)
                 return err;
         *caps = (struct virt_caps){
-            .holds_irq = true,
+            .holds_irq = !kvm_is_below(),
             .page_max = svm_caps.page_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = f.x1_edx & CPUID_X1_EDX_RDTSCP,
             .invpcid = has_leaf(7) && cpu_cpuid(7, 0).ebx & CPUID_7_EBX_INVPCID,
@@ -193,6 +214,7 @@ const struct virt_ops svm_ops = {
     .advance = svm_advance,
     .inject_exception = svm_inject_exception,
     .inject_page_fault = svm_inject_page_fault,
+    .inject_irq = svm_inject_irq,
     .inject_nmi = svm_inject_nmi,
     .can_take_irq = svm_can_take_irq,
     .want_irq_window = svm_want_irq_window,

@@ -86,6 +86,7 @@ void svm_skip(struct vcpu *vcpu);
 void svm_advance(struct vcpu *vcpu, unsigned bytes);
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
 void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error);
+void svm_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool svm_inject_nmi(struct vcpu *vcpu);
 bool svm_can_take_irq(struct vcpu *vcpu);
 void svm_want_irq_window(struct vcpu *vcpu, bool on);

@@ -123,8 +123,8 @@ static void redeliver(struct svm_vcpu *v)
                 return;
         if (EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
                 return;
-        if (EVENT_TYPE(event) == EVENT_INTR ||
-            (vmcb->int_control & INT_V_IRQ && vector == v->offered)) {
+        if (v->offered && (EVENT_TYPE(event) == EVENT_INTR ||
+                           (vmcb->int_control & INT_V_IRQ && vector == v->offered))) {
                 vmcb->int_control |= INT_V_IRQ;
                 svm_dirty(vmcb, CLEAN_INT);
                 return;
@@ -485,6 +485,11 @@ void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
         svm_vmcb(vcpu)->cr2 = gva;
         svm_dirty(svm_vmcb(vcpu), CLEAN_CR2);
         svm_inject_exception(vcpu, VECTOR_PF, error);
+}
+
+void svm_inject_irq(struct vcpu *vcpu, uint8_t vector)
+{
+        svm_vmcb(vcpu)->event = EVENT_VALID | EVENT_INTR << 8 | vector;
 }
 
 bool svm_can_take_irq(struct vcpu *vcpu)
