@@ -328,8 +328,6 @@ uint64_t vmx_exit_fast(struct vcpu *vcpu)
 {
         uint32_t reason = vmx_read32(VMCS_EXIT_REASON);
 
-        if (!--vcpu->fast_left)
-                return 0;
         if (reason == REASON_CPUID)
                 vcpu->fast.cpuid(vcpu);
         else if (reason == REASON_VMCALL) {
@@ -338,6 +336,8 @@ uint64_t vmx_exit_fast(struct vcpu *vcpu)
         } else if (reason != REASON_RDMSR || !vcpu->fast.msr_read(vcpu))
                 return 0;
         step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+        if (!--vcpu->fast_left)
+                vmx_write(VMCS_PREEMPTION_TIMER, 0); /* the next entry exits at once */
         return 1;
 }
 
@@ -345,8 +345,6 @@ void vmx_run(struct vcpu *vcpu, struct vm_exit *exit)
 {
         struct vmx_vcpu *v = vcpu->arch;
 
-        if (!vcpu->fast_left)
-                cpu_let_in();
         vcpu->fast_left = FAST_EXITS_MAX;
         if (v->timer_stale)
                 arm_timer(v);
