@@ -92,5 +92,6 @@ int machine_check_offer(struct vm_vcpu *v)
         mca_raise(mca);
         spin_unlock(&v->vm->devices);
         virt->inject_exception(&v->vcpu, VECTOR_MC, 0);
+        v->activity = VCPU_RUNS;
         return 0;
 }

@@ -24,6 +24,12 @@ struct posted {
  */
 void posted_post(struct posted *p, const struct apic_message *message);
 
+/* Have the vCPU look once at what is told to it elsewhere: stored before this call. From any CPU. */
+static inline void posted_nudge(struct posted *p)
+{
+        __atomic_store_n(&p->any, true, __ATOMIC_SEQ_CST);
+}
+
 /* Whether something may be on its way. A post that came before this call is never overlooked. */
 static inline bool posted_pending(const struct posted *p)
 {

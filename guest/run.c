@@ -16,7 +16,7 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         int spare;
 
         v->look = false;
-        if (mce_any() || vm_code_waits(v)) { /* first CPU 0 sees to it */
+        if (mce_is_damaged() || vm_code_waits(v)) { /* first CPU 0 sees to it */
                 v->look = true;
                 if (!__atomic_exchange_n(host->attention, true, __ATOMIC_SEQ_CST))
                         host->kick(0);
@@ -54,12 +54,12 @@ static enum vcpu_leave run_until(struct vm_vcpu *v, unsigned cpu)
         while (!vm_stands(vm)) {
                 if (v->look && must_leave(v, cpu))
                         return VCPU_READY;
-                if (!vcpu_is_awake(v))
-                        return vm_stands(vm) ? VCPU_STOPPED : VCPU_BLOCKED;
                 if (v->id == 0 && vm->mca.waiting && machine_check_offer(v)) {
                         vcpu_crash(v, "its memory is damaged, and it takes no machine checks");
                         continue;
                 }
+                if (!vcpu_is_awake(v))
+                        return vm_stands(vm) ? VCPU_STOPPED : VCPU_BLOCKED;
                 vcpu_offer_interrupt(v);
                 pv_eoi_enter(&v->pv, vcpu_eoi_may_wait(v));
                 virt->run(&v->vcpu, &exit);

@@ -75,6 +75,8 @@ static void place(const struct vms *vms, struct vm *vm)
         }
 }
 
+/* Each looks once: what came before a pause may have been taken in already, where nobody else sees
+ * it: an interrupt in its local APIC, its timer, an NMI. */
 static void let_run(const struct vms *vms, struct vm *vm)
 {
         uint64_t now = cpu_rdtsc();
@@ -83,9 +85,7 @@ static void let_run(const struct vms *vms, struct vm *vm)
                 struct vm_vcpu *v = vm->vcpu[i];
 
                 sched_add(vms->host->sched, &v->sched, now);
-                if (v->activity == VCPU_RUNS || posted_pending(&v->posted) ||
-                    lapic_deadline(&v->lapic) != UINT64_MAX)
-                        vm_notify(v);
+                vm_notify(v);
         }
 }
 
@@ -281,6 +281,7 @@ void vms_tell_damage(struct vms *vms, const struct mce_place *place)
         for (size_t i = 0; i < vms->count; i++)
                 if (vms->entry[i].state == VMS_RUNNING) {
                         machine_check_tell(vms->entry[i].vm, place);
+                        posted_nudge(&vms->entry[i].vm->vcpu[0]->posted);
                         vm_notify(vms->entry[i].vm->vcpu[0]);
                 }
 }

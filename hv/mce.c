@@ -14,7 +14,7 @@
 #define QUEUE_SIZE  32u
 #define QUEUE_ORDER 63ull /* the low bits of an entry; 0 is an empty one */
 
-uint32_t mce_news;
+uint32_t mce_news, mce_damage;
 
 static const struct memmap *memory;
 static uint64_t queue[QUEUE_SIZE];
@@ -70,6 +70,7 @@ static void enqueue(const struct mce_place *place)
                 if (__atomic_compare_exchange_n(&queue[i], &found, entry, false, __ATOMIC_RELEASE,
                                                 __ATOMIC_RELAXED) ||
                     found == entry) {
+                        __atomic_store_n(&mce_damage, 1, __ATOMIC_RELEASE);
                         __atomic_store_n(&mce_news, 1, __ATOMIC_RELEASE);
                         return;
                 }
@@ -202,6 +203,7 @@ static void tell(uint32_t *counter, const char *what)
 bool mce_take(struct mce_place *place)
 {
         __atomic_store_n(&mce_news, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&mce_damage, 0, __ATOMIC_SEQ_CST);
         for (unsigned i = 0; i < QUEUE_SIZE; i++) {
                 uint64_t entry = __atomic_exchange_n(&queue[i], 0, __ATOMIC_ACQUIRE);
 
@@ -209,6 +211,7 @@ bool mce_take(struct mce_place *place)
                         continue;
                 *place = (struct mce_place){HPA(entry & ~QUEUE_ORDER), entry & QUEUE_ORDER};
                 __atomic_store_n(&mce_news, 1, __ATOMIC_RELEASE); /* there may be more */
+                __atomic_store_n(&mce_damage, 1, __ATOMIC_RELEASE);
                 if (is_nvram(place))
                         return true;
                 printk(LOG_ERROR, "mce: memory at 0x%lx is damaged, which is not NVRAM",

@@ -39,12 +39,21 @@ uint64_t mce_poll(uint64_t now);
 void mce_count_nmi(void);
 uint32_t mce_nmis(void);
 
-extern uint32_t mce_news;
+extern uint32_t mce_news, mce_damage;
 
 /* Whether there is anything to take or to tell: one load. */
 static inline bool mce_any(void)
 {
         return __atomic_load_n(&mce_news, __ATOMIC_RELAXED) != 0;
+}
+
+/*
+ * Whether there is something to take: guests may not run before they were told of it. What was
+ * corrected, or is only counted, keeps nobody waiting.
+ */
+static inline bool mce_is_damaged(void)
+{
+        return __atomic_load_n(&mce_damage, __ATOMIC_RELAXED) != 0;
 }
 
 /*

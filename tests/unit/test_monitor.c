@@ -194,7 +194,9 @@ static void test_start_stop_reset(void)
         CHECK_EQ(state("a"), VMS_RUNNING);
         expect("vm pause a", "");
         refused("vm pause a", -EINVAL, "a: it is not running (paused)");
+        vms.entry[0].vm->vcpu[0]->activity = VCPU_HALTED; /* what ends that may be there already */
         expect("vm resume a", "");
+        CHECK_EQ(vms.entry[0].vm->vcpu[0]->sched.state, SCHED_READY);
         refused("vm resume a", -EINVAL, "a: it is not paused (running)");
         expect("vm stop a -y", "");
         expect("vm stop b -y", "");

@@ -7,6 +7,7 @@
 #include "guest/vcpu_apic.h"
 #include "guest/vcpu_irq.h"
 #include "hv/lib/string.h"
+#include "hv/mce.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
 
@@ -283,6 +284,17 @@ static void test_halt_with_a_kick(void)
         v->activity = VCPU_RUNS;
         v->deaf = false;
         fake.state.rflags = RFLAGS_IF;
+}
+
+/* What CPU 0 only has to tell, as a corrected error, keeps no vCPU out. */
+static void test_news_of_memory(void)
+{
+        mce_count_nmi();
+        CHECK(mce_any());
+        vm.end = VM_RUNNING;
+        fake_load(NULL, 0);
+        CHECK_EQ(vcpu_run(vm.vcpu[0], 0), VCPU_STOPPED);
+        CHECK_EQ(vm.end, VM_POWERED_OFF);
 }
 
 /* Interrupts off at each look: told when the time is over, and taken back when they are on. */
@@ -664,6 +676,7 @@ int main(void)
         RUN(test_cr8_is_the_task_priority);
         RUN(test_halt);
         RUN(test_halt_with_a_kick);
+        RUN(test_news_of_memory);
         RUN(test_watchdog);
         RUN(test_xsetbv);
         RUN(test_interrupt_is_injected);

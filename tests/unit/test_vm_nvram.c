@@ -172,6 +172,14 @@ static void test_damage_is_raised(void)
         CHECK_EQ(fake.exceptions, 1);
         CHECK_EQ(mca_msr_write(&vm.mca, MSR_MCG_STATUS, 0), 0);
         CHECK_EQ(mca_msr_write(&vm.mca, MSR_MC_STATUS(0), 0), 0);
+        /* it ends a rest */
+        vm.vcpu[0]->activity = VCPU_HALTED;
+        CHECK_EQ(fake_play(&vm, NULL, 0), VM_POWERED_OFF);
+        CHECK_EQ(fake.halts, 0);
+        CHECK_EQ(fake.exception, VECTOR_MC);
+        mca_add(&vm.mca, GPA(2 * GiB));
+        CHECK_EQ(mca_msr_write(&vm.mca, MSR_MCG_STATUS, 0), 0);
+        CHECK_EQ(mca_msr_write(&vm.mca, MSR_MC_STATUS(0), 0), 0);
         /* who takes none is ended, by the run loop */
         fake.state.cr4 = 0;
         CHECK_EQ(machine_check_offer(vm.vcpu[0]), -ENOTSUP);
