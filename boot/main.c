@@ -113,9 +113,11 @@ static bool service(void)
                console_has_choice() || mce_any() || vms_due(&vms);
 }
 
-static void meanwhile(void)
+static void amid_work(void)
 {
-        vms_serve_code(&vms);
+        vms_take_input(&vms);
+        if (__atomic_load_n(&attention, __ATOMIC_ACQUIRE))
+                vms_serve_code(&vms);
 }
 
 /* CPU 0 has nothing to run: a granule of released NVRAM. */
@@ -123,6 +125,8 @@ static bool work_at_rest(uint64_t until)
 {
         return service() || idle_scrub(vm_host.pool, machine.tsc_khz, until);
 }
+
+static const struct cpus_hooks cpu0 = {service, work_at_rest, amid_work};
 
 /* What only CPU 0 does, out of any guest. */
 static void service_vms(void)
@@ -177,8 +181,7 @@ static void describe_host(uint64_t entry_tsc)
             .domain = machine.nfit.domain,
             .sched = cpus_sched(),
             .kick = cpus_kick,
-            .service = service,
-            .meanwhile = meanwhile,
+            .service = cpus_service,
             .attention = &attention,
         };
         monitor_host = (struct monitor_host){&machine.map, &machine.dram, pool, &vms, end};
@@ -258,7 +261,7 @@ void boot_main(uint32_t magic, uint32_t address)
                 finish(config.options.exit);
         mce_poll_every((uint64_t)machine.tsc_khz * 1000 * MCE_POLL_S);
         smp_start(&machine, work);
-        cpus_init(machine.tsc_khz, work_at_rest);
+        cpus_init(machine.tsc_khz, &cpu0);
         config_report(&config);
         check_initrds();
         describe_host(entry_tsc);

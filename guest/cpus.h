@@ -3,12 +3,26 @@
 
 #include "guest/sched.h"
 
+/* What CPU 0 does beside running vCPUs. All are called on it alone, with interrupts off. */
+struct cpus_hooks {
+        /* While a guest runs there: look after the machine; whether the guest must wait for more.
+         */
+        bool (*service)(void);
+        /* It has nothing to run before until: do a piece of work; whether it must not rest now. */
+        bool (*rest)(uint64_t until);
+        /* Amid long work, once a millisecond: serve what vCPUs, its own and others', wait for. */
+        void (*amid_work)(void);
+};
+
 /*
- * Begin, with the CPUs that are online (hv/percpu.h). rest_hook is called on CPU 0 when it has
- * nothing to run before until, with interrupts off: it may do a piece of work; whether CPU 0 must
- * not rest now.
+ * Begin, with the CPUs that are online (hv/percpu.h). hooks is copied. From here on the long work
+ * of CPU 0 is cut in slices (hv/lib/work.h): at a step it wakes those that sleep on it, and runs
+ * its vCPUs for at most as long as it works.
  */
-void cpus_init(uint32_t tsc_khz, bool (*rest_hook)(uint64_t until));
+void cpus_init(uint32_t tsc_khz, const struct cpus_hooks *hooks);
+
+/* On CPU 0, out of a guest: whether it has to do something else first (vm_host.service). */
+bool cpus_service(void);
 
 struct sched *cpus_sched(void);
 

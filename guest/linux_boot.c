@@ -6,6 +6,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
+#include "hv/lib/work.h"
 
 /* The setup header in the file, boot.rst "The Real-Mode Kernel Header"; all of it little-endian. */
 struct setup_header {
@@ -79,6 +80,8 @@ enum e820_type { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_PERSISTENT
 #define LOADER_UNDEFINED 0xff
 #define VID_MODE_NORMAL  0xffff
 #define ENTRY_64         0x200
+
+#define PIECE (2 * MiB) /* that is copied without a step */
 
 #define PTE_PRESENT_WRITE 3ull
 #define PTE_LARGE         0x80ull
@@ -227,7 +230,14 @@ static int place_initrd(struct load *load)
 
 static int write_guest(const struct load *load, uint64_t gpa, const void *data, uint64_t size)
 {
-        if (gmem_write(load->mem, GPA(gpa), data, size))
+        int err = 0;
+
+        for (uint64_t at = 0, n; !err && at < size; at += n) {
+                n = size - at < PIECE ? size - at : PIECE;
+                err = gmem_write(load->mem, GPA(gpa + at), (const uint8_t *)data + at, n);
+                work_step();
+        }
+        if (err)
                 return refuse(load, -EFAULT, "0x%llx bytes at guest address 0x%llx are no memory",
                               (unsigned long long)size, (unsigned long long)gpa);
         return 0;

@@ -4,6 +4,7 @@
 #include "guest/console.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/lib/work.h"
 
 #define PROMPT "permafrost> "
 
@@ -11,6 +12,7 @@ static void put(void *ctx, const char *text, size_t n)
 {
         (void)ctx;
         log_raw(text, n);
+        work_step();
 }
 
 static void say(const char *text)

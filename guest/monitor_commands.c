@@ -152,17 +152,18 @@ static void show_vcpu(struct out *out, const struct vm *vm, unsigned i)
 static void show_vm_counters(struct out *out, const struct vm *vm)
 {
         const char *name = vm->config->name;
-        uint64_t total = 0, n;
+        uint64_t exits[VM_EXIT_KINDS], total = 0;
 
+        /* at one time: it runs while they are shown */
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
-                total += vm_exits(vm, k);
+                total += exits[k] = vm_exits(vm, k);
         if (vm->start_tsc)
                 counter(out, name, "uptime ms", "", milliseconds_since(vm->start_tsc, vm->host));
         counter(out, name, "interrupts injected", "", vm_interrupts(vm));
         counter(out, name, "exits", "", total);
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
-                if ((n = vm_exits(vm, k)))
-                        counter(out, name, "exits ", vm_exit_name(k), n);
+                if (exits[k])
+                        counter(out, name, "exits ", vm_exit_name(k), exits[k]);
         for (unsigned i = 0; i < vm->vcpus; i++)
                 show_vcpu(out, vm, i);
 }

@@ -24,7 +24,8 @@ struct posted {
  */
 void posted_post(struct posted *p, const struct apic_message *message);
 
-/* Have the vCPU look once at what is told to it elsewhere: stored before this call. From any CPU. */
+/* Have the vCPU look once at what is told to it elsewhere: stored before this call. From any CPU.
+ */
 static inline void posted_nudge(struct posted *p)
 {
         __atomic_store_n(&p->any, true, __ATOMIC_SEQ_CST);

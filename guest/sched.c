@@ -212,6 +212,13 @@ void sched_put(struct sched *s, unsigned cpu, enum sched_state state, uint64_t w
         spin_unlock(&s->lock);
 }
 
+void sched_away(struct sched *s, unsigned cpu)
+{
+        spin_lock(&s->lock);
+        cpu_set_remove(&s->idle, cpu);
+        spin_unlock(&s->lock);
+}
+
 /* One that woke is let in before the slice ends, unless it has had more than the running one. */
 bool sched_yields(struct sched *s, unsigned cpu, uint64_t now)
 {

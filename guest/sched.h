@@ -78,6 +78,10 @@ struct sched_entity *sched_pick(struct sched *s, unsigned cpu, uint64_t now);
 void sched_put(struct sched *s, unsigned cpu, enum sched_state state, uint64_t wake_at,
                uint64_t now);
 
+/* This CPU, which runs nobody, does something else: nobody is sent to it until it has asked again.
+ */
+void sched_away(struct sched *s, unsigned cpu);
+
 /* Whether the one that runs on this CPU should make room for another now. */
 bool sched_yields(struct sched *s, unsigned cpu, uint64_t now);
 

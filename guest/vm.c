@@ -12,6 +12,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/lib/work.h"
 
 /* The identity of the host bridge: Red Hat's vendor ID for virtual devices' PCI bridges. */
 #define BRIDGE_VENDOR      0x1b36
@@ -85,6 +86,7 @@ static void free_blocks(struct vm *vm)
                 err |= dram_free(dram, HPA((uint64_t)blocks), 0);
                 if (err)
                         panic("vm %s: its memory cannot be freed", vm->config->name);
+                work_step();
         }
 }
 
@@ -102,8 +104,7 @@ static int add_ram(struct vm *vm)
                                 return err;
                         gpa.v += size;
                         left -= size;
-                        if (__atomic_load_n(vm->host->attention, __ATOMIC_ACQUIRE))
-                                vm->host->meanwhile();
+                        work_step();
                 }
         }
         return 0;

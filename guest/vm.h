@@ -57,8 +57,6 @@ struct vm_host {
         void (*kick)(unsigned cpu); /* have a CPU leave the guest or the rest it is in */
         /* CPU 0, out of a guest: look after the machine; whether the guest must wait for more */
         bool (*service)(void);
-        /* CPU 0, amid the long work of building a VM: serve what vCPUs of others wait for */
-        void (*meanwhile)(void);
         bool *attention; /* set when a VM has ended, or needs CPU 0 */
 };
 

@@ -5,6 +5,7 @@
 #include "hv/lib/printk.h"
 #include "hv/lib/spinlock.h"
 #include "hv/lib/string.h"
+#include "hv/lib/work.h"
 
 #define PIECE 256u
 
@@ -29,6 +30,14 @@ static size_t copy(const struct vm_console *c, size_t *at, char *out, size_t siz
         return n;
 }
 
+/* The line may be slow: others at the consoles, and the CPU's vCPUs, get their turn. */
+static void breathe(void)
+{
+        spin_unlock(&lock);
+        work_step();
+        spin_lock(&lock);
+}
+
 static void show_raw(struct vm_console *c)
 {
         char piece[PIECE];
@@ -37,6 +46,7 @@ static void show_raw(struct vm_console *c)
         while ((n = copy(c, &c->shown, piece, sizeof piece))) {
                 amid = piece[n - 1] != '\n';
                 log_raw(piece, n);
+                breathe();
         }
 }
 
@@ -58,11 +68,21 @@ static void show_line(struct vm_console *c, size_t end)
         log_raw(line, n);
 }
 
-static void show_lines(struct vm_console *c)
+/* The next whole line that has not been shown; false: there is none. */
+static bool show_next_line(struct vm_console *c)
 {
         for (size_t at = kept_from(c, c->shown); at != c->head; at++)
-                if (c->text[at % VM_CONSOLE_SIZE] == '\n')
+                if (c->text[at % VM_CONSOLE_SIZE] == '\n') {
                         show_line(c, at + 1);
+                        return true;
+                }
+        return false;
+}
+
+static void show_lines(struct vm_console *c)
+{
+        while (show_next_line(c))
+                breathe();
 }
 
 static void show(struct vm_console *c)

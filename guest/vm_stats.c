@@ -2,6 +2,7 @@
 #include "guest/vm_stats.h"
 
 #include "hv/lib/printk.h"
+#include "hv/lib/work.h"
 
 const char *vm_exit_name(enum vm_exit_kind kind)
 {
@@ -31,6 +32,13 @@ uint64_t vm_interrupts(const struct vm *vm)
         return n;
 }
 
+/* The log may be slow. */
+static void say_exits(const char *name, enum vm_exit_kind kind, uint64_t n)
+{
+        printk(LOG_INFO, "vm %s: exits %-10s %lu", name, vm_exit_name(kind), n);
+        work_step();
+}
+
 void vm_print_stats(const struct vm *vm)
 {
         const char *name = vm->config->name;
@@ -45,7 +53,7 @@ void vm_print_stats(const struct vm *vm)
                vm_interrupts(vm));
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
                 if ((n = vm_exits(vm, k)))
-                        printk(LOG_INFO, "vm %s: exits %-10s %lu", name, vm_exit_name(k), n);
+                        say_exits(name, k, n);
         paging_count_leaves(&vm->second_level, bytes);
         printk(LOG_INFO, "vm %s: mapped in pages of 4 KiB: %lu KiB, 2 MiB: %lu KiB, 1 GiB: %lu KiB",
                name, bytes[0] / KiB, bytes[1] / KiB, bytes[2] / KiB);

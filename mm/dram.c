@@ -29,6 +29,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/lib/work.h"
 #include "mm/dram_internal.h"
 
 static bool bit_get(const uint64_t *map, size_t i)
@@ -448,10 +449,14 @@ int dram_alloc(struct dram *dram, unsigned order, hpa_t *out)
 
 int dram_alloc_zeroed(struct dram *dram, unsigned order, hpa_t *out)
 {
+        uint64_t size = PAGE_4K << order, piece = size < PAGE_2M ? size : PAGE_2M;
         int err = dram_alloc(dram, order, out);
 
-        if (!err)
-                memset(dram->to_ptr(*out), 0, PAGE_4K << order);
+        for (uint64_t at = 0; !err && at < size; at += piece) {
+                if (at)
+                        work_step();
+                memset((uint8_t *)dram->to_ptr(*out) + at, 0, piece);
+        }
         return err;
 }
 

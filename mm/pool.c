@@ -6,6 +6,7 @@
 
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
+#include "hv/lib/work.h"
 #include "mm/pm.h"
 #include "mm/pool_index.h"
 #include "mm/pool_space.h"
@@ -139,42 +140,28 @@ int pool_commit(struct pool *pool, struct pool_region *region)
         return 0;
 }
 
-/* Copy len bytes from an offset in a region. Its bad granules stay what a new region is: zero. */
-static void copy_piece(const struct pool *pool, const struct pool_region *from, uint64_t offset,
-                       uint8_t *target, const uint8_t *source, uint64_t len)
-{
-        uint64_t end = offset + len, bad;
-
-        while (pool_region_next_bad(pool, from, offset, &bad) && bad < end) {
-                pm_copy(target, source, bad - offset);
-                target += bad + POOL_GRANULE - offset;
-                source += bad + POOL_GRANULE - offset;
-                offset = bad + POOL_GRANULE;
-        }
-        pm_copy(target, source, end - offset);
-}
-
-/* Copy the contents of one region over another's of the same size: pieces of one extent each. */
+/*
+ * Copy the contents of one region over another's of the same size, granule by granule. Bad ones
+ * stay what a new region is: zero.
+ */
 static void copy_contents(const struct pool *pool, const struct pool_region *from,
                           const struct pool_region *to)
 {
-        uint64_t from_at = 0, to_at = 0, offset = 0;
+        uint64_t from_at = 0, to_at = 0, bad;
         size_t i = 0, j = 0;
 
-        while (i < pool_region_extents(from) && j < pool_region_extents(to)) {
+        for (uint64_t offset = 0; offset < pool_region_size(from); offset += POOL_GRANULE) {
                 struct pool_extent source = pool_region_extent(pool, from, i);
                 struct pool_extent target = pool_region_extent(pool, to, j);
-                uint64_t source_left = source.size - from_at;
-                uint64_t target_left = target.size - to_at;
-                uint64_t piece = source_left < target_left ? source_left : target_left;
 
-                copy_piece(pool, from, offset, (uint8_t *)target.base + to_at,
-                           (uint8_t *)source.base + from_at, piece);
-                offset += piece;
-                from_at = piece == source_left ? 0 : from_at + piece;
-                to_at = piece == target_left ? 0 : to_at + piece;
+                if (!pool_region_next_bad(pool, from, offset, &bad) || bad != offset)
+                        pm_copy((uint8_t *)target.base + to_at, (uint8_t *)source.base + from_at,
+                                POOL_GRANULE);
+                from_at = from_at + POOL_GRANULE == source.size ? 0 : from_at + POOL_GRANULE;
+                to_at = to_at + POOL_GRANULE == target.size ? 0 : to_at + POOL_GRANULE;
                 i += !from_at;
                 j += !to_at;
+                work_step();
         }
 }
 

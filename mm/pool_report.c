@@ -2,6 +2,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/lib/work.h"
 #include "mm/pool.h"
 #include "mm/pool_index.h"
 #include "mm/pool_space.h"
@@ -171,10 +172,12 @@ static uint64_t count_dirty(const struct pool *pool)
                 const struct pool_run *run = pool_space_next(pool, i, 0);
 
                 for (; run; run = pool_space_next(pool, i, run->start + run->count))
-                        for (uint64_t g = run->start; g < (uint64_t)run->start + run->count; g++)
+                        for (uint64_t g = run->start; g < (uint64_t)run->start + run->count; g++) {
                                 dirty += !is_zero(
                                     (const uint64_t *)(pool->member[i].base + g * POOL_GRANULE),
                                     POOL_GRANULE / 8);
+                                work_step();
+                        }
         }
         return dirty;
 }

@@ -5,6 +5,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "hv/lib/work.h"
 #include "mm/pm.h"
 #include "mm/pool.h"
 #include "mm/pool_index.h"
@@ -101,6 +102,7 @@ uint64_t pool_scrub(struct pool *pool, uint64_t granules)
                         pool->scrubbing = 0;
                 pool->scrubbed = region;
                 scrub_granule(pool, region, &record);
+                work_step();
         }
         return pool->dying;
 }

@@ -2,7 +2,7 @@
 # (all C files but those that only make sense on bare metal), under ASan and UBSan.
 
 HOSTED_SRCS := $(filter-out hv/% boot/main.c $(EFI_ONLY) mm/pm_native.c drivers/lapic.c,\
-	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c \
+	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c hv/lib/work.c \
 	hv/vmx/vmx_caps.c hv/vmx/vmx_check.c hv/vmx/vmx_check_guest.c \
 	hv/mce.c hv/mce_decode.c hv/mitigate.c hv/mitigate_plan.c hv/svm/svm_caps.c hv/svm/svm_check.c hv/svm/svm_decode.c \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
@@ -30,7 +30,7 @@ unit-programs: $(UNIT_TESTS)
 	@:
 
 # The pool's tests of size: the same programs, optimised and without sanitizers.
-HEAVY_SRCS := $(wildcard mm/pool*.c) mm/crc32c.c hv/lib/format.c \
+HEAVY_SRCS := $(wildcard mm/pool*.c) mm/crc32c.c hv/lib/format.c hv/lib/work.c \
 	$(addprefix tests/unit/,pm_model.c pool_cut.c pool_scenes.c unit.c)
 HEAVY_TESTS := build/heavy/test_pool_crash build/heavy/test_pool_damage
 

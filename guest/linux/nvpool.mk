@@ -2,7 +2,7 @@
 # tool needs is left out by the linker, and so are the names that only that would want.
 
 NVPOOL_SRCS := $(wildcard guest/linux/nvpool*.c guest/linux/pm_file.c guest/linux/in_use.c guest/nv_*.c mm/pool*.c) \
-	mm/crc32c.c mm/memmap.c hv/lib/format.c hv/lib/printk.c guest/config_line.c guest/out.c
+	mm/crc32c.c mm/memmap.c hv/lib/format.c hv/lib/printk.c hv/lib/work.c guest/config_line.c guest/out.c
 NVPOOL_OBJS := $(NVPOOL_SRCS:%.c=build/tool/%.o)
 NVPOOL_CFLAGS := -std=gnu11 -O2 -g -I. -ffunction-sections -fdata-sections -Wall -Wextra -Wshadow -Wconversion -Wundef \
 	-Werror

@@ -1,4 +1,5 @@
 """Several CPUs and several guests: CPUs started, guests with several vCPUs, shares by weight."""
+import json
 import re
 from collections import Counter
 
@@ -7,7 +8,7 @@ from tests.e2e.test_monitor import ENTER, ask, ask_json, enter, states
 from tests.machine import acpi
 from tests.machine.lab import BUILD, Vm
 
-FILES = {name: BUILD / "guests" / name for name in ("apic.bin", "spin.bin", "counter.bin", "cpuid_storm.bin")}
+FILES = {name: BUILD / "guests" / name for name in ("apic.bin", "spin.bin", "counter.bin", "cpuid_storm.bin", "ticker.bin")}
 STRESS = {"initrd": BUILD / "stress.img"}
 LINUX_LIMIT_S = 3 * BOOT_LIMIT_S
 
@@ -135,6 +136,25 @@ def test_apic_virtual(t):
     equal([exits[f"exits {kind}"] for kind in ("cr8", "window", "self", "eoi")], [0, 0, 1, 3],
           "exits of cr8, window, self and eoi")
     equal(exits["exits rdmsr"], 0, "exits of reads")
+
+
+@test()
+def test_long_work(t):
+    """What CPU 0 does for long stops nobody: the guest that has this CPU gets about as many interrupts of its timer as
+    the one on the other CPU."""
+    guests = [Vm(keys=f"vm=on{cpu} mem=32M cpus={cpu}", kernel="ticker.bin", initrd="", args="root=none") for cpu in range(2)]
+    look = "stats -o json"
+    work = f"{look} ; nv create a 128M ; nv clone a b ; nv check -v ; nv delete a -y ; nv delete b -y ; nv scrub wait ; {look}"
+    with t.boot(t.setup(cpus=2), *guests, files=FILES, options="console=com1 exit=monitor") as machine:
+        machine.expect("guest: timer ticks", BOOT_LIMIT_S)
+        machine.expect(r"\[on1\] guest: timer ticks", BOOT_LIMIT_S)
+        enter(machine)
+        before, after = ({(row["of"], row["counter"]): row["value"] for row in json.loads(line)}
+                         for line in ask(machine, work).splitlines() if line.startswith("["))
+        taken = [after[f"on{cpu}", "interrupts injected"] - before[f"on{cpu}", "interrupts injected"] for cpu in range(2)]
+        check(taken[1] >= 10 and taken[0] >= taken[1] / 3, f"interrupts of timers on CPU 0 and 1 meanwhile: {taken}")
+        machine.send("poweroff -y\r")
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
 
 
 @test(long=True)

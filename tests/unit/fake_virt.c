@@ -341,11 +341,6 @@ static bool service(void)
         return false;
 }
 
-static void meanwhile(void)
-{
-        fake.meanwhile++;
-}
-
 /* As cpus_turn, on a machine of one CPU. */
 void fake_turn(void)
 {
@@ -377,7 +372,6 @@ void fake_vm_create(struct vm *vm)
                                 .sched = &sched,
                                 .kick = kick,
                                 .service = service,
-                                .meanwhile = meanwhile,
                                 .attention = &attention};
         config = (struct vm_config){
             .name = "test", .module = 1, .startable = true, .mem = VM_MEMORY, .vcpus = 1};

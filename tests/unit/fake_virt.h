@@ -39,7 +39,6 @@ struct fake_virt {
         uint64_t apic[64];                           /* its registers, kept from play to play */
         uint64_t regs[REG_COUNT];                    /* the guest's after the last step */
         unsigned vcpus;                              /* alive */
-        unsigned meanwhile; /* how often a VM's building let others' vCPUs be served */
 };
 
 extern struct fake_virt fake;
