@@ -2,6 +2,8 @@
 #include "hv/lent_state.h"
 
 #include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
 #define CPUID_1_ECX_XSAVE   (1u << 26)
@@ -16,21 +18,35 @@
 #define MXCSR_RESET         0x1f80u
 #define XSTATE_BV           512
 
-/* Of this machine; the same on every CPU. */
+/* Of this machine, as the first CPU has them; another is used only if it has the same. */
+static bool is_known;
 static uint64_t xcr0_all; /* 0: no XSAVE */
 static bool has_tsc_aux;
 
 static const uint32_t own_msrs[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_FMASK, MSR_KERNEL_GS_BASE};
 
-void lent_state_enable(void)
+int lent_state_enable(void)
 {
+        bool tsc_aux = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_RDTSCP;
+        uint64_t xcr0 = 0;
+
         cpu_write_cr4(cpu_read_cr4() | CR4_OSFXSR);
         __asm__ volatile("clts");
-        has_tsc_aux = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_RDTSCP;
-        if (!(cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE))
-                return;
-        cpu_write_cr4(cpu_read_cr4() | CR4_OSXSAVE);
-        xcr0_all = cpu_cpuid(CPUID_XSAVE_LEAF, 0).eax & XCR0_LENT;
+        if (cpu_cpuid(1, 0).ecx & CPUID_1_ECX_XSAVE) {
+                cpu_write_cr4(cpu_read_cr4() | CR4_OSXSAVE);
+                xcr0 = cpu_cpuid(CPUID_XSAVE_LEAF, 0).eax & XCR0_LENT;
+        }
+        if (is_known && (xcr0 != xcr0_all || tsc_aux != has_tsc_aux)) {
+                printk(LOG_ERROR,
+                       "virt: XCR0 may be 0x%lx here and 0x%lx on the first CPU, "
+                       "RDTSCP is %u and %u",
+                       xcr0, xcr0_all, tsc_aux, has_tsc_aux);
+                return -ENODEV;
+        }
+        is_known = true;
+        xcr0_all = xcr0;
+        has_tsc_aux = tsc_aux;
+        return 0;
 }
 
 void lent_state_reset(struct lent_state *s)

@@ -20,8 +20,9 @@ struct lent_state {
         uint64_t msr[5];
 };
 
-/* Switch on what saving and loading need; once a CPU. */
-void lent_state_enable(void);
+/* Switch on what saving and loading need; once a CPU. -ENODEV: this one has not the same state as
+ * the first (logged). */
+must_check int lent_state_enable(void);
 
 /* The state after a CPU's reset. */
 void lent_state_reset(struct lent_state *s);

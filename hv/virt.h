@@ -186,7 +186,9 @@ struct virt_ops {
 
         /*
          * Check every required capability of this CPU. Prints one line for each that is missing
-         * with the bit that says so, and returns -ENODEV if any is. Fills in caps.
+         * with the bit that says so, and returns -ENODEV if any is. Fills in caps. Behind the
+         * binding, on another CPU: the same when it differs from the first, whose capabilities
+         * stay those of the machine.
          */
         must_check int (*probe)(struct virt_caps *caps);
 

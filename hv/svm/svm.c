@@ -4,6 +4,7 @@
  */
 #include "hv/svm/svm.h"
 
+#include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/percpu.h"
 #include "mm/dram.h"
@@ -28,7 +29,7 @@ struct svm_cpu *svm_this_cpu(void)
         return &of_cpu[this_cpu()->index];
 }
 
-static void report_missing(void *ctx, const char *line)
+static void report_caps(void *ctx, const char *line)
 {
         (void)ctx;
         printk(LOG_ERROR, "%s", line);
@@ -77,11 +78,17 @@ static bool kvm_is_below(void)
 
 static int svm_probe(struct virt_caps *caps)
 {
+        static struct svm_features first;
         struct svm_features f = read_features();
-        int err = svm_caps_check(&f, &svm_caps, report_missing, NULL);
+        struct svm_caps found;
+        int err = svm_caps_check(&f, &found, report_caps, NULL);
 
+        if (!err && virt && !svm_caps_same(&first, &f, report_caps, NULL))
+                err = -ENODEV;
         if (err)
                 return err;
+        first = f;
+        svm_caps = found;
         *caps = (struct virt_caps){
             .holds_irq = !kvm_is_below(),
             .page_max = svm_caps.page_1g ? PAGE_1G : PAGE_2M,
@@ -104,8 +111,10 @@ static int svm_cpu_enable(struct dram *dram)
                 return err;
         if (this_cpu()->index == 0)
                 svm_setup_bitmaps();
-        lent_state_enable();
-        if (svm_caps.enable)
+        err = lent_state_enable();
+        if (err)
+                return err;
+        if (cpu_rdmsr(MSR_VM_CR) & VM_CR_SVMDIS) /* not locked: svm_caps_check */
                 cpu_wrmsr(MSR_VM_CR, cpu_rdmsr(MSR_VM_CR) & ~VM_CR_SVMDIS);
         cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) | EFER_SVME);
         cpu_wrmsr(MSR_VM_HSAVE_PA, host_save.v);

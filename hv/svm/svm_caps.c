@@ -2,6 +2,7 @@
 #include "hv/svm/svm_caps.h"
 
 #include "hv/lib/errno.h"
+#include "hv/lib/format.h"
 
 #define X1_EDX_NX            (1u << 20)
 #define X1_EDX_1G            (1u << 26)
@@ -42,11 +43,33 @@ int svm_caps_check(const struct svm_features *f, struct svm_caps *out, svm_repor
                 return -ENODEV;
         *out = (struct svm_caps){
             .asids = f->asids,
-            .enable = f->vm_cr & VM_CR_SVMDIS,
             .page_1g = f->x1_edx & X1_EDX_1G,
             .next_rip = f->xa_edx & XA_EDX_NEXT_RIP,
             .decode_assists = f->xa_edx & XA_EDX_DECODE,
             .flush_by_asid = f->xa_edx & XA_EDX_FLUSH_BY_ASID,
         };
         return 0;
+}
+
+static bool is_same(const char *name, uint32_t first, uint32_t other, svm_report_fn report,
+                    void *ctx)
+{
+        char line[128];
+
+        if (first == other)
+                return true;
+        format_text(line, sizeof line, "SVM: CPUID.%s is 0x%x here and 0x%x on the first CPU", name,
+                    other, first);
+        report(ctx, line);
+        return false;
+}
+
+bool svm_caps_same(const struct svm_features *first, const struct svm_features *other,
+                   svm_report_fn report, void *ctx)
+{
+        bool same = is_same("80000001:ECX", first->x1_ecx, other->x1_ecx, report, ctx);
+
+        same &= is_same("80000001:EDX", first->x1_edx, other->x1_edx, report, ctx);
+        same &= is_same("8000000A:EBX", first->asids, other->asids, report, ctx);
+        return same & is_same("8000000A:EDX", first->xa_edx, other->xa_edx, report, ctx);
 }

@@ -25,7 +25,6 @@ struct svm_features {
 /* What the backend works with once every requirement is met. */
 struct svm_caps {
         uint32_t asids;
-        bool enable; /* the firmware left VM_CR open: clear SVMDIS before EFER.SVME is set */
         bool page_1g;
         bool next_rip;       /* the CPU tells where the instruction after an exit stands */
         bool decode_assists; /* and what a MOV to or from CR8 names */
@@ -40,4 +39,11 @@ typedef void (*svm_report_fn)(void *ctx, const char *line);
  * so. Returns 0 with *out filled in, or -ENODEV (then *out is not touched).
  */
 must_check int svm_caps_check(const struct svm_features *f, struct svm_caps *out,
+                              svm_report_fn report, void *ctx);
+
+/*
+ * Whether another CPU offers the same as the first, by which every VMCB is used; report gets a line
+ * for each register that differs. How the firmware left VM_CR is each CPU's own.
+ */
+must_check bool svm_caps_same(const struct svm_features *first, const struct svm_features *other,
                               svm_report_fn report, void *ctx);

@@ -29,7 +29,7 @@ struct invalidation {
 #define INVALIDATE_SINGLE 1ull
 #define INVALIDATE_ALL    2ull
 
-static void report_missing(void *ctx, const char *line)
+static void report_caps(void *ctx, const char *line)
 {
         (void)ctx;
         printk(LOG_ERROR, "%s", line);
@@ -53,13 +53,18 @@ static bool strings_are_fast(void)
 static int vmx_probe(struct virt_caps *caps)
 {
         uint8_t bits = (uint8_t)cpu_cpuid(0x80000008, 0).eax;
+        struct vmx_msrs msrs;
+        struct vmx_caps found;
         int err;
 
-        vmx_caps_read(&vmx_msrs, cpu_cpuid(1, 0).ecx, cpu_cpuid(0x80000001, 0).edx, bits,
-                      cpu_rdmsr);
-        err = vmx_caps_check(&vmx_msrs, &vmx_caps, report_missing, NULL);
+        vmx_caps_read(&msrs, cpu_cpuid(1, 0).ecx, cpu_cpuid(0x80000001, 0).edx, bits, cpu_rdmsr);
+        err = vmx_caps_check(&msrs, &found, report_caps, NULL);
+        if (!err && virt && !vmx_caps_same(&vmx_msrs, &msrs, report_caps, NULL))
+                err = -ENODEV;
         if (err)
                 return err;
+        vmx_msrs = msrs;
+        vmx_caps = found;
         *caps = (struct virt_caps){
             .page_max = vmx_caps.ept_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = vmx_caps.rdtscp,
@@ -88,6 +93,15 @@ static int new_region(struct dram *dram, hpa_t *out)
         return err;
 }
 
+/* The firmware may have left it open, on each CPU for itself. */
+static void open_feature_control(void)
+{
+        uint64_t value = cpu_rdmsr(MSR_FEATURE_CONTROL);
+
+        if (!(value & FEATURE_CONTROL_LOCK))
+                cpu_wrmsr(MSR_FEATURE_CONTROL, value | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX);
+}
+
 static int vmx_cpu_enable(struct dram *dram)
 {
         hpa_t *region = &of_cpu[this_cpu()->index].vmxon_region;
@@ -98,9 +112,10 @@ static int vmx_cpu_enable(struct dram *dram)
                 return err;
         if (this_cpu()->index == 0)
                 vmx_setup_bitmaps();
-        lent_state_enable();
-        if (vmx_caps.set_feature_control && !(cpu_rdmsr(MSR_FEATURE_CONTROL) & 1))
-                cpu_wrmsr(MSR_FEATURE_CONTROL, vmx_caps.feature_control);
+        err = lent_state_enable();
+        if (err)
+                return err;
+        open_feature_control();
         set_fixed_bits();
         __asm__ volatile("vmxon %1; setna %0" : "=qm"(failed) : "m"(region->v) : "cc", "memory");
         if (failed) {

@@ -34,7 +34,7 @@ struct vmx_vcpu {
         uint64_t end_exits[4]; /* vectors whose end exits */
 };
 
-/* Of this machine; valid after probe. */
+/* Of this machine, as the first CPU has them: valid after its probe. */
 extern struct vmx_caps vmx_caps;
 extern struct vmx_msrs vmx_msrs;
 

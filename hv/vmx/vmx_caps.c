@@ -203,11 +203,8 @@ static bool has_virtual_apic(const struct vmx_msrs *m)
 static void fill_in_caps(const struct vmx_msrs *m, struct vmx_caps *out)
 {
         uint64_t ept_vpid = m->vmx[VMX_EPT_VPID];
-        uint64_t fc = m->feature_control;
 
         *out = (struct vmx_caps){
-            .set_feature_control = !(fc & FEATURE_CONTROL_LOCK),
-            .feature_control = fc | FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX,
             .revision = (uint32_t)m->vmx[VMX_BASIC] & 0x7fffffff,
             .pin = control_word(m, VMX_PIN, 0),
             .cpu = control_word(m, VMX_CPU, CPU_MWAIT | CPU_RDPMC | CPU_MONITOR),
@@ -261,4 +258,33 @@ int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, vmx_report_fn
                 return -ENODEV;
         fill_in_caps(m, out);
         return 0;
+}
+
+static void report_other(const char *name, uint64_t first, uint64_t other, vmx_report_fn report,
+                         void *ctx)
+{
+        char line[128];
+
+        format_text(line, sizeof line, "VT-x: %s is 0x%llx here and 0x%llx on the first CPU", name,
+                    (unsigned long long)other, (unsigned long long)first);
+        report(ctx, line);
+}
+
+bool vmx_caps_same(const struct vmx_msrs *first, const struct vmx_msrs *other, vmx_report_fn report,
+                   void *ctx)
+{
+        bool same = first->physical_bits == other->physical_bits;
+
+        if (!same)
+                report_other("the width of physical addresses", first->physical_bits,
+                             other->physical_bits, report, ctx);
+        for (unsigned i = 0; i < VMX_MSR_COUNT; i++) {
+                enum vmx_msr msr = (enum vmx_msr)i;
+
+                if (first->vmx[i] == other->vmx[i])
+                        continue;
+                report_other(vmx_caps_msr_name(msr), first->vmx[i], other->vmx[i], report, ctx);
+                same = false;
+        }
+        return same;
 }

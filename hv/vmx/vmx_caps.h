@@ -60,10 +60,6 @@ struct vmx_msrs {
 
 /* What the backend works with once every requirement is met. */
 struct vmx_caps {
-        /* The firmware left IA32_FEATURE_CONTROL open: write this value to it before VMXON. */
-        bool set_feature_control;
-        uint64_t feature_control;
-
         uint32_t revision; /* first word of the VMXON region and of every VMCS */
 
         /* Control words to start a vCPU with. The run loop adds what changes from entry to entry:
@@ -99,6 +95,13 @@ void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint32_t cpuid_x1_ed
  */
 must_check int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, vmx_report_fn report,
                               void *ctx);
+
+/*
+ * Whether another CPU offers the same as the first, whose control words every VMCS has; report gets
+ * a line for each MSR that differs. How the firmware left IA32_FEATURE_CONTROL is each CPU's own.
+ */
+must_check bool vmx_caps_same(const struct vmx_msrs *first, const struct vmx_msrs *other,
+                              vmx_report_fn report, void *ctx);
 
 /*
  * The MSR that rules a control word (SDM A.3 to A.5): the TRUE one where VMX_BASIC bit 55 says that

@@ -53,6 +53,23 @@ static void test_everything_is_there(void)
         CHECK(!caps.next_rip && !caps.decode_assists && !caps.flush_by_asid && !caps.page_1g);
 }
 
+/* Another CPU, which an exit would be read wrongly on: each difference is told. */
+static void test_other_cpu(void)
+{
+        struct svm_features first = epyc(), other = epyc();
+
+        text[0] = 0;
+        lines = 0;
+        other.vm_cr = VM_CR_SVMDIS;
+        CHECK(svm_caps_same(&first, &other, keep_line, NULL));
+        CHECK_EQ(lines, 0);
+        other.xa_edx ^= 1u << 3;
+        other.asids--;
+        CHECK(!svm_caps_same(&first, &other, keep_line, NULL));
+        CHECK_EQ(lines, 2);
+        CHECK(reported("SVM: CPUID.8000000A:EDX is 0x"));
+}
+
 static void test_each_missing_feature(void)
 {
         struct svm_caps caps = {.asids = 77};
@@ -65,10 +82,9 @@ static void test_each_missing_feature(void)
         f = epyc();
         f.vm_cr = VM_CR_LOCK; /* locked, but on */
         CHECK_EQ(check_caps(&f, &caps), 0);
-        CHECK(!caps.enable);
         f.vm_cr = VM_CR_SVMDIS; /* off, but not locked */
         CHECK_EQ(check_caps(&f, &caps), 0);
-        CHECK(caps.enable);
+        CHECK_EQ(lines, 0);
         caps.asids = 77;
         f.vm_cr = VM_CR_LOCK | VM_CR_SVMDIS;
         CHECK_EQ(check_caps(&f, &caps), -ENODEV);
@@ -192,6 +208,7 @@ int main(void)
 {
         RUN(test_everything_is_there);
         RUN(test_each_missing_feature);
+        RUN(test_other_cpu);
         RUN(test_decode);
         RUN(test_check_entry);
         return unit_done();
