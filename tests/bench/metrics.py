@@ -67,7 +67,7 @@ METRICS = (
     Metric("boot-whole", "- memory zeroed in the span, ours from the loader's jump", svm_goal=None),
     Metric("entry", "hypervisor entry to first guest instruction"),
     Metric("entry-log-bytes", "- bytes logged in that span"),
-    Metric("exits", "exits, VM start to idle user space", 110_885, 8_922, 1_999),
+    Metric("exits", "exits, VM start to idle user space", 110_885, 8_922),
     Metric("tiny-start", "VM of 2 MiB: its start to its first instruction", goal=BELOW_KVM),
     Metric("tiny-end", "VM of 2 MiB: its end, all memory given back", goal=BELOW_KVM),
     Metric("tiny-dram", "VM of 2 MiB: bytes of DRAM beside its memory", goal=BESIDE_GOAL, svm_goal=BESIDE_GOAL),
