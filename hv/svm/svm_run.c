@@ -426,12 +426,31 @@ struct vmcb *svm_exit_fast(struct vcpu *vcpu)
         return vmcb;
 }
 
+/*
+ * An offered interrupt that can be taken at once is injected, as Bochs 2.7 may hold V_IRQ back
+ * until IF changes. QEMU 7.2, which has no next-RIP, must not be given one so: it leaves its note
+ * of the vector behind, and a request to leave its loop delivers that once more.
+ */
+static void inject_offered(struct vcpu *vcpu)
+{
+        struct svm_vcpu *v = vcpu->arch;
+        struct vmcb *vmcb = v->vmcb;
+
+        if (!svm_caps.next_rip || v->window || !(vmcb->int_control & INT_V_IRQ) ||
+            !svm_can_take_irq(vcpu))
+                return;
+        vmcb->int_control &= ~INT_V_IRQ;
+        svm_dirty(vmcb, CLEAN_INT);
+        svm_inject_irq(vcpu, v->offered);
+}
+
 /* VMLOAD and VMSAVE frame the run, not each entry: fast exits need nothing of what they switch. */
 static void enter(struct vcpu *vcpu, struct vmcb *vmcb)
 {
         const struct svm_cpu *cpu = svm_this_cpu(); /* while the GS base is the host's */
 
         vmcb->rax = vcpu->regs[REG_RAX];
+        inject_offered(vcpu);
         svm_keep_machine_checks(vmcb);
         svm_vmload(vmcb);
         cpu_sti(); /* to no effect here: it says that the machine's interrupts end the guest's run
