@@ -1,4 +1,5 @@
-"""Bochs as a test machine: VT-x with EPT in software, exact instruction counts, memory that survives a SIGKILL."""
+"""Bochs as a test machine: VT-x with EPT or SVM with NPT in software, exact instruction counts, memory that survives a
+SIGKILL."""
 import re
 import signal
 
@@ -6,6 +7,7 @@ from tests.machine import memory as mem
 from tests.machine.emulator import START_LIMIT_S, Emulator, listen_tcp
 
 REFERENCE = "corei7_haswell_4770"
+RYZEN = "ryzen"  # SVM in place of VT-x
 
 CONFIG = """\
 config_interface: textconfig

@@ -36,7 +36,7 @@ class Setup:
     @property
     def vendor(self):
         """choose.VTX or choose.SVM: whose extension the machine gives."""
-        return choose.vendor_of(self.kind)
+        return choose.SVM if self.model == bochs.RYZEN else choose.vendor_of(self.kind)
 
     @property
     def label(self):
