@@ -195,12 +195,12 @@ static void exit_cr8(struct vm_vcpu *v, const struct vm_exit_cr8 *access)
                 virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
                 return;
         }
+        if (!access->write) {
+                *reg = value >> TPR_SHIFT;
+                if (access->reg == REG_RSP)
+                        set_stack_pointer(v, s.rsp);
+        }
         virt->skip(&v->vcpu);
-        if (access->write)
-                return;
-        *reg = value >> TPR_SHIFT;
-        if (access->reg == REG_RSP)
-                set_stack_pointer(v, s.rsp);
 }
 
 /*
@@ -255,6 +255,8 @@ static void exit_halt(struct vm_vcpu *v)
 
         virt->skip(&v->vcpu);
         virt->get_state(&v->vcpu, &s);
+        if (s.rflags & RFLAGS_TF)
+                return; /* the trap behind it ends it at once */
         if (!(s.rflags & RFLAGS_IF))
                 vcpu_become_deaf(v);
         v->activity = VCPU_HALTED;

@@ -33,6 +33,9 @@
 #define RFLAGS_TF    (1ull << 8)
 #define RFLAGS_IF    (1ull << 9)
 #define RFLAGS_DF    (1ull << 10)
+#define RFLAGS_RF    (1ull << 16)
+
+#define DR7_FIXED 0x400ull /* always 1; all of DR7 after a reset */
 
 /* Model-specific registers, SDM vol. 4. */
 #define MSR_APIC_BASE       0x1b

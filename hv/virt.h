@@ -55,6 +55,7 @@ struct vcpu_state {
         struct vcpu_segment seg[SEG_COUNT];
         uint64_t gdt_base, idt_base;
         uint16_t gdt_limit, idt_limit;
+        uint64_t dr7;
         uint8_t cpl; /* told only, never taken: it follows from the segments */
 };
 
@@ -220,8 +221,10 @@ struct virt_ops {
         void (*run)(struct vcpu *vcpu, struct vm_exit *exit);
 
         /*
-         * Step over the instruction that caused the last exit, ending an STI or MOV SS shadow: skip
-         * by the length that the CPU tells, advance by bytes (after VM_EXIT_MEMORY it tells none).
+         * Step over the instruction that caused the last exit: skip by the length that the CPU
+         * tells, advance by bytes (after VM_EXIT_MEMORY it tells none; 0 between the elements of
+         * string I/O). RIP wraps outside of 64-bit code, an STI or MOV SS shadow and RFLAGS.RF end,
+         * and the trap of single-stepping follows.
          */
         void (*skip)(struct vcpu *vcpu);
         void (*advance)(struct vcpu *vcpu, unsigned bytes);

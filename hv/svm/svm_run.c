@@ -83,12 +83,22 @@ static uint8_t learn_length(struct vcpu *vcpu)
         return v->length;
 }
 
-/* Also ends the shadow of STI and MOV SS, and keeps a guest's single-stepping exact. */
+/*
+ * Leave the instruction: RIP, which wraps at 4 GiB outside of 64-bit code, the shadow of an STI or
+ * MOV SS before it, and RFLAGS.RF, which is for one instruction only. Then comes the trap of
+ * single-stepping.
+ */
 static void step_over(struct vmcb *vmcb, unsigned bytes)
 {
-        vmcb->rip += bytes;
+        uint64_t next = vmcb->rip + bytes;
+
+        if ((vmcb->rip ^ next) >> 32 && !is_wide(vmcb))
+                next = (uint32_t)next;
+        vmcb->rip = next;
         vmcb->int_shadow &= ~(uint64_t)INTERRUPT_SHADOW;
-        if (vmcb->rflags & RFLAGS_TF && bytes) {
+        if (bytes)
+                vmcb->rflags &= ~RFLAGS_RF;
+        if (vmcb->rflags & RFLAGS_TF) {
                 vmcb->dr6 |= DR6_BS;
                 svm_dirty(vmcb, CLEAN_DR);
                 vmcb->event = EVENT_VALID | EVENT_EXCEPTION << 8 | VECTOR_DB;

@@ -10,7 +10,6 @@
 #define EXCEPTION_DEBUG     (1u << 1)
 #define PAT_RESET           0x0007040600070406ull
 #define DR6_RESET           0xffff0ff0ull
-#define DR7_RESET           0x400ull
 #define CR8_READ            (1u << 8)
 #define CR8_WRITE           (1u << 24)
 
@@ -68,7 +67,7 @@ void svm_setup_vmcb(struct vmcb *vmcb, hpa_t root)
         vmcb->nested_cr3 = root.v;
         vmcb->g_pat = PAT_RESET;
         vmcb->dr6 = DR6_RESET;
-        vmcb->dr7 = DR7_RESET;
+        vmcb->dr7 = DR7_FIXED;
 }
 
 uint64_t svm_get_cr4(struct vcpu *vcpu)
@@ -107,6 +106,7 @@ void svm_get_state(struct vcpu *vcpu, struct vcpu_state *s)
             .idt_base = vmcb->idtr.base,
             .gdt_limit = (uint16_t)vmcb->gdtr.limit,
             .idt_limit = (uint16_t)vmcb->idtr.limit,
+            .dr7 = vmcb->dr7,
             .cpl = vmcb->cpl,
         };
         list_segments(vmcb, seg);
@@ -149,6 +149,7 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
                 };
         }
         vmcb->cpl = DPL(s->seg[SEG_SS].access);
+        vmcb->dr7 = s->dr7 | DR7_FIXED;
         vmcb->int_shadow = 0;
         vmcb->event = 0;
         v->nmi_served = v->nmi_ends = false;

@@ -188,6 +188,7 @@ enum vmx_exit_reason {
         REASON_INIT = 3,
         REASON_SIPI = 4,
         REASON_INTERRUPT_WINDOW = 7,
+        REASON_NMI_WINDOW = 8,
         REASON_TASK_SWITCH = 9,
         REASON_CPUID = 10,
         REASON_GETSEC = 11,

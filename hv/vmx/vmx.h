@@ -25,8 +25,9 @@ struct vmx_vcpu {
         const struct cpu *host; /* whose tables the VMCS names */
         bool launched;
         bool timer_stale;  /* the timer field does not tell the time left to deadline any more */
-        uint32_t cpu_base; /* processor controls without the interrupt window */
-        bool window;       /* exit when the guest can take an interrupt */
+        uint32_t cpu_base; /* processor controls without the windows */
+        bool window;       /* exit when the guest can take an interrupt, */
+        bool nmi_window;   /* and when it can take an NMI */
         uint64_t deadline; /* TSC, UINT64_MAX: none */
         struct lent_state lent;
         bool has_apic;
@@ -64,6 +65,12 @@ void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root);
 
 /* Which MSRs exit: of the current VMCS, with or without the virtual local APIC's. */
 void vmx_setup_apic_bitmap(bool on);
+
+/* Tell the CPU the processor controls of the vCPU, of the current VMCS, with its windows. */
+void vmx_write_controls(const struct vmx_vcpu *v);
+
+/* Exit, or not, when the guest can take an NMI. */
+void vmx_want_nmi_window(struct vmx_vcpu *v, bool on);
 
 /* What of the host's state depends on the CPU. */
 void vmx_setup_host(void);

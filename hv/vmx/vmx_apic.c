@@ -26,7 +26,7 @@ static volatile uint32_t *apic_register(const struct vmx_vcpu *v, unsigned reg)
 static void set_cpu_controls(struct vmx_vcpu *v, uint32_t off, uint32_t on)
 {
         v->cpu_base = (v->cpu_base & ~off) | on;
-        vmx_write(VMCS_CPU_CONTROLS, v->cpu_base | (v->window ? CPU_INTERRUPT_WINDOW : 0));
+        vmx_write_controls(v);
 }
 
 static void set_end_exits(struct vmx_vcpu *v, unsigned word, uint64_t vectors)

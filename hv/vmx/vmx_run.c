@@ -16,6 +16,7 @@
 #define DR6_WRITE_MASK   0xe00full
 #define DR7_GD           (1ull << 13)
 #define PENDING_DEBUG_BS (1ull << 14)
+#define ACCESS_L         (1u << 13)
 
 /* Exit qualification of an I/O instruction, SDM table 27-5. */
 #define IO_SIZE(q) ((uint8_t)(((q)&7) + 1))
@@ -45,6 +46,9 @@
 #define EPT_LINEAR     (1u << 7) /* there is a linear address */
 #define EPT_TRANSLATED (1u << 8) /* and the access was to what it translates to */
 
+#define NMI_UNBLOCKED                                                                              \
+        (1u << 12) /* by IRET: of this qualification and of an exception's information */
+
 /* In vmx_entry.asm: 0 after an exit, 1 when the instruction itself failed. */
 unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
 
@@ -54,17 +58,43 @@ static inline uint8_t guest_cpl(void)
         return (uint8_t)(vmx_read(VMCS_GUEST_SS_ACCESS) >> 5 & 3);
 }
 
-/* Also ends the shadow of STI and MOV SS, and keeps a guest's single-stepping exact. */
-static inline void step_over(unsigned bytes)
+static bool is_wide(void)
+{
+        return vmx_read(VMCS_GUEST_EFER) & EFER_LMA && vmx_read(VMCS_GUEST_CS_ACCESS) & ACCESS_L;
+}
+
+/*
+ * Leave the instruction: RIP, which wraps at 4 GiB outside of 64-bit code, the shadow of an STI or
+ * MOV SS before it, and RFLAGS.RF, which is for one instruction only.
+ */
+static inline void leave_instruction(unsigned bytes, uint64_t rflags)
 {
         uint64_t state = vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
+        uint64_t rip = vmx_read(VMCS_GUEST_RIP), next = rip + bytes;
 
-        vmx_write(VMCS_GUEST_RIP, vmx_read(VMCS_GUEST_RIP) + bytes);
+        if ((rip ^ next) >> 32 && !is_wide())
+                next = (uint32_t)next;
+        vmx_write(VMCS_GUEST_RIP, next);
         if (state & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))
                 vmx_write(VMCS_GUEST_INTERRUPTIBILITY,
                           state & ~(uint64_t)(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
-        if (vmx_read(VMCS_GUEST_RFLAGS) & RFLAGS_TF)
-                vmx_write(VMCS_GUEST_PENDING_DEBUG, PENDING_DEBUG_BS);
+        if (rflags & RFLAGS_RF && bytes)
+                vmx_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
+}
+
+static void pend_single_step(void)
+{
+        vmx_write(VMCS_GUEST_PENDING_DEBUG, vmx_read(VMCS_GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+/* Behind the instruction comes the trap of single-stepping. */
+static inline void step_over(unsigned bytes)
+{
+        uint64_t rflags = vmx_read(VMCS_GUEST_RFLAGS);
+
+        leave_instruction(bytes, rflags);
+        if (rflags & RFLAGS_TF)
+                pend_single_step();
 }
 
 static uint64_t read_for_check(void *ctx, enum vmcs_field field)
@@ -118,7 +148,10 @@ static void arm_timer(struct vmx_vcpu *v)
         v->timer_stale = !vmx_caps.save_timer;
 }
 
-/* What was being delivered to the guest when the exit came must be delivered again (27.2.4). */
+/*
+ * What was being delivered to the guest when the exit came must be delivered again (27.2.4), an NMI
+ * as if it had not begun to block others (26.3.1.5).
+ */
 static void redeliver(void)
 {
         uint32_t info = vmx_read32(VMCS_IDT_VECTORING);
@@ -130,6 +163,17 @@ static void redeliver(void)
                 vmx_write(VMCS_ENTRY_EXCEPTION_ERROR, vmx_read(VMCS_IDT_VECTORING_ERROR));
         if (INTR_TYPE(info) >= INTR_SOFT_INT)
                 vmx_write(VMCS_ENTRY_INSTRUCTION_LENGTH, vmx_read(VMCS_EXIT_INSTRUCTION_LENGTH));
+        if (INTR_TYPE(info) == INTR_NMI)
+                vmx_write(VMCS_GUEST_INTERRUPTIBILITY,
+                          vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & ~(uint64_t)BLOCKED_BY_NMI);
+}
+
+/* An IRET that has faulted has not ended what blocks NMIs, though the CPU says so (27.2.3). */
+static void block_nmi_again(uint64_t unblocking_iret)
+{
+        if (unblocking_iret && !(vmx_read32(VMCS_IDT_VECTORING) & INTR_VALID))
+                vmx_write(VMCS_GUEST_INTERRUPTIBILITY,
+                          vmx_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
 }
 
 static void exit_io(struct vm_exit *exit)
@@ -158,6 +202,7 @@ static void exit_memory(struct vm_exit *exit)
             .implicit = !(q & EPT_LINEAR) || !(q & EPT_TRANSLATED) ||
                         vmx_read32(VMCS_IDT_VECTORING) & INTR_VALID,
         };
+        block_nmi_again(q & NMI_UNBLOCKED);
         redeliver();
 }
 
@@ -188,15 +233,34 @@ static void exit_control_register(struct vcpu *vcpu, struct vm_exit *exit)
                 vmx_skip(vcpu);
 }
 
-static void reflect_debug_exception(void)
+static void write_dr6(uint64_t clear, uint64_t set)
 {
-        uint64_t q = vmx_read(VMCS_EXIT_QUALIFICATION);
         uint64_t dr6;
 
         __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
-        dr6 = (dr6 & ~0xfull) | (q & DR6_WRITE_MASK);
+        dr6 = (dr6 & ~clear) | set;
         __asm__ volatile("mov %0, %%dr6" : : "r"(dr6));
+}
+
+/*
+ * ICEBP exits on the instruction, whose trap comes behind it. Otherwise the registers are to show
+ * the exception; the shadow of STI or MOV SS with single-stepping wants its trap pending, which the
+ * exception then takes along (26.3.1.5).
+ */
+static void reflect_debug_exception(uint32_t info)
+{
+        uint64_t rflags = vmx_read(VMCS_GUEST_RFLAGS);
+
+        if (INTR_TYPE(info) == INTR_PRIV_SOFT) {
+                write_dr6(0xf, 0);
+                leave_instruction(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH), rflags);
+                return;
+        }
+        write_dr6(0xf, vmx_read(VMCS_EXIT_QUALIFICATION) & DR6_WRITE_MASK);
         vmx_write(VMCS_GUEST_DR7, vmx_read(VMCS_GUEST_DR7) & ~DR7_GD);
+        if (rflags & RFLAGS_TF &&
+            vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))
+                pend_single_step();
 }
 
 static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
@@ -217,8 +281,9 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
                  * shut down if it was delivering one; keep that simple and end the guest. */
                 exit->kind = VM_EXIT_SHUTDOWN;
         } else {
+                block_nmi_again(info & NMI_UNBLOCKED);
                 if (vector == VECTOR_DB)
-                        reflect_debug_exception();
+                        reflect_debug_exception(info);
                 vmx_inject_exception(vcpu, vector, vmx_read32(VMCS_EXIT_INTERRUPTION_ERROR));
         }
 }
@@ -296,6 +361,10 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
         case REASON_PREEMPTION_TIMER:
                 exit_timer(v, exit);
                 break;
+        case REASON_NMI_WINDOW:
+                vmx_want_nmi_window(v, false);
+                exit->kind = VM_EXIT_HOST;
+                break;
         case EXIT_REASON_ENTRY_FAILURE | REASON_MACHINE_CHECK_ENTRY:
                 /* Nothing of the guest's was saved or lost: it can be entered again (26.8, 26.9) */
                 mce_handle(true);
@@ -371,63 +440,6 @@ void vmx_skip(struct vcpu *vcpu)
 {
         (void)vcpu;
         step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
-}
-
-static bool has_error_code(uint8_t vector)
-{
-        return vector == VECTOR_DF || (vector >= 10 && vector <= 14) || vector == 17;
-}
-
-void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
-{
-        uint32_t info = INTR_VALID | INTR_EXCEPTION << 8 | vector;
-
-        (void)vcpu;
-        /* Real mode knows no error codes (26.2.1.3). */
-        if (has_error_code(vector) && vmx_read(VMCS_GUEST_CR0) & CR0_PE) {
-                info |= INTR_ERROR_CODE;
-                vmx_write(VMCS_ENTRY_EXCEPTION_ERROR, error);
-        }
-        vmx_write(VMCS_ENTRY_INTERRUPTION, info);
-}
-
-void vmx_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error)
-{
-        cpu_write_cr2(gva);
-        vmx_inject_exception(vcpu, VECTOR_PF, error);
-}
-
-void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector)
-{
-        (void)vcpu;
-        vmx_write(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_EXTERNAL << 8 | vector);
-}
-
-bool vmx_can_take_irq(struct vcpu *vcpu)
-{
-        (void)vcpu;
-        return vmx_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF &&
-               !(vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) &&
-               !(vmx_read(VMCS_ENTRY_INTERRUPTION) & INTR_VALID);
-}
-
-void vmx_want_irq_window(struct vcpu *vcpu, bool on)
-{
-        struct vmx_vcpu *v = vcpu->arch;
-
-        if (v->window == on)
-                return;
-        vmx_write(VMCS_CPU_CONTROLS, v->cpu_base | (on ? CPU_INTERRUPT_WINDOW : 0));
-        v->window = on;
-}
-
-bool vmx_inject_nmi(struct vcpu *vcpu)
-{
-        (void)vcpu;
-        if (vmx_read(VMCS_GUEST_INTERRUPTIBILITY) || vmx_read(VMCS_ENTRY_INTERRUPTION) & INTR_VALID)
-                return false;
-        vmx_write(VMCS_ENTRY_INTERRUPTION, INTR_VALID | INTR_NMI << 8 | VECTOR_NMI);
-        return true;
 }
 
 /*

@@ -159,7 +159,7 @@ void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root)
         vmx_write(VMCS_LINK_POINTER, UINT64_MAX);
         vmx_write(VMCS_GUEST_DEBUGCTL, 0);
         vmx_write(VMCS_GUEST_PAT, PAT_RESET);
-        vmx_write(VMCS_GUEST_DR7, 0x400);
+        vmx_write(VMCS_GUEST_DR7, DR7_FIXED);
         vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
         vmx_write(VMCS_GUEST_SYSENTER_CS, 0);
         vmx_write(VMCS_GUEST_SYSENTER_ESP, 0);
@@ -212,6 +212,7 @@ void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *s)
             .idt_base = vmx_read(VMCS_GUEST_IDTR_BASE),
             .gdt_limit = (uint16_t)vmx_read(VMCS_GUEST_GDTR_LIMIT),
             .idt_limit = (uint16_t)vmx_read(VMCS_GUEST_IDTR_LIMIT),
+            .dr7 = vmx_read(VMCS_GUEST_DR7),
             .cpl = (uint8_t)(vmx_read(VMCS_GUEST_SS_ACCESS) >> 5 & 3),
         };
         for (unsigned i = 0; i < SEG_COUNT; i++) {
@@ -259,6 +260,8 @@ void vmx_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
         vmx_write(VMCS_GUEST_IDTR_LIMIT, s->idt_limit);
         for (unsigned i = 0; i < SEG_COUNT; i++)
                 set_segment(i, &s->seg[i]);
+        vmx_write(VMCS_GUEST_DR7, s->dr7 | DR7_FIXED);
+        vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
         vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
         vmx_write(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
         vmx_write(VMCS_ENTRY_INTERRUPTION, 0);

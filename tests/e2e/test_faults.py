@@ -1,7 +1,7 @@
 """A guest cannot take the machine down, and a mistake in the module lines concerns its own VM only."""
 import re
 
-from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
+from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, check, equal, test
 from tests.machine.emulator import Failure
 from tests.machine.lab import BUILD, Vm
 
@@ -124,3 +124,15 @@ def test_no_vm(t):
     with t.boot(t.setup()) as machine:
         machine.expect(r"(?i)no VM", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")
+
+
+@test(core=True)
+def test_guest_stepping(t):
+    """What an emulated instruction leaves behind: traps, breakpoints, shadows, and RIP at 4 GiB."""
+    run_guest(t, "stepping", "guest: stepping is exact", r"vm tiny: halted", state=False)
+
+
+@test(on=BOCHS)
+def test_guest_nmi_window(t):
+    """VT-x tells when a guest can take an NMI: behind the IRET of the one before, and not within."""
+    run_guest(t, "nmi_window", "guest: NMIs are exact", r"vm tiny: halted", state=False)

@@ -56,6 +56,7 @@ static void set_state(struct vcpu *vcpu, const struct vcpu_state *state)
 {
         (void)vcpu;
         fake.state = *state;
+        fake.skips_at_set = fake.skips;
 }
 
 static void set_xcr0(struct vcpu *vcpu, uint64_t value)

@@ -24,7 +24,8 @@ struct fake_virt {
         bool window;             /* asked for by want_irq_window */
         uint8_t offered;         /* by offer_irq, and not taken by the test; 0: none */
         unsigned skips, halts;
-        unsigned advanced; /* bytes */
+        unsigned skips_at_set; /* how many were before the last set_state */
+        unsigned advanced;     /* bytes */
         unsigned exceptions;
         uint8_t exception; /* the last */
         uint32_t error;    /* of the last page fault; its address is in state */
