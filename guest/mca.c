@@ -61,10 +61,12 @@ int mca_msr_write(struct mca *mca, uint32_t msr, uint64_t value)
                 return 0;
         case MSR_MC_STATUS(0):
                 return clear(&mca->status, value);
-        case MSR_MC_ADDR(0):
-                return clear(&mca->addr, value);
+        case MSR_MC_ADDR(0): /* these keep what is written, as AMD's CPUs and KVM do */
+                mca->addr = value;
+                return 0;
         case MSR_MC_MISC(0):
-                return clear(&mca->misc, value);
+                mca->misc = value;
+                return 0;
         default:
                 return -EINVAL;
         }

@@ -14,6 +14,14 @@ static const struct constant_msr constants[] = {
     {0x8b, 0},  /* IA32_BIOS_SIGN_ID: no microcode */
     {0x1d9, 0}, /* IA32_DEBUGCTL */
     /* AMD's, APM vol. 2 appendix A */
+    {0xc0010000, 0}, /* the performance counters, which CPUID cannot hide: switched off */
+    {0xc0010001, 0},
+    {0xc0010002, 0},
+    {0xc0010003, 0},
+    {0xc0010004, 0},
+    {0xc0010005, 0},
+    {0xc0010006, 0},
+    {0xc0010007, 0},
     {0xc0010010, 0}, /* SYSCFG */
     {0xc0010015, 0}, /* HWCR */
     {0xc0010055, 0}, /* interrupt pending message: no C1E */
