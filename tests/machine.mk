@@ -107,3 +107,10 @@ e2e: deps
 soak: deps
 	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES) $(KERNEL_FILES)
 	$(Q)$(TESTS_RUN) --soak $(UNIT_TESTS) $(HEAVY_TESTS)
+
+# kvm-unit-tests as guests beside the bare emulator: KUT=FOLDER of its built programs, ONLY=PATTERN, MACHINE=qemu or bochs.
+.PHONY: kut
+kut: deps
+	$(Q)$(PARALLEL) build/permafrost.elf build/guests/multiboot.bin
+	$(Q)python3 -B -m tests.kut.run --suite "$(KUT)" --machine "$(or $(filter-out auto,$(MACHINE)),qemu)" --model "$(MODEL)" \
+		--only "$(ONLY)"

@@ -302,6 +302,10 @@ static void test_guest_bank(void)
         CHECK_EQ(mca_msr_write(&mca, MSR_MC_STATUS(0), 0), 0);
         CHECK_EQ(mca_msr_write(&mca, MSR_MCG_STATUS, 0), 0);
         CHECK_EQ(mca_msr_write(&mca, MSR_MCG_CAP, 0), -22);
+        CHECK_EQ(mca_msr_write(&mca, MSR_MC_ADDR(0), ~0ull), 0);
+        CHECK_EQ(mca_msr_write(&mca, MSR_MC_MISC(0), 1), 0);
+        CHECK_EQ(mca.addr, ~0ull);
+        CHECK_EQ(mca.misc, 1);
         CHECK_EQ(guest_read(&mca, MSR_MC_STATUS(0)), 0);
         CHECK(mca_is_due(&mca));
         mca_raise(&mca);
