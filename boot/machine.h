@@ -27,7 +27,7 @@ struct machine {
         struct nfit nfit;
         hpa_t hint[NFIT_NVDIMMS_MAX]; /* flush hints, one of each NVDIMM that has any */
         size_t hint_count;
-        hpa_t tables_start; /* the hypervisor's page tables, in RAM */
+        hpa_t tables_start; /* of stacks and page tables, in RAM */
         uint64_t tables_size;
         uint64_t smp_page; /* where other CPUs start; 0: nowhere */
         struct dram dram;
