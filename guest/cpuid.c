@@ -220,9 +220,9 @@ struct cpuid_regs cpuid_policy_slow(const struct cpuid_policy *p, cpuid_fn nativ
         if (leaf <= CPUID_BASIC_MAX)
                 return p->dynamic >> leaf & 1 ? dynamic_leaf(p, native, leaf, subleaf, vcpu_id)
                                               : p->basic[leaf];
-        if (leaf >= 0x80000000 && leaf <= CPUID_EXTENDED_MAX)
-                return p->extended[leaf & 0xff];
         if (leaf >= PERMAFROST_CPUID_BASE && leaf < PERMAFROST_CPUID_BASE + 0x200)
                 return hypervisor_leaf(p, leaf);
+        if (leaf >= 0x80000000 && leaf <= CPUID_EXTENDED_MAX)
+                return p->extended[leaf & 0xff];
         return (struct cpuid_regs){0};
 }

@@ -397,6 +397,8 @@ uint64_t vmx_exit_fast(struct vcpu *vcpu)
 {
         uint32_t reason = vmx_read32(VMCS_EXIT_REASON);
 
+        if (!--vcpu->fast_left)
+                vmx_write(VMCS_PREEMPTION_TIMER, 0); /* the next entry exits at once */
         if (reason == REASON_CPUID)
                 vcpu->fast.cpuid(vcpu);
         else if (reason == REASON_VMCALL) {
@@ -405,8 +407,6 @@ uint64_t vmx_exit_fast(struct vcpu *vcpu)
         } else if (reason != REASON_RDMSR || !vcpu->fast.msr_read(vcpu))
                 return 0;
         step_over(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
-        if (!--vcpu->fast_left)
-                vmx_write(VMCS_PREEMPTION_TIMER, 0); /* the next entry exits at once */
         return 1;
 }
 
