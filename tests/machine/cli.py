@@ -45,7 +45,7 @@ def command_run(args):
     interactive = sys.stdin.isatty()
     print(f"run: on {kind} with {setup.vendor}: {reason}", file=sys.stderr)
     if kind in choose.NESTED:
-        print("run: first the Linux host starts, in a minute or two", file=sys.stderr)
+        print("run: first the Linux host starts, which takes a minute, on Bochs some", file=sys.stderr)
     mode = "shell" if interactive else "demo"
     lab = Lab(args.folder)
     path = lab.iso(entry(Vm(args=f"quiet pf.mode={mode}")))
