@@ -4,6 +4,7 @@
 #include "drivers/lapic.h"
 #include "hv/alarm.h"
 #include "hv/cpu.h"
+#include "hv/features.h"
 #include "hv/harden.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
@@ -39,6 +40,8 @@ static struct {
         volatile int err; /* why it is refused */
 } starting;
 
+static uint32_t first_features[FEATURE_WORDS];
+
 enum start_state { START_NONE, START_READY, START_REFUSED };
 
 void smp_take_page(struct machine *m)
@@ -63,6 +66,20 @@ static void wait_us(const struct machine *m, uint64_t us)
                 cpu_pause();
 }
 
+static void report_lack(void *ctx, const char *line)
+{
+        (void)ctx;
+        printk(LOG_ERROR, "smp: %s", line);
+}
+
+static bool has_features(void)
+{
+        uint32_t here[FEATURE_WORDS];
+
+        features_read(here, cpu_cpuid);
+        return features_suffice(first_features, here, report_lack, NULL);
+}
+
 _Noreturn void smp_main(void)
 {
         struct cpu *cpu = &cpus[starting.index];
@@ -75,7 +92,7 @@ _Noreturn void smp_main(void)
         harden_cpu();
         mitigate_init_cpu(false);
         mce_init_cpu();
-        starting.err = virt_start_cpu(starting.dram);
+        starting.err = has_features() ? virt_start_cpu(starting.dram) : -ENODEV;
         if (starting.err) {
                 starting.state = START_REFUSED;
                 cpu_stop();
@@ -188,6 +205,7 @@ void smp_start(struct machine *m, void (*work)(void))
         cpu_count = 1;
         starting.dram = &m->dram;
         starting.work = work;
+        features_read(first_features, cpu_cpuid);
         smp_cr3 = (uint32_t)cpu_read_cr3();
         told = count_told(&m->madt);
         if (m->smp_page)
