@@ -83,8 +83,10 @@ void cpus_kick(unsigned cpu)
 /* The CPU is marked as resting, and has found nothing to do since: C and D above. */
 static void rest(const struct cpu *cpu, uint64_t look_at)
 {
-        if (cpu->index == 0 && cpu0.rest(look_at))
+        if (cpu->index == 0 && cpu0.rest(look_at)) {
+                cpu_let_in(); /* what is typed: there may be such work for hours */
                 return;
+        }
         alarm_set(look_at);
         cpu_wait_interrupt();
 }

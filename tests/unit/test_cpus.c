@@ -227,11 +227,24 @@ static void test_no_step_in_a_turn(void)
         end();
 }
 
+/* Between two pieces of work at rest interrupts come in: what is typed is not kept waiting. */
+static void test_work_at_rest_lets_in(void)
+{
+        begin();
+        work_in_rest = self_ipi = true;
+        cpus_turn();
+        work_in_rest = false;
+        CHECK(!self_ipi);
+        CHECK_EQ(rests, 0);
+        end();
+}
+
 int main(void)
 {
         RUN(test_kick_behind_the_look);
         RUN(test_work_wakes_sleepers);
         RUN(test_work_lends_the_cpu);
         RUN(test_no_step_in_a_turn);
+        RUN(test_work_at_rest_lets_in);
         return unit_done();
 }

@@ -208,6 +208,19 @@ static void random_state(struct vcpu_state *s)
         }
 }
 
+/* An instruction that is not known is looked at anew some times, as another vCPU may change it. */
+static enum vm_end play_until_settled(const struct fake_step *step)
+{
+        enum vm_end end = VM_POWERED_OFF;
+
+        for (unsigned i = 0; i < 32 && end == VM_POWERED_OFF; i++) {
+                end = fake_play(&vm, step, 1);
+                if (fake.advanced || fake.exceptions)
+                        break;
+        }
+        return end;
+}
+
 /* An instruction is carried out and stepped over, or it gets #UD; RAM is as before. */
 static void test_instructions_without_memory(void)
 {
@@ -228,7 +241,7 @@ static void test_instructions_without_memory(void)
                 random_state(&fake.state);
                 step.exit.memory = (struct vm_exit_memory){
                     .gpa = GPA(places[pick(ARRAY_LEN(places))] + pick(32)), .write = pick(2)};
-                CHECK_EQ(fake_play(&vm, &step, 1), VM_POWERED_OFF);
+                CHECK_EQ(play_until_settled(&step), VM_POWERED_OFF);
                 CHECK_EQ(fake.exceptions, fake.advanced == 0);
                 CHECK(!fake.exceptions || fake.exception == VECTOR_UD);
                 CHECK(fake.advanced <= DECODE_BYTES_MAX);
