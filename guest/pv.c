@@ -131,9 +131,9 @@ void pv_eoi_enter(struct pv_vcpu *pv, bool may_wait)
         pv->eoi_offered = may_wait;
 }
 
-bool pv_eoi_exit(struct pv_vcpu *pv)
+bool pv_eoi_taken(struct pv_vcpu *pv)
 {
-        if (!pv->eoi_offered || __atomic_load_n(pv->eoi, __ATOMIC_RELAXED) & EOI_PENDING)
+        if (__atomic_load_n(pv->eoi, __ATOMIC_RELAXED) & EOI_PENDING)
                 return false;
         pv->eoi_offered = false;
         return true;

@@ -76,7 +76,13 @@ must_check int pv_msr_write(struct pv_vcpu *pv, uint32_t features, const struct 
  * by clearing the flag. After the exit: whether it did, so that lapic_eoi is due.
  */
 void pv_eoi_enter(struct pv_vcpu *pv, bool may_wait);
-must_check bool pv_eoi_exit(struct pv_vcpu *pv);
+must_check bool pv_eoi_taken(struct pv_vcpu *pv); /* for pv_eoi_exit alone */
+
+/* Inline, as each RDMSR begins with it. */
+must_check static inline bool pv_eoi_exit(struct pv_vcpu *pv)
+{
+        return pv->eoi_offered && pv_eoi_taken(pv);
+}
 
 /* The vCPU has lost its CPU or rests in HLT: others need not wait for it, nor flush its TLB now. */
 void pv_steal_begin(struct pv_vcpu *pv);

@@ -64,20 +64,25 @@ static bool is_wide(void)
 }
 
 /*
- * Leave the instruction: RIP, which wraps at 4 GiB outside of 64-bit code, the shadow of an STI or
- * MOV SS before it, and RFLAGS.RF, which is for one instruction only.
+ * Leave the instruction: RIP, which wraps at 4 GiB outside of 64-bit code, and the shadow of an STI
+ * or MOV SS before it.
  */
-static inline void leave_instruction(unsigned bytes, uint64_t rflags)
+static inline void leave_instruction(unsigned bytes)
 {
         uint64_t state = vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
-        uint64_t rip = vmx_read(VMCS_GUEST_RIP), next = rip + bytes;
+        uint64_t next = vmx_read(VMCS_GUEST_RIP) + bytes;
 
-        if ((rip ^ next) >> 32 && !is_wide())
+        if ((uint32_t)next < bytes && !is_wide())
                 next = (uint32_t)next;
         vmx_write(VMCS_GUEST_RIP, next);
         if (state & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS))
                 vmx_write(VMCS_GUEST_INTERRUPTIBILITY,
                           state & ~(uint64_t)(BLOCKED_BY_STI | BLOCKED_BY_MOV_SS));
+}
+
+/* RFLAGS.RF is for one instruction only. */
+static void end_resume(unsigned bytes, uint64_t rflags)
+{
         if (rflags & RFLAGS_RF && bytes)
                 vmx_write(VMCS_GUEST_RFLAGS, rflags & ~RFLAGS_RF);
 }
@@ -92,7 +97,10 @@ static inline void step_over(unsigned bytes)
 {
         uint64_t rflags = vmx_read(VMCS_GUEST_RFLAGS);
 
-        leave_instruction(bytes, rflags);
+        leave_instruction(bytes);
+        if (!(rflags & (RFLAGS_RF | RFLAGS_TF)))
+                return;
+        end_resume(bytes, rflags);
         if (rflags & RFLAGS_TF)
                 pend_single_step();
 }
@@ -253,7 +261,8 @@ static void reflect_debug_exception(uint32_t info)
 
         if (INTR_TYPE(info) == INTR_PRIV_SOFT) {
                 write_dr6(0xf, 0);
-                leave_instruction(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH), rflags);
+                leave_instruction(vmx_read32(VMCS_EXIT_INSTRUCTION_LENGTH));
+                end_resume(1, rflags);
                 return;
         }
         write_dr6(0xf, vmx_read(VMCS_EXIT_QUALIFICATION) & DR6_WRITE_MASK);
