@@ -69,7 +69,7 @@ clean-nvram:
 
 TEST_GUESTS := $(patsubst tests/guests/%.asm,build/guests/%.bin,$(wildcard tests/guests/*.asm)) build/guests/text.bin
 
-build/guests/%.bin: tests/guests/%.asm tests/guests/bzimage.inc | deps
+build/guests/%.bin: tests/guests/%.asm $(wildcard tests/guests/*.inc) | deps
 	@mkdir -p $(@D)
 	$(Q)nasm -f bin -i tests/guests/ $< -o $@
 

@@ -4,8 +4,6 @@
 %include "bzimage.inc"
 
 STACK_TOP       equ 0x80000
-SLEEP_CONTROL   equ 0x600               ; guest/platform.h
-SLEEP_S5        equ 5 << 2 | 1 << 5     ; guest/acpi_pm.h
 
         rdtsc
         shl rdx, 32
@@ -16,9 +14,7 @@ SLEEP_S5        equ 5 << 2 | 1 << 5     ; guest/acpi_pm.h
         call print
         mov rax, rbx
         call print_number
-        mov dx, SLEEP_CONTROL
-        mov al, SLEEP_S5
-        out dx, al
+        switch_off
 .ended: hlt
         jmp .ended
 

@@ -1,18 +1,7 @@
 ; A test guest that tries its local APIC: requests, priority, nesting, the end, errors, the timer and HLT. It tells the
 ; step that failed, or that all is well, and ticks on. A byte on its serial port makes it switch the APIC off and rest.
 %include "bzimage.inc"
-APIC_BASE     equ 0x1b
-APIC_TPR      equ 0x808
-APIC_PPR      equ 0x80a
-APIC_EOI      equ 0x80b
-APIC_SVR      equ 0x80f
-APIC_ISR      equ 0x810
-APIC_IRR      equ 0x820
-APIC_ESR      equ 0x828
-APIC_ICR      equ 0x830
-APIC_TIMER    equ 0x832
-APIC_INITIAL  equ 0x838
-APIC_SELF_IPI equ 0x83f
+%include "interrupts.inc"
 LOW           equ 0x41
 HIGH          equ 0x61
 TIMER         equ 0x51
@@ -25,13 +14,6 @@ COM1_PIN      equ 4
 COM1_IER      equ COM1 + 1
 IER_THRE      equ 2
 MCR_OUT2      equ 8
-
-%macro wrapic 2                         ; MSR, value
-        mov ecx, %1
-        mov eax, %2
-        xor edx, edx
-        wrmsr
-%endmacro
 
 %macro rdapic 1                         ; to EAX
         mov ecx, %1
@@ -68,9 +50,7 @@ MCR_OUT2      equ 8
         lea rbx, [rel idt + SPURIOUS * 16]
         lea rax, [rel take_spurious]
         call gate
-        lea rax, [rel idt]
-        mov [rel idt_pointer + 2], rax
-        lidt [rel idt_pointer]
+        load_idt
         cli
         xor r12d, r12d                  ; the vectors taken, the last in the lowest byte
         wrapic APIC_SVR, 0x100 | SPURIOUS
@@ -294,13 +274,7 @@ take_spurious:
         iretq
 
 ; An interrupt gate at RBX to the handler at RAX.
-gate:   mov [rbx], ax
-        mov [rbx + 2], cs
-        mov word [rbx + 4], 0x8e00
-        shr rax, 16
-        mov [rbx + 6], ax
-        shr rax, 16
-        mov [rbx + 8], eax
+gate:   fill_gate
         mov dword [rbx + 12], 0
         ret
 
@@ -308,11 +282,7 @@ nest:   db 0
 told:   db 13, 10, "guest: apic failed at step "
 step:   db '??', 13, 10
 told_end:
-idt_pointer:
-        dw 128 * 16 - 1
-        dq 0
-        align 16, db 0
-idt:    times 128 * 16 db 0
+        empty_idt 128
         times 4096 db 0
 stack_top:
         align 16, db 0

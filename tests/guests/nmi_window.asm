@@ -1,8 +1,7 @@
 ; A test guest that sends itself NMIs and makes no exits meanwhile: one within the handler of another, which is to come right
 ; behind its IRET, and one beside a single-step trap. It tells the step that failed, or that all is well.
 %include "bzimage.inc"
-APIC_SVR    equ 0x80f
-APIC_ICR    equ 0x830
+%include "interrupts.inc"
 ICR_SELF    equ 0x40000
 ICR_NMI     equ 0x400
 FLAG_TF     equ 0x100
@@ -11,10 +10,7 @@ VECTOR_NMI  equ 2
 ROUNDS      equ 100000
 
 %macro send_nmi 0
-        mov ecx, APIC_ICR
-        mov eax, ICR_SELF | ICR_NMI
-        xor edx, edx
-        wrmsr
+        wrapic APIC_ICR, ICR_SELF | ICR_NMI
 %endmacro
 
 ; The step fails unless the value is equal, after a while at last.
@@ -36,13 +32,8 @@ ROUNDS      equ 100000
         lea rax, [rel take_nmi]
         mov ebx, VECTOR_NMI
         call gate
-        lea rax, [rel idt]
-        mov [rel idt_pointer + 2], rax
-        lidt [rel idt_pointer]
-        mov ecx, APIC_SVR
-        mov eax, 0x1ff
-        xor edx, edx
-        wrmsr
+        load_idt
+        wrapic APIC_SVR, 0x1ff
 
         send_nmi                        ; its handler sends the second
         want 1, [rel taken], 2
@@ -77,13 +68,7 @@ tell:   mov edx, COM1
 gate:   shl ebx, 4
         lea rdx, [rel idt]
         add rbx, rdx
-        mov [rbx], ax
-        mov [rbx + 2], cs
-        mov word [rbx + 4], 0x8e00
-        shr rax, 16
-        mov [rbx + 6], ax
-        shr rax, 16
-        mov [rbx + 8], eax
+        fill_gate
         ret
 
 take_nmi:

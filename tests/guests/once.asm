@@ -5,14 +5,8 @@
 ; Its locked access to a word that is not aligned has QEMU stop all other CPUs at any place. It ends with the counts and
 ; "once: ok" or "once: failed", whatever the number of late breakpoints, which QEMU makes itself; and switches off.
 %include "bzimage.inc"
+%include "interrupts.inc"
 
-APIC_BASE       equ 0x1b
-APIC_EOI        equ 0x80b
-APIC_SVR        equ 0x80f
-APIC_ICR        equ 0x830
-APIC_TIMER      equ 0x832
-APIC_INITIAL    equ 0x838
-APIC_DIVIDE     equ 0x83e
 BASE_X2APIC     equ 0xc00
 TRAMPOLINE      equ 0x8000
 CODE            equ 0x10                ; as Linux's boot protocol has it
@@ -22,8 +16,6 @@ NOP_CODE        equ 0x90
 INT3_CODE       equ 0xcc
 NO_MSR          equ 0x12345
 NO_MEMORY       equ 5 << 30             ; not mapped by the loader's tables
-SLEEP_CONTROL   equ 0x600
-S5              equ 5 << 2 | 0x20
 DEFAULT_COUNT         equ 100000
 
 TIMER           equ 0x41
@@ -59,13 +51,6 @@ struc VCPU
 .split          resd 1
                 alignb 64
 endstruc
-
-%macro wrapic 2                         ; MSR, value
-        mov ecx, %1
-        mov eax, %2
-        xor edx, edx
-        wrmsr
-%endmacro
 
 %macro gate 2                           ; vector, handler
         lea rax, [rel %2]
@@ -389,13 +374,7 @@ set_gate:
         shl ebx, 4
         lea rcx, [rel idt]
         add rbx, rcx
-        mov [rbx], ax
-        mov word [rbx + 2], CODE
-        mov word [rbx + 4], 0x8e00
-        shr rax, 16
-        mov [rbx + 6], ax
-        shr rax, 16
-        mov [rbx + 8], eax
+        fill_gate CODE
         ret
 
 make_tables:
@@ -448,9 +427,7 @@ finish: cli
         say "once: ok"
         jmp .off
 .bad:   say "once: failed"
-.off:   mov dx, SLEEP_CONTROL
-        mov al, S5
-        out dx, al
+.off:   switch_off
         hlt
         jmp .off
 

@@ -2,23 +2,12 @@
 ; each of them to and fro between that and another one of the same length. Both are right at any time, whatever of the
 ; two is found: "spoil: ok" when each was found ROUNDS times, then it switches off. An exception ends it by a triple fault.
 %include "bzimage.inc"
+%include "interrupts.inc"
 
-APIC_TPR        equ 0x808
-APIC_SVR        equ 0x80f
-APIC_ICR        equ 0x830
 TRAMPOLINE      equ 0x8000
 CODE            equ 0x9000
 NO_MEMORY       equ 0xf0000000          ; nothing is there: a read gives ones
-SLEEP_CONTROL   equ 0x600
-S5              equ 5 << 2 | 0x20
 ROUNDS          equ 3000
-
-%macro wrapic 2                         ; MSR, value
-        mov ecx, %1
-        mov eax, %2
-        xor edx, edx
-        wrmsr
-%endmacro
 
 %macro flip 2                           ; the instruction at a label gets this second byte
         mov byte [%1 + 1 - code], %2
@@ -49,9 +38,7 @@ ROUNDS          equ 3000
         cmp r15d, ROUNDS
         jb .next
         say "spoil: ok"
-        mov dx, SLEEP_CONTROL
-        mov al, S5
-        out dx, al
+        switch_off
         hlt
 
         align 16, db 0

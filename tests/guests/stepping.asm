@@ -2,9 +2,8 @@
 ; also behind HLT and string I/O, the trap of ICEBP, and the wrap of EIP at 4 GiB. It tells the step that failed, or that
 ; all is well.
 %include "bzimage.inc"
+%include "interrupts.inc"
 IOAPIC      equ 0xfec00000
-APIC_BASE   equ 0x1b
-APIC_TPR    equ 0x808
 FLAG_TF     equ 0x100
 FLAG_RF     equ 0x10000
 DR6_BS      equ 0x4000
@@ -51,16 +50,8 @@ STEP_OFF equ 3
         lea rsp, [rel stack_top]
         lea rax, [rel take_trap]
         lea rbx, [rel idt + 16]
-        mov [rbx], ax
-        mov [rbx + 2], cs
-        mov word [rbx + 4], 0x8e00
-        shr rax, 16
-        mov [rbx + 6], ax
-        shr rax, 16
-        mov [rbx + 8], eax
-        lea rax, [rel idt]
-        mov [rel idt_pointer + 2], rax
-        lidt [rel idt_pointer]
+        fill_gate
+        load_idt
 
         ; one trap behind each instruction
         mov r9d, IOAPIC

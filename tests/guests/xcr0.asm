@@ -2,10 +2,9 @@
 ; change nothing, good ones are what XGETBV reads then. "xcr0: ok", or "xcr0: failed at" the number of the try; it
 ; switches off.
 %include "bzimage.inc"
+%include "interrupts.inc"
 
 CR4_OSXSAVE     equ 1 << 18
-SLEEP_CONTROL   equ 0x600
-S5              equ 5 << 2 | 0x20
 VECTOR_UD       equ 6
 VECTOR_GP       equ 13
 
@@ -20,9 +19,7 @@ VECTOR_GP       equ 13
         lea rbx, [rel idt + VECTOR_GP * 16]
         lea rax, [rel take_gp]
         call set_gate
-        lea rax, [rel idt]
-        mov [rel idt_pointer + 2], rax
-        lidt [rel idt_pointer]
+        load_idt
         mov eax, 13                     ; what may be set at all
         xor ecx, ecx
         cpuid
@@ -53,9 +50,7 @@ failed: lea rsi, [rel told]
         call print
         mov eax, ebp
         call print_number
-off:    mov dx, SLEEP_CONTROL
-        mov al, S5
-        out dx, al
+off:    switch_off
         hlt
         jmp off
 
@@ -117,13 +112,7 @@ good:   try 0, 0, 1
 
 ; An interrupt gate at RBX to the handler at RAX.
 set_gate:
-        mov [rbx], ax
-        mov [rbx + 2], cs
-        mov word [rbx + 4], 0x8e00
-        shr rax, 16
-        mov [rbx + 6], ax
-        shr rax, 16
-        mov [rbx + 8], eax
+        fill_gate
         ret
 
 take_gp:
@@ -138,11 +127,7 @@ over:   add qword [rsp], 3              ; XSETBV
 %include "print.inc"
 
 told:   db "xcr0: failed at ", 0
-idt_pointer:
-        dw 32 * 16 - 1
-        dq 0
-        align 16, db 0
-idt:    times 32 * 16 db 0
+        empty_idt 32
         times 1024 db 0
 stack_top:
         align 16, db 0
