@@ -4,79 +4,16 @@
 #include "guest/abi.h"
 #include "guest/console.h"
 #include "guest/platform.h"
-#include "guest/vcpu_apic.h"
-#include "guest/vcpu_irq.h"
 #include "hv/lib/string.h"
 #include "hv/mce.h"
-#include "tests/unit/fake_virt.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/run_steps.h"
 
-#define JUNK          0x1122334455667788ull
-#define MSR_TPR       0x808u
-#define MSR_SELF_IPI  0x83fu
-#define MSR_SVR       0x80fu
-#define MSR_ISR       0x810u
-#define MSR_IRR       0x820u
-#define MSR_ESR       0x828u
-#define MSR_LVT_TIMER 0x832u
-#define UART_SCRATCH  (PLATFORM_COM1_PORT + 7)
-
-static struct vm vm;
-
-static enum vm_end play(const struct fake_step *steps, size_t count)
-{
-        return fake_play(&vm, steps, count);
-}
-
-static enum vm_end play_one(struct fake_step step)
-{
-        return play(&step, 1);
-}
-
-static struct fake_step plain(enum vm_exit_kind kind)
-{
-        return (struct fake_step){.exit = {.kind = kind}, .rax = JUNK, .rcx = JUNK, .rdx = JUNK};
-}
+#define UART_SCRATCH (PLATFORM_COM1_PORT + 7)
 
 static struct fake_step io(uint16_t port, uint8_t size, bool in, uint64_t rax)
 {
         return (struct fake_step){
             .exit = {.kind = VM_EXIT_IO, .io = {.port = port, .size = size, .in = in}}, .rax = rax};
-}
-
-static struct fake_step wrmsr(uint32_t msr, uint64_t value)
-{
-        return (struct fake_step){.exit = {.kind = VM_EXIT_MSR_WRITE},
-                                  .rax = JUNK << 32 | (uint32_t)value,
-                                  .rcx = JUNK << 32 | msr,
-                                  .rdx = JUNK << 32 | value >> 32};
-}
-
-static struct fake_step rdmsr(uint32_t msr)
-{
-        return (struct fake_step){
-            .exit = {.kind = VM_EXIT_MSR_READ}, .rax = JUNK, .rcx = msr, .rdx = JUNK};
-}
-
-static struct fake_step cr8(uint8_t reg, bool write, uint64_t rax)
-{
-        return (struct fake_step){
-            .exit = {.kind = VM_EXIT_CR8, .cr8 = {.reg = reg, .write = write}}, .rax = rax};
-}
-
-static void expect_gp(struct fake_step step)
-{
-        CHECK_EQ(play_one(step), VM_POWERED_OFF);
-        CHECK_EQ(fake.exceptions, 1);
-        CHECK_EQ(fake.exception, VECTOR_GP);
-        CHECK_EQ(fake.skips, 0);
-}
-
-static void expect_skip(struct fake_step step)
-{
-        CHECK_EQ(play_one(step), VM_POWERED_OFF);
-        CHECK_EQ(fake.exceptions, 0);
-        CHECK_EQ(fake.skips, 1);
 }
 
 static void test_plain_exits(void)
@@ -225,72 +162,6 @@ static void test_memory_is_write_back_by_mtrr(void)
         }
 }
 
-static void test_cr8_is_the_task_priority(void)
-{
-        expect_skip(cr8(REG_RAX, true, 9));
-        expect_skip(rdmsr(MSR_TPR));
-        CHECK_EQ(fake.regs[REG_RAX], 0x90);
-        expect_skip(cr8(REG_RAX, false, JUNK));
-        CHECK_EQ(fake.regs[REG_RAX], 9);
-        expect_gp(cr8(REG_RAX, true, 16));
-        expect_gp(cr8(REG_RAX, true, 1ull << 60));
-        expect_skip(cr8(REG_RSP, false, 0));
-        CHECK_EQ(fake.state.rsp, 9);
-        CHECK_EQ(fake.skips_at_set,
-                 0); /* setting it afterwards would lose a trap that skip brings */
-        fake.state.rsp = 16;
-        expect_gp(cr8(REG_RSP, true, 0));
-        fake.state.rsp = 0;
-        expect_skip(cr8(REG_RSP, true, 0));
-        expect_skip(rdmsr(MSR_TPR));
-        CHECK_EQ(fake.regs[REG_RAX], 0);
-}
-
-static void test_halt(void)
-{
-        fake.state.rflags = RFLAGS_FIXED | RFLAGS_IF;
-        expect_skip(plain(VM_EXIT_HALT));
-        CHECK_EQ(fake.halts, 1);
-        fake.state.rflags = RFLAGS_FIXED | RFLAGS_TF; /* the trap behind it ends the rest at once */
-        expect_skip(plain(VM_EXIT_HALT));
-        CHECK_EQ(fake.halts, 0);
-        fake.state.rflags = RFLAGS_FIXED;
-        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_HALTED);
-        CHECK_EQ(fake.halts, 0);
-        vm.vcpu[0]->activity = VCPU_RUNS;
-        vm.vcpu[0]->deaf = false;
-}
-
-/* SDM vol. 1 13.3. */
-static struct apic_message ipi(enum apic_mode mode, uint8_t vector)
-{
-        return (struct apic_message){.dest = 0, .mode = (uint8_t)mode, .vector = vector};
-}
-
-static void post(enum apic_mode mode, uint8_t vector)
-{
-        const struct apic_message m = ipi(mode, vector);
-
-        vm_post(&vm, NULL, &m);
-}
-
-/* What is on its way to a vCPU that rests with interrupts off keeps the VM alive. */
-static void test_halt_with_a_kick(void)
-{
-        struct vm_vcpu *v = vm.vcpu[0];
-
-        fake.state.rflags = 0;
-        v->unhalt = true;
-        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
-        CHECK(!v->unhalt && !v->deaf);
-        post(APIC_NMI, 0);
-        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
-        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_HALTED);
-        v->activity = VCPU_RUNS;
-        v->deaf = false;
-        fake.state.rflags = RFLAGS_IF;
-}
-
 /* What CPU 0 only has to tell, as a corrected error, keeps no vCPU out. */
 static void test_news_of_memory(void)
 {
@@ -328,6 +199,7 @@ static void test_watchdog(void)
         vm.config = before;
 }
 
+/* SDM vol. 1 13.3. */
 static void test_xsetbv(void)
 {
         static const struct {
@@ -357,243 +229,6 @@ static void test_xsetbv(void)
         expect_gp((struct fake_step){.exit = {.kind = VM_EXIT_XSETBV}, .rax = 7});
 }
 
-static void test_interrupt_is_injected(void)
-{
-        const struct fake_step steps[] = {wrmsr(MSR_SVR, 0x1ff), wrmsr(MSR_SELF_IPI, 0x41),
-                                          plain(VM_EXIT_HOST), wrmsr(MSR_X2APIC_EOI, 0)};
-
-        vm.vcpu[0]->interrupts = 0;
-        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 1);
-        CHECK_EQ(fake.irq, 0x41);
-        CHECK_EQ(vm.vcpu[0]->interrupts, 1);
-        CHECK(!fake.window);
-        CHECK_EQ(lapic_next_irq(&vm.vcpu[0]->lapic), -1);
-}
-
-static void test_interrupt_waits_for_its_window(void)
-{
-        const struct fake_step steps[] = {wrmsr(MSR_SELF_IPI, 0x42), plain(VM_EXIT_HOST)};
-        const struct fake_step window = plain(VM_EXIT_IRQ_WINDOW);
-
-        fake.irqs_blocked = true;
-        CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 0);
-        CHECK(fake.window);
-        fake.irqs_blocked = false;
-        CHECK_EQ(play_one(window), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 1);
-        CHECK_EQ(fake.irq, 0x42);
-        CHECK(!fake.window);
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-}
-
-/* Two at once: the higher goes first, the other as soon as it may. */
-static void test_interrupts_by_priority(void)
-{
-        const struct fake_step raise[] = {wrmsr(MSR_SELF_IPI, 0x51), wrmsr(MSR_SELF_IPI, 0x61)};
-
-        fake.irqs_blocked = true;
-        CHECK_EQ(play(raise, ARRAY_LEN(raise)), VM_POWERED_OFF);
-        CHECK(fake.window);
-        fake.irqs_blocked = false;
-        CHECK_EQ(play_one(plain(VM_EXIT_HOST)), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 1);
-        CHECK_EQ(fake.irq, 0x61);
-        CHECK(!fake.window); /* the other is not let through by the first one's priority */
-        CHECK_EQ(play_one(wrmsr(MSR_X2APIC_EOI, 0)), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 1);
-        CHECK_EQ(fake.irq, 0x51);
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-}
-
-static void test_window_without_interrupt_is_closed(void)
-{
-        fake.window = true;
-        CHECK_EQ(play_one(plain(VM_EXIT_IRQ_WINDOW)), VM_POWERED_OFF);
-        CHECK(!fake.window);
-        CHECK_EQ(fake.irqs, 0);
-}
-
-static void test_timer(void)
-{
-        const uint32_t tsc_deadline_mode = 1u << 18 | 0x33;
-        const struct fake_step arm[] = {wrmsr(MSR_LVT_TIMER, tsc_deadline_mode),
-                                        wrmsr(MSR_IA32_TSC_DEADLINE, UINT64_MAX / 2)};
-        const struct fake_step again = wrmsr(MSR_IA32_TSC_DEADLINE, 1);
-
-        CHECK_EQ(play(arm, ARRAY_LEN(arm)), VM_POWERED_OFF);
-        CHECK_EQ(fake.deadline, UINT64_MAX / 2);
-        CHECK_EQ(fake.irqs, 0);
-        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 0);
-        CHECK_EQ(fake.deadline, UINT64_MAX / 2);
-        vm.vcpu[0]->lapic.timer_deadline = cpu_rdtsc();
-        CHECK_EQ(play_one(plain(VM_EXIT_TIMER)), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 1);
-        CHECK_EQ(fake.irq, 0x33);
-        CHECK_EQ(fake.deadline, UINT64_MAX);
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-        CHECK_EQ(play_one(again), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 1);
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-}
-
-static void expect_register(uint32_t msr, uint64_t value)
-{
-        CHECK_EQ(play_one(rdmsr(msr)), VM_POWERED_OFF);
-        CHECK_EQ(fake.regs[REG_RAX], value);
-}
-
-/*
- * Where the CPU holds an interrupt until the guest can take it: requested until then, in service
- * from then on, whatever looks; the highest one is offered, and none that may not come any more.
- */
-static void test_offered_interrupt(void)
-{
-        struct vm_vcpu *v = vm.vcpu[0];
-
-        virt_caps.holds_irq = true;
-        fake.irqs_blocked = true; /* nobody asks */
-        v->interrupts = 0;
-        expect_skip(wrmsr(MSR_SELF_IPI, 0x51));
-        CHECK_EQ(fake.offered, 0x51);
-        expect_register(MSR_IRR + 2, 1u << (0x51 - 0x40));
-        expect_skip(wrmsr(MSR_SELF_IPI, 0x61));
-        CHECK_EQ(fake.offered, 0x61);
-        expect_skip(wrmsr(MSR_TPR, 0x60));
-        CHECK_EQ(fake.offered, 0);
-        expect_skip(wrmsr(MSR_TPR, 0));
-        CHECK_EQ(fake.offered, 0x61);
-        CHECK_EQ(v->interrupts, 0);
-        fake.offered = 0; /* taken */
-        expect_register(MSR_ISR + 3, 1u << (0x61 - 0x60));
-        CHECK_EQ(v->interrupts, 1);
-        CHECK_EQ(fake.offered, 0);
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-        CHECK_EQ(fake.offered, 0x51);
-        fake.offered = 0;
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0)); /* its own: the one before has its end */
-        expect_register(MSR_ISR + 2, 0);
-        CHECK_EQ(fake.irqs, 0);
-        CHECK(!fake.window);
-}
-
-/* The end of an offered interrupt may be put off only where it cannot be that of another. */
-static void test_offered_interrupt_and_late_end(void)
-{
-        struct vm_vcpu *v = vm.vcpu[0];
-
-        CHECK(!vcpu_eoi_may_wait(v));
-        expect_skip(wrmsr(MSR_SELF_IPI, 0x51));
-        CHECK(vcpu_eoi_may_wait(v));
-        expect_skip(wrmsr(MSR_SELF_IPI, 0x61));
-        CHECK(!vcpu_eoi_may_wait(v)); /* 51h comes behind it */
-        fake.offered = 0;
-        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
-        CHECK(!vcpu_eoi_may_wait(v));
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-        CHECK(vcpu_eoi_may_wait(v));
-        fake.offered = 0;
-        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
-        CHECK(vcpu_eoi_may_wait(v));
-        expect_skip(wrmsr(MSR_SELF_IPI, 0x61));
-        CHECK_EQ(fake.offered, 0x61);
-        CHECK(!vcpu_eoi_may_wait(v)); /* 51h may end first */
-        fake.offered = 0;
-        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
-        CHECK(vcpu_eoi_may_wait(v));
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-        lapic_raise(&v->lapic, 0x51, true);
-        expect_skip(plain(VM_EXIT_CACHE));
-        CHECK_EQ(fake.offered, 0x51);
-        CHECK(!vcpu_eoi_may_wait(v)); /* level-triggered */
-        expect_skip(wrmsr(MSR_SVR, 0xff));
-        CHECK_EQ(fake.offered, 0);
-        expect_skip(wrmsr(MSR_SVR, 0x1ff));
-        CHECK_EQ(fake.offered, 0x51);
-        fake.offered = 0;
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-        fake.irqs_blocked = false;
-        virt_caps.holds_irq = false;
-}
-
-static struct fake_step apic_end(uint8_t vector)
-{
-        struct fake_step step = plain(VM_EXIT_APIC_END);
-
-        step.exit.vector = vector;
-        return step;
-}
-
-static unsigned ends;
-
-static void count_end(void *ctx, uint8_t vector)
-{
-        (void)ctx;
-        ends += vector;
-}
-
-/* With a local APIC that the CPU virtualizes: no injection, and what the model has is told to it.
- */
-static void test_virtual_apic(void)
-{
-        struct vm_vcpu *v = vm.vcpu[0];
-        void (*const eoi)(void *, uint8_t) = v->lapic.ops.eoi;
-
-        v->lapic.ops.eoi = count_end;
-        vm.virtual_apic = true;
-        vcpu_apic_reset(v);
-        CHECK_EQ(fake.apic_resets, 1);
-        CHECK_EQ(fake.apic[0x0f], 0x1ff);
-        CHECK_EQ(fake.apic[0x0d], 1);
-        CHECK_EQ(fake.apic[0x37], 0x10000);
-        expect_skip(wrmsr(MSR_LVT_TIMER, 0x34));
-        CHECK_EQ(fake.apic[0x32], 0x34);
-        expect_skip(wrmsr(MSR_SVR, 0xff)); /* masks what is unmasked */
-        CHECK_EQ(fake.apic[0x32], 0x10034);
-        expect_skip(wrmsr(MSR_SVR, 0x1ff));
-        lapic_raise(&v->lapic, 0x71, true);
-        fake.irqs_blocked = true; /* the CPU waits for the moment */
-        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
-        fake.irqs_blocked = false;
-        CHECK_EQ(fake.apic_irqs, 1);
-        CHECK_EQ(fake.irq, 0x71);
-        CHECK(fake.level && !fake.window);
-        CHECK_EQ(fake.irqs, 0);
-        CHECK_EQ(ends, 0);
-        CHECK_EQ(play_one(apic_end(0x71)), VM_POWERED_OFF);
-        CHECK_EQ(ends, 0x71);
-        CHECK_EQ(fake.skips, 0);
-        CHECK_EQ(play_one(apic_end(0x72)), VM_POWERED_OFF); /* no level-triggered one */
-        CHECK_EQ(ends, 0x71);
-        CHECK_EQ(play_one(plain(VM_EXIT_APIC_SELF)), VM_POWERED_OFF);
-        expect_skip(wrmsr(MSR_ESR, 0));
-        CHECK_EQ(fake.apic[0x28], 0x20);
-        v->lapic.ops.eoi = eoi;
-}
-
-/* A rest ends by what the CPU's APIC lets through, and there is none once it is off. */
-static void test_virtual_apic_rest(void)
-{
-        struct vm_vcpu *v = vm.vcpu[0];
-
-        fake.state.rflags = RFLAGS_IF;
-        lapic_raise(&v->lapic, 0x72, false);
-        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
-        CHECK_EQ(fake.apic_irqs, 1);
-        CHECK_EQ(fake.halts, 0);
-        CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
-        CHECK_EQ(fake.halts, 1);
-        fake.state.rflags = 0;
-        expect_skip(wrmsr(MSR_IA32_APIC_BASE, APIC_BASE_ADDR | APIC_BASE_BSP));
-        CHECK_EQ(fake.apic_stops, 1);
-        lapic_reset(&v->lapic);
-        vm.virtual_apic = false;
-        expect_skip(wrmsr(MSR_SVR, 0x1ff));
-}
-
 /* What was typed reaches the VM in focus, as far as its FIFO takes it. */
 static void test_typed_bytes(void)
 {
@@ -611,22 +246,6 @@ static void test_typed_bytes(void)
         console_type('y');
         vm_feed_input(&vm);
         CHECK_EQ(console_get(), 'y');
-}
-
-/* What others post is taken in before the next entry. */
-static void test_posted(void)
-{
-        post(APIC_FIXED, 0x81);
-        post(APIC_NMI, 0);
-        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
-        CHECK_EQ(fake.irqs, 1);
-        CHECK_EQ(fake.irq, 0x81);
-        CHECK_EQ(fake.nmis, 1);
-        expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-        post(APIC_STARTUP, 0x10); /* it does not wait for one */
-        expect_skip(plain(VM_EXIT_CACHE));
-        post(APIC_INIT, 0);
-        CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_REBOOTED);
 }
 
 static void test_fetch_outside_memory_ends_the_vm(void)
@@ -678,23 +297,10 @@ int main(void)
         RUN(test_power_ports);
         RUN(test_msrs);
         RUN(test_memory_is_write_back_by_mtrr);
-        RUN(test_cr8_is_the_task_priority);
-        RUN(test_halt);
-        RUN(test_halt_with_a_kick);
         RUN(test_news_of_memory);
         RUN(test_watchdog);
         RUN(test_xsetbv);
-        RUN(test_interrupt_is_injected);
-        RUN(test_interrupt_waits_for_its_window);
-        RUN(test_interrupts_by_priority);
-        RUN(test_window_without_interrupt_is_closed);
-        RUN(test_timer);
-        RUN(test_offered_interrupt);
-        RUN(test_offered_interrupt_and_late_end);
-        RUN(test_virtual_apic);
-        RUN(test_virtual_apic_rest);
         RUN(test_typed_bytes);
-        RUN(test_posted);
         RUN(test_fetch_outside_memory_ends_the_vm);
         RUN(test_unknown_access);
         RUN(test_tables_outside_memory_end_the_vm);
