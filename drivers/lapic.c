@@ -1,30 +1,8 @@
 /* This CPU's own local APIC. */
 #include "drivers/lapic.h"
 
+#include "drivers/lapic_regs.h"
 #include "hv/cpu.h"
-
-/* xAPIC registers are at base + 16 * number, x2APIC registers are MSR 800h + number. */
-enum lapic_register {
-        REG_ID = 0x02,
-        REG_VERSION = 0x03,
-        REG_TPR = 0x08,
-        REG_EOI = 0x0b,
-        REG_SPURIOUS = 0x0f,
-        REG_ESR = 0x28,
-        REG_LVT_CMCI = 0x2f,
-        REG_ICR = 0x30,
-        REG_ICR_HIGH = 0x31, /* xAPIC only */
-        REG_LVT_TIMER = 0x32,
-        REG_LVT_THERMAL = 0x33,
-        REG_LVT_PERF = 0x34,
-        REG_LVT_LINT0 = 0x35,
-        REG_LVT_LINT1 = 0x36,
-        REG_LVT_ERROR = 0x37,
-        REG_TIMER_INITIAL = 0x38,
-        REG_TIMER_CURRENT = 0x39,
-        REG_TIMER_DIVIDE = 0x3e,
-        REG_SELF_IPI = 0x3f, /* x2APIC only */
-};
 
 #define X2APIC_MSR         0x800
 #define CPUID_ECX_X2APIC   (1u << 21)
@@ -53,14 +31,14 @@ static volatile uint32_t *xapic;
 static bool has_deadline;
 static uint64_t timer_rate; /* counts a TSC tick, times 2^32; 0: not measured yet */
 
-static uint32_t reg_read(enum lapic_register reg)
+static uint32_t reg_read(enum apic_register reg)
 {
         if (xapic == NULL)
                 return (uint32_t)cpu_rdmsr(X2APIC_MSR + reg);
         return xapic[4 * reg];
 }
 
-static void reg_write(enum lapic_register reg, uint32_t value)
+static void reg_write(enum apic_register reg, uint32_t value)
 {
         if (xapic == NULL)
                 cpu_wrmsr(X2APIC_MSR + reg, value);
@@ -70,25 +48,25 @@ static void reg_write(enum lapic_register reg, uint32_t value)
 
 static unsigned highest_lvt(void)
 {
-        return reg_read(REG_VERSION) >> 16 & 0xff;
+        return reg_read(APIC_REG_VERSION) >> 16 & 0xff;
 }
 
 void host_lapic_mask_all(void)
 {
         /* the entries a local APIC has follow from how many it has (SDM vol. 3 10.4.8) */
-        static const enum lapic_register by_count[] = {REG_LVT_LINT0,   REG_LVT_LINT1,
-                                                       REG_LVT_ERROR,   REG_LVT_PERF,
-                                                       REG_LVT_THERMAL, REG_LVT_CMCI};
+        static const enum apic_register by_count[] = {APIC_REG_LVT_LINT0,   APIC_REG_LVT_LINT1,
+                                                      APIC_REG_LVT_ERROR,   APIC_REG_LVT_PERF,
+                                                      APIC_REG_LVT_THERMAL, APIC_REG_LVT_CMCI};
         unsigned highest = highest_lvt();
 
-        reg_write(REG_LVT_TIMER, LVT_MASKED);
+        reg_write(APIC_REG_LVT_TIMER, LVT_MASKED);
         for (unsigned i = 0; i < ARRAY_LEN(by_count) && i < highest; i++)
                 reg_write(by_count[i], LVT_MASKED);
 }
 
 void host_lapic_take_nmi(void)
 {
-        reg_write(REG_LVT_LINT1, ICR_NMI);
+        reg_write(APIC_REG_LVT_LINT1, ICR_NMI);
 }
 
 void host_lapic_init(uint8_t vector)
@@ -107,41 +85,41 @@ void host_lapic_init(uint8_t vector)
         } else {
                 xapic = (volatile uint32_t *)(uintptr_t)(base & BASE_ADDRESS_MASK);
         }
-        reg_write(REG_SPURIOUS, vector | SPURIOUS_ENABLE);
+        reg_write(APIC_REG_SVR, vector | SPURIOUS_ENABLE);
         host_lapic_mask_all();
-        reg_write(REG_TPR, 0);
-        reg_write(REG_ESR, 0);
+        reg_write(APIC_REG_TPR, 0);
+        reg_write(APIC_REG_ESR, 0);
 }
 
 uint32_t host_lapic_id(void)
 {
-        uint32_t id = reg_read(REG_ID);
+        uint32_t id = reg_read(APIC_REG_ID);
 
         return xapic == NULL ? id : id >> 24;
 }
 
 void host_lapic_eoi(void)
 {
-        reg_write(REG_EOI, 0);
+        reg_write(APIC_REG_EOI, 0);
 }
 
 /* The xAPIC loses a command written while the last one is on its way. */
 static void send(uint32_t apic_id, uint32_t command)
 {
         if (xapic == NULL) {
-                cpu_wrmsr(X2APIC_MSR + REG_ICR, (uint64_t)apic_id << 32 | command);
+                cpu_wrmsr(X2APIC_MSR + APIC_REG_ICR, (uint64_t)apic_id << 32 | command);
                 return;
         }
-        while (xapic[4 * REG_ICR] & ICR_PENDING)
+        while (xapic[4 * APIC_REG_ICR] & ICR_PENDING)
                 cpu_pause();
-        xapic[4 * REG_ICR_HIGH] = apic_id << 24;
-        xapic[4 * REG_ICR] = command;
+        xapic[4 * APIC_REG_ICR_HIGH] = apic_id << 24;
+        xapic[4 * APIC_REG_ICR] = command;
 }
 
 void host_lapic_send_self(uint8_t vector)
 {
         if (xapic == NULL) {
-                cpu_wrmsr(X2APIC_MSR + REG_SELF_IPI, vector);
+                cpu_wrmsr(X2APIC_MSR + APIC_REG_SELF_IPI, vector);
                 return;
         }
         send(0, ICR_SELF | ICR_ASSERT | vector);
@@ -173,12 +151,12 @@ static uint64_t measure_rate(void)
         uint64_t first = cpu_rdtsc(), tsc = RATE_TICKS, narrowest = UINT64_MAX;
         uint32_t counted = 0;
 
-        reg_write(REG_TIMER_INITIAL, UINT32_MAX);
+        reg_write(APIC_REG_TIMER_INITIAL, UINT32_MAX);
         while (cpu_rdtsc() - first < RATE_TICKS)
                 cpu_pause();
         for (unsigned i = 0; i < RATE_LOOKS; i++) {
                 uint64_t before = cpu_rdtsc();
-                uint32_t now = reg_read(REG_TIMER_CURRENT);
+                uint32_t now = reg_read(APIC_REG_TIMER_CURRENT);
                 uint64_t width = cpu_rdtsc() - before;
 
                 if (width < narrowest) {
@@ -187,7 +165,7 @@ static uint64_t measure_rate(void)
                         counted = UINT32_MAX - now;
                 }
         }
-        reg_write(REG_TIMER_INITIAL, 0);
+        reg_write(APIC_REG_TIMER_INITIAL, 0);
         return ((uint64_t)counted << 32) / tsc;
 }
 
@@ -195,16 +173,16 @@ void host_lapic_timer_init(uint8_t vector)
 {
         has_deadline = cpu_cpuid(1, 0).ecx & CPUID_ECX_DEADLINE;
         if (has_deadline) {
-                reg_write(REG_LVT_TIMER, LVT_TSC_DEADLINE | vector);
+                reg_write(APIC_REG_LVT_TIMER, LVT_TSC_DEADLINE | vector);
                 __asm__ volatile("mfence" : : : "memory"); /* SDM vol. 3 10.5.4.1, xAPIC mode */
                 cpu_wrmsr(MSR_TSC_DEADLINE, 0);
                 return;
         }
-        reg_write(REG_LVT_TIMER, LVT_MASKED | vector);
-        reg_write(REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
+        reg_write(APIC_REG_LVT_TIMER, LVT_MASKED | vector);
+        reg_write(APIC_REG_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
         if (!timer_rate)
                 timer_rate = measure_rate();
-        reg_write(REG_LVT_TIMER, vector);
+        reg_write(APIC_REG_LVT_TIMER, vector);
 }
 
 /* In pieces when it is too far away: the caller sees that it was early. */
@@ -226,7 +204,7 @@ void host_lapic_timer_set(uint64_t tsc)
         if (has_deadline)
                 cpu_wrmsr(MSR_TSC_DEADLINE, tsc == UINT64_MAX ? 0 : tsc);
         else
-                reg_write(REG_TIMER_INITIAL, tsc == UINT64_MAX ? 0 : count_until(tsc));
+                reg_write(APIC_REG_TIMER_INITIAL, tsc == UINT64_MAX ? 0 : count_until(tsc));
 }
 
 bool host_lapic_is_x2apic(void)

@@ -2,6 +2,7 @@
  */
 #include "guest/lapic.h"
 
+#include "drivers/lapic_regs.h"
 #include "hv/lib/errno.h"
 
 #define SVR_ENABLE 0x100u
@@ -365,83 +366,60 @@ static void write_tsc_deadline(struct lapic *l, uint64_t value, uint64_t now)
         lapic_timer_expired(l, now);
 }
 
-/* Registers by their x2APIC number, MSR - 800h (SDM table 10-6). */
-enum {
-        REG_ID = 0x02,
-        REG_VERSION = 0x03,
-        REG_TPR = 0x08,
-        REG_PPR = 0x0a,
-        REG_EOI = 0x0b,
-        REG_LDR = 0x0d,
-        REG_SVR = 0x0f,
-        REG_ISR = 0x10,
-        REG_TMR = 0x18,
-        REG_IRR = 0x20,
-        REG_IRR_LAST = 0x27,
-        REG_ESR = 0x28,
-        REG_ICR = 0x30,
-        REG_LVT = 0x32,
-        REG_LVT_LAST = 0x37,
-        REG_INITIAL = 0x38,
-        REG_CURRENT = 0x39,
-        REG_DIVIDE = 0x3e,
-        REG_SELF_IPI = 0x3f
-};
-
 #define VERSION_VALUE (0x14u | (LAPIC_LVTS - 1) << 16)
 
 static uint32_t vector_register(const struct lapic *l, uint32_t reg)
 {
-        if (reg < REG_TMR)
-                return l->isr.word[reg - REG_ISR];
-        if (reg < REG_IRR)
-                return l->tmr[reg - REG_TMR];
-        return l->irr.word[reg - REG_IRR];
+        if (reg < APIC_REG_TMR)
+                return l->isr.word[reg - APIC_REG_ISR];
+        if (reg < APIC_REG_IRR)
+                return l->tmr[reg - APIC_REG_TMR];
+        return l->irr.word[reg - APIC_REG_IRR];
 }
 
 static int read_register(struct lapic *l, uint32_t reg, uint64_t *value, uint64_t now)
 {
-        if (reg >= REG_ISR && reg <= REG_IRR_LAST) {
+        if (reg >= APIC_REG_ISR && reg <= APIC_REG_IRR_LAST) {
                 *value = vector_register(l, reg);
                 return 0;
         }
-        if (reg >= REG_LVT && reg <= REG_LVT_LAST) {
-                *value = l->lvt[reg - REG_LVT];
+        if (reg >= APIC_REG_LVT_TIMER && reg <= APIC_REG_LVT_ERROR) {
+                *value = l->lvt[reg - APIC_REG_LVT_TIMER];
                 return 0;
         }
         switch (reg) {
-        case REG_ID:
+        case APIC_REG_ID:
                 *value = l->id;
                 return 0;
-        case REG_VERSION:
+        case APIC_REG_VERSION:
                 *value = VERSION_VALUE;
                 return 0;
-        case REG_TPR:
+        case APIC_REG_TPR:
                 *value = l->tpr;
                 return 0;
-        case REG_PPR:
+        case APIC_REG_PPR:
                 *value = l->ppr;
                 return 0;
-        case REG_LDR:
+        case APIC_REG_LDR:
                 *value = logical_id(l->id);
                 return 0;
-        case REG_SVR:
+        case APIC_REG_SVR:
                 *value = l->svr;
                 return 0;
-        case REG_ESR:
+        case APIC_REG_ESR:
                 *value = l->esr;
                 return 0;
-        case REG_ICR:
+        case APIC_REG_ICR:
                 *value = l->icr;
                 return 0;
-        case REG_INITIAL:
+        case APIC_REG_TIMER_INITIAL:
                 *value = l->timer_initial;
                 return 0;
-        case REG_CURRENT:
+        case APIC_REG_TIMER_CURRENT:
                 lapic_timer_expired(l, now);
                 *value = timer_count(l, now);
                 return 0;
-        case REG_DIVIDE:
+        case APIC_REG_TIMER_DIVIDE:
                 *value = l->timer_divide;
                 return 0;
         default: /* none there, or write-only */
@@ -523,35 +501,35 @@ static int write_initial(struct lapic *l, uint64_t value, uint64_t now)
 
 static int write_register(struct lapic *l, uint32_t reg, uint64_t value, uint64_t now)
 {
-        if (reg >= REG_LVT && reg <= REG_LVT_LAST)
-                return write_lvt(l, reg - REG_LVT, value, now);
+        if (reg >= APIC_REG_LVT_TIMER && reg <= APIC_REG_LVT_ERROR)
+                return write_lvt(l, reg - APIC_REG_LVT_TIMER, value, now);
         switch (reg) {
-        case REG_EOI:
+        case APIC_REG_EOI:
                 if (value != 0)
                         return -EINVAL;
                 lapic_eoi(l);
                 return 0;
-        case REG_ICR:
+        case APIC_REG_ICR:
                 return write_icr(l, value);
-        case REG_TPR:
+        case APIC_REG_TPR:
                 if (value > 0xff)
                         return -EINVAL;
                 l->tpr = (uint8_t)value;
                 update_ppr(l);
                 return 0;
-        case REG_SVR:
+        case APIC_REG_SVR:
                 return write_svr(l, value);
-        case REG_ESR:
+        case APIC_REG_ESR:
                 if (value != 0)
                         return -EINVAL;
                 l->esr = l->esr_pending;
                 l->esr_pending = 0;
                 return 0;
-        case REG_INITIAL:
+        case APIC_REG_TIMER_INITIAL:
                 return write_initial(l, value, now);
-        case REG_DIVIDE:
+        case APIC_REG_TIMER_DIVIDE:
                 return write_divide(l, value, now);
-        case REG_SELF_IPI:
+        case APIC_REG_SELF_IPI:
                 if (value > 0xff)
                         return -EINVAL;
                 send_ipi(l, value | (uint64_t)TO_SELF << 18);

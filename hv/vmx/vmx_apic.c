@@ -3,21 +3,18 @@
  * page, reads of them, the task priority, ends of interrupts and IPIs to itself do not exit, and
  * the CPU delivers what is requested there by priority.
  */
+#include "drivers/lapic_regs.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "hv/vmx/vmx.h"
 #include "mm/dram.h"
-
-/* Registers by their x2APIC number; the page has one each 16 bytes (table 29-1). */
-#define REG_PPR 0x0au
-#define REG_TMR 0x18u
-#define REG_IRR 0x20u
 
 #define CPU2_APIC (CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY)
 
 #define RVI(status)   ((uint8_t)(status))
 #define PRIORITY(reg) ((reg)&0xf0)
 
+/* Its place in the page (table 29-1). */
 static volatile uint32_t *apic_register(const struct vmx_vcpu *v, unsigned reg)
 {
         return (volatile uint32_t *)(v->apic.v + reg * 16);
@@ -86,10 +83,10 @@ static void raise(struct vcpu *vcpu, uint8_t vector, bool level)
         struct vmx_vcpu *v = vcpu->arch;
         uint64_t status = vmx_read(VMCS_GUEST_INTERRUPT_STATUS);
         uint64_t exits = v->end_exits[vector / 64], in_exits = 1ull << vector % 64;
-        volatile uint32_t *tmr = apic_register(v, REG_TMR + vector / 32);
+        volatile uint32_t *tmr = apic_register(v, APIC_REG_TMR + vector / 32u);
         uint32_t bit = 1u << vector % 32;
 
-        *apic_register(v, REG_IRR + vector / 32) |= bit;
+        *apic_register(v, APIC_REG_IRR + vector / 32u) |= bit;
         *tmr = level ? *tmr | bit : *tmr & ~bit;
         if (level != !!(exits & in_exits))
                 set_end_exits(v, vector / 64, exits ^ in_exits);
@@ -101,7 +98,7 @@ static void raise(struct vcpu *vcpu, uint8_t vector, bool level)
 static bool irq_waits(struct vcpu *vcpu)
 {
         return PRIORITY(RVI(vmx_read(VMCS_GUEST_INTERRUPT_STATUS))) >
-               PRIORITY(*apic_register(vcpu->arch, REG_PPR));
+               PRIORITY(*apic_register(vcpu->arch, APIC_REG_PPR));
 }
 
 const struct virt_apic_ops vmx_apic_ops = {
