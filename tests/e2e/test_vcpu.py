@@ -39,10 +39,15 @@ def test_interrupts_come_once(t):
     once(t)
 
 
+def changed_code(t, model=""):
+    log = play(t, "spoil", 2, model=model)
+    check(t.family == "qemu" or "a read was refused" not in log, "a read was refused")
+
+
 @test(on=DIRECT, core=True)
 def test_changed_code(t):
-    """What a vCPU executes may change at any moment before the hypervisor looks at it."""
-    play(t, "spoil", 2)
+    """What a vCPU executes may change at any moment before the hypervisor looks at it. QEMU before 8.1 may keep what is gone."""
+    changed_code(t)
 
 
 @test(on=DIRECT, core=True)
@@ -61,7 +66,7 @@ def test_xcr0(t):
 @test(on=BOCHS, core=True)
 def test_ryzen_guests(t):
     once(t, RYZEN)
-    play(t, "spoil", 2, model=RYZEN)
+    changed_code(t, RYZEN)
     play(t, "nmi", 1, model=RYZEN)
     log = play(t, "xcr0", 1, model=RYZEN)
     check(re.search(r"^vm xcr0: exits xsetbv +\d\d", log, re.M), "XSETBV did not exit")
