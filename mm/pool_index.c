@@ -4,7 +4,17 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
-#include "mm/pool_judge.h"
+
+bool pool_may_read(const struct pool_bad *bad, hpa_t hpa, uint64_t len)
+{
+        for (size_t i = 0; bad && i < bad->count; i++) {
+                uint64_t page = align_down(bad->hpa[i].v, PAGE_4K);
+
+                if (page < hpa.v + len && hpa.v < page + PAGE_4K)
+                        return false;
+        }
+        return true;
+}
 
 static struct pool_pair pair_at(const struct pool_member *member, uint64_t a, uint64_t b,
                                 uint64_t size)

@@ -65,3 +65,6 @@ void pool_record_clear(struct pool *pool, struct pool_region *region);
  * the mount was told, is bad. */
 bool pool_is_listed_bad(const struct pool *pool, uint32_t range, uint32_t granule);
 bool pool_is_bad(const struct pool *pool, uint32_t range, uint32_t granule);
+
+/* Whether no address that is known as bad lies in the len bytes at hpa. */
+bool pool_may_read(const struct pool_bad *bad, hpa_t hpa, uint64_t len);

@@ -34,17 +34,6 @@ static const struct {
     {510, 2, "\x55\xaa", "an MBR partition table or a boot sector"},
 };
 
-bool pool_may_read(const struct pool_bad *bad, hpa_t hpa, uint64_t len)
-{
-        for (size_t i = 0; bad && i < bad->count; i++) {
-                uint64_t page = align_down(bad->hpa[i].v, PAGE_4K);
-
-                if (page < hpa.v + len && hpa.v < page + PAGE_4K)
-                        return false;
-        }
-        return true;
-}
-
 bool pool_judge_trim(struct pool_member *member, const struct pool_range *range,
                      const struct pool_bad *bad)
 {

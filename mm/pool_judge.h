@@ -42,6 +42,3 @@ bool pool_judge_trim(struct pool_member *member, const struct pool_range *range,
 struct pool_content pool_judge_header(const struct pool_member *member);
 struct pool_content pool_judge_range(const struct pool_range *range,
                                      const struct pool_member *member);
-
-/* Whether [base, base + len) of a member's memory, at hpa, is free of addresses known as bad. */
-bool pool_may_read(const struct pool_bad *bad, hpa_t hpa, uint64_t len);
