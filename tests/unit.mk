@@ -4,7 +4,7 @@
 HOSTED_SRCS := $(filter-out hv/% boot/main.c $(EFI_ONLY) mm/pm_native.c drivers/lapic.c,\
 	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c hv/lib/work.c \
 	hv/vmx/vmx_caps.c hv/vmx/vmx_check.c hv/vmx/vmx_check_guest.c \
-	hv/features.c hv/mce.c hv/mce_decode.c hv/mitigate.c hv/mitigate_plan.c hv/svm/svm_caps.c hv/svm/svm_check.c hv/svm/svm_decode.c \
+	hv/features.c hv/mce.c hv/mce_decode.c hv/mitigate.c hv/mitigate_plan.c hv/svm/svm_caps.c hv/svm/svm_check.c hv/svm/svm_decode.c hv/svm/svm_events.c \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 HOSTED_CFLAGS := -std=gnu11 -g -O1 -I. -Wall -Wextra -Wshadow -Wundef -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

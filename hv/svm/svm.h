@@ -20,8 +20,9 @@ struct svm_vcpu {
         bool nmi_served;      /* the guest's IRET from its NMI has not come yet, */
         bool nmi_ends;        /* or is the instruction at nmi_rip, with the stack at nmi_rsp */
         uint64_t nmi_rip, nmi_rsp;
-        uint8_t length;  /* of the instruction that caused the last exit, bytes */
-        uint8_t offered; /* the interrupt that V_IRQ stands for; 0: none */
+        uint64_t nmi_retry; /* ticks until the next try of an NMI that waits; 0: none has waited */
+        uint8_t length;     /* of the instruction that caused the last exit, bytes */
+        uint8_t offered;    /* the interrupt that V_IRQ stands for; 0: none */
         struct lent_state lent;
 };
 

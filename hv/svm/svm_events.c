@@ -4,8 +4,9 @@
  */
 #include "hv/svm/svm.h"
 
-#define VECTOR_MAX      0x1fu
-#define NMI_RETRY_TICKS 20000u
+#define VECTOR_MAX    0x1fu
+#define NMI_RETRY_MIN 20000u /* ticks of the TSC */
+#define NMI_RETRY_MAX (1ull << 31)
 
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
 {
@@ -81,6 +82,23 @@ void svm_want_irq_window(struct vcpu *vcpu, bool on)
 }
 
 /*
+ * Each try without success comes twice as late as the one before: where an entry and its exit take
+ * longer than the time between two tries (in an emulator, in another hypervisor), the guest would
+ * otherwise never get to execute the instruction that is waited for.
+ */
+static void retry_nmi_later(struct svm_vcpu *v)
+{
+        uint64_t again;
+
+        v->nmi_retry = v->nmi_retry ? 2 * v->nmi_retry : NMI_RETRY_MIN;
+        if (v->nmi_retry > NMI_RETRY_MAX)
+                v->nmi_retry = NMI_RETRY_MAX;
+        again = cpu_rdtsc() + v->nmi_retry;
+        if (again < v->deadline)
+                v->deadline = again;
+}
+
+/*
  * Until the guest's next IRET no other NMI may come (APM 15.21.9; CPUs before V_NMI keep no mark of
  * that): the IRET exits, and has been executed once the guest is found elsewhere. What else keeps
  * an NMI off is over after one instruction, of which no exit tells: a try a little later does.
@@ -89,15 +107,14 @@ bool svm_inject_nmi(struct vcpu *vcpu)
 {
         struct svm_vcpu *v = vcpu->arch;
         struct vmcb *vmcb = v->vmcb;
-        uint64_t again = cpu_rdtsc() + NMI_RETRY_TICKS;
 
         if (v->nmi_served && !v->nmi_ends)
                 return false;
         if (v->nmi_served || vmcb->int_shadow & INTERRUPT_SHADOW || vmcb->event & EVENT_VALID) {
-                if (again < v->deadline)
-                        v->deadline = again;
+                retry_nmi_later(v);
                 return false;
         }
+        v->nmi_retry = 0;
         vmcb->event = EVENT_VALID | EVENT_NMI << 8 | VECTOR_NMI;
         v->nmi_served = true;
         vmcb->intercept |= INTERCEPT_IRET;

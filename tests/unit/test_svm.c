@@ -1,8 +1,10 @@
-/* SVM without the CPU: requirements, instruction lengths, and the checks of VMRUN in words. */
+/* SVM without the CPU: requirements, instruction lengths, the checks of VMRUN in words, and an NMI
+ * that has to wait. */
 #include <string.h>
 
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
+#include "hv/svm/svm.h"
 #include "hv/svm/svm_caps.h"
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_decode.h"
@@ -204,6 +206,41 @@ static void test_check_entry(void)
         EXPECT(event, EVENT_VALID | 3 << 8 | 13, NULL);
 }
 
+/* How far away the next try is, after `tries` without an instruction of the guest in between. */
+static uint64_t nmi_wait(struct vcpu *vcpu, unsigned tries)
+{
+        struct svm_vcpu *v = vcpu->arch;
+        uint64_t before = 0;
+
+        while (tries--) {
+                v->deadline = UINT64_MAX;
+                before = cpu_rdtsc();
+                CHECK(!svm_inject_nmi(vcpu));
+        }
+        return v->deadline - before;
+}
+
+/* A machine that is slower than the time between two tries gets to the guest's instruction all the
+ * same. */
+static void test_nmi_waits(void)
+{
+        struct vmcb vmcb = {.int_shadow = INTERRUPT_SHADOW};
+        struct svm_vcpu v = {.vmcb = &vmcb, .deadline = UINT64_MAX};
+        struct vcpu vcpu = {.arch = &v};
+
+        CHECK(nmi_wait(&vcpu, 1) < 1u << 30);
+        CHECK(nmi_wait(&vcpu, 30) >= 1u << 30);
+        vmcb.int_shadow = 0;
+        CHECK(svm_inject_nmi(&vcpu));
+        vmcb.event = 0;
+        v.nmi_ends = true; /* at its IRET */
+        v.deadline = 1;
+        CHECK(!svm_inject_nmi(&vcpu));
+        CHECK_EQ(v.deadline, 1); /* an exit that comes earlier does as well */
+        CHECK(nmi_wait(&vcpu, 1) < 1u << 30);
+        CHECK(nmi_wait(&vcpu, 30) >= 1u << 30);
+}
+
 int main(void)
 {
         RUN(test_everything_is_there);
@@ -211,5 +248,6 @@ int main(void)
         RUN(test_other_cpu);
         RUN(test_decode);
         RUN(test_check_entry);
+        RUN(test_nmi_waits);
         return unit_done();
 }
