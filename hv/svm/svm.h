@@ -20,9 +20,13 @@ struct svm_vcpu {
         bool nmi_served;      /* the guest's IRET from its NMI has not come yet, */
         bool nmi_ends;        /* or is the instruction at nmi_rip, with the stack at nmi_rsp */
         uint64_t nmi_rip, nmi_rsp;
-        uint64_t nmi_retry; /* ticks until the next try of an NMI that waits; 0: none has waited */
-        uint8_t length;     /* of the instruction that caused the last exit, bytes */
-        uint8_t offered;    /* the interrupt that V_IRQ stands for; 0: none */
+        uint64_t nmi_retry;  /* ticks until the next try of an NMI that waits; 0: none has waited */
+        bool shadowed;       /* by STI or MOV SS, when the run began, */
+        bool held;           /* so that V_IRQ waits outside; */
+        uint64_t shadow_rip; /* where it began */
+        uint64_t shadow_retry; /* ticks until the next try; 0: none was held */
+        uint8_t length;        /* of the instruction that caused the last exit, bytes */
+        uint8_t offered;       /* the interrupt that V_IRQ stands for; 0: none */
         struct lent_state lent;
 };
 
@@ -93,6 +97,10 @@ bool svm_can_take_irq(struct vcpu *vcpu);
 void svm_want_irq_window(struct vcpu *vcpu, bool on);
 void svm_offer_irq(struct vcpu *vcpu, uint8_t vector);
 bool svm_offer_waits(struct vcpu *vcpu);
+
+/* Frame a run, where the CPU's VMRUN does not know of the shadow that STI and MOV SS leave. */
+void svm_begin_shadow(struct svm_vcpu *v);
+void svm_end_shadow(struct svm_vcpu *v);
 void svm_kick(void);
 void svm_set_deadline(struct vcpu *vcpu, uint64_t tsc);
 

@@ -4,9 +4,10 @@
  */
 #include "hv/svm/svm.h"
 
-#define VECTOR_MAX    0x1fu
-#define NMI_RETRY_MIN 20000u /* ticks of the TSC */
-#define NMI_RETRY_MAX (1ull << 31)
+#define VECTOR_MAX       0x1fu
+#define RETRY_MIN        20000u /* ticks of the TSC */
+#define NMI_RETRY_MAX    (1ull << 31)
+#define SHADOW_RETRY_MAX (RETRY_MIN << 8)
 
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
 {
@@ -86,14 +87,14 @@ void svm_want_irq_window(struct vcpu *vcpu, bool on)
  * longer than the time between two tries (in an emulator, in another hypervisor), the guest would
  * otherwise never get to execute the instruction that is waited for.
  */
-static void retry_nmi_later(struct svm_vcpu *v)
+static void retry_later(struct svm_vcpu *v, uint64_t *retry, uint64_t max)
 {
         uint64_t again;
 
-        v->nmi_retry = v->nmi_retry ? 2 * v->nmi_retry : NMI_RETRY_MIN;
-        if (v->nmi_retry > NMI_RETRY_MAX)
-                v->nmi_retry = NMI_RETRY_MAX;
-        again = cpu_rdtsc() + v->nmi_retry;
+        *retry = *retry ? 2 * *retry : RETRY_MIN;
+        if (*retry > max)
+                *retry = max;
+        again = cpu_rdtsc() + *retry;
         if (again < v->deadline)
                 v->deadline = again;
 }
@@ -111,7 +112,7 @@ bool svm_inject_nmi(struct vcpu *vcpu)
         if (v->nmi_served && !v->nmi_ends)
                 return false;
         if (v->nmi_served || vmcb->int_shadow & INTERRUPT_SHADOW || vmcb->event & EVENT_VALID) {
-                retry_nmi_later(v);
+                retry_later(v, &v->nmi_retry, NMI_RETRY_MAX);
                 return false;
         }
         v->nmi_retry = 0;
@@ -120,4 +121,44 @@ bool svm_inject_nmi(struct vcpu *vcpu)
         vmcb->intercept |= INTERCEPT_IRET;
         svm_dirty(vmcb, CLEAN_INTERCEPTS);
         return true;
+}
+
+/*
+ * VMRUN of QEMU 7.2, which has no next-RIP, forgets the shadow (APM 15.21.5), so that an interrupt
+ * would come before the instruction behind STI: if that is an idle loop's HLT, nothing ends it. So
+ * V_IRQ waits until the instruction has been executed. No exit tells of that: a try a little later
+ * does.
+ */
+void svm_begin_shadow(struct svm_vcpu *v)
+{
+        struct vmcb *vmcb = v->vmcb;
+
+        v->shadowed = !svm_caps.next_rip && vmcb->int_shadow & INTERRUPT_SHADOW;
+        v->held = v->shadowed && vmcb->int_control & INT_V_IRQ;
+        v->shadow_rip = vmcb->rip;
+        if (!v->shadowed)
+                v->shadow_retry = 0;
+        if (!v->held)
+                return;
+        retry_later(v, &v->shadow_retry, SHADOW_RETRY_MAX);
+        vmcb->int_control &= ~INT_V_IRQ;
+        svm_dirty(vmcb, CLEAN_INT);
+}
+
+/*
+ * A guest that is found where it was has not executed the instruction: the shadow, which is not
+ * told of either, is there still. After the last try it is taken for one that has, in a loop.
+ */
+void svm_end_shadow(struct svm_vcpu *v)
+{
+        struct vmcb *vmcb = v->vmcb;
+
+        if (v->held) {
+                vmcb->int_control |= INT_V_IRQ;
+                svm_dirty(vmcb, CLEAN_INT);
+        }
+        if (vmcb->int_shadow & INTERRUPT_SHADOW)
+                v->shadow_retry = 0; /* another one */
+        else if (v->shadowed && vmcb->rip == v->shadow_rip && v->shadow_retry < SHADOW_RETRY_MAX)
+                vmcb->int_shadow |= INTERRUPT_SHADOW;
 }

@@ -481,6 +481,7 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
                 v->deadline = UINT64_MAX;
                 return;
         }
+        svm_begin_shadow(v);
         alarm_set(v->deadline);
         __asm__ volatile("clgi" : : : "memory");
         if (!this_cpu()->kicked) {
@@ -489,11 +490,13 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
                 __asm__ volatile("stgi" : : : "memory");
                 if (v->vmcb->exit_code == SVM_EXIT_INTR)
                         cpu_let_in();
+                svm_end_shadow(v);
                 normalise(vcpu, exit);
                 return;
         }
         this_cpu()->kicked = false;
         __asm__ volatile("stgi" : : : "memory");
+        svm_end_shadow(v);
 }
 
 /* An NMI after the look at the mark is held by GIF and ends the guest's run at once. */

@@ -1,5 +1,5 @@
-/* SVM without the CPU: requirements, instruction lengths, the checks of VMRUN in words, and an NMI
- * that has to wait. */
+/* SVM without the CPU: requirements, instruction lengths, the checks of VMRUN in words, and and
+ * what has to wait: an NMI, an interrupt in the shadow of STI. */
 #include <string.h>
 
 #include "hv/cpu.h"
@@ -9,6 +9,8 @@
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_decode.h"
 #include "tests/unit/unit.h"
+
+struct svm_caps svm_caps; /* of the machine that VMRUN is for */
 
 static char text[2000];
 static unsigned lines;
@@ -241,6 +243,56 @@ static void test_nmi_waits(void)
         CHECK(nmi_wait(&vcpu, 30) >= 1u << 30);
 }
 
+/* A run that ends at rip, where the CPU tells of a shadow or does not. */
+static void run_in_shadow(struct svm_vcpu *v, uint64_t rip, bool told)
+{
+        svm_begin_shadow(v);
+        v->vmcb->rip = rip;
+        v->vmcb->int_shadow = told ? INTERRUPT_SHADOW : 0;
+        svm_end_shadow(v);
+}
+
+/* Where VMRUN forgets the shadow, an interrupt is kept outside until the instruction is executed.
+ */
+static void test_shadow_is_kept(void)
+{
+        struct vmcb vmcb = {.rip = 8, .int_control = INT_V_IRQ, .int_shadow = INTERRUPT_SHADOW};
+        struct svm_vcpu v = {.vmcb = &vmcb, .deadline = UINT64_MAX};
+        unsigned tries = 0;
+
+        svm_caps.next_rip = false;
+        svm_begin_shadow(&v);
+        CHECK(!(vmcb.int_control & INT_V_IRQ) && v.deadline < UINT64_MAX);
+        vmcb.int_shadow = 0; /* an exit before the instruction, of which the CPU does not tell */
+        svm_end_shadow(&v);
+        CHECK(vmcb.int_control & INT_V_IRQ && vmcb.int_shadow & INTERRUPT_SHADOW);
+        run_in_shadow(&v, 9, false); /* it is executed */
+        CHECK(vmcb.int_control & INT_V_IRQ && !(vmcb.int_shadow & INTERRUPT_SHADOW));
+        run_in_shadow(&v, 8, true);
+        for (unsigned i = 0; i < 100; i++) /* STI again and again: each shadow is a new one */
+                run_in_shadow(&v, 8, true);
+        run_in_shadow(&v, 8, false);
+        CHECK(vmcb.int_shadow & INTERRUPT_SHADOW);
+        while (vmcb.int_shadow & INTERRUPT_SHADOW && tries++ < 100)
+                run_in_shadow(&v, 8, false);
+        CHECK(tries > 4 && tries < 20); /* an instruction that jumps to itself */
+
+        vmcb.int_shadow = INTERRUPT_SHADOW; /* nothing waits: no exit by time */
+        vmcb.int_control = 0;
+        v.deadline = UINT64_MAX;
+        svm_begin_shadow(&v);
+        CHECK_EQ(v.deadline, UINT64_MAX);
+        svm_end_shadow(&v);
+
+        svm_caps.next_rip = true; /* other CPUs know of it */
+        vmcb.int_control = INT_V_IRQ;
+        svm_begin_shadow(&v);
+        CHECK(vmcb.int_control & INT_V_IRQ);
+        vmcb.int_shadow = 0;
+        svm_end_shadow(&v);
+        CHECK(!(vmcb.int_shadow & INTERRUPT_SHADOW));
+}
+
 int main(void)
 {
         RUN(test_everything_is_there);
@@ -249,5 +301,6 @@ int main(void)
         RUN(test_decode);
         RUN(test_check_entry);
         RUN(test_nmi_waits);
+        RUN(test_shadow_is_kept);
         return unit_done();
 }
