@@ -23,7 +23,7 @@
  *                                              waits, and ends HLT
  *      NMI, which nothing holds back:          resting = true, before the look
  *      kicked = true                           the look: sched_pick, CPU 0's flags
- *      resting? then an interrupt to itself    HLT, which that interrupt ends
+ *      resting? then an interrupt to itself    HLT, which that interrupt ends, or skips
  *      in a guest, or on the way into one: kicked makes the run end (virt->kick)
  *
  *      D CPU 0's flags (attention, typed input, mce_any)
@@ -88,7 +88,7 @@ static void rest(const struct cpu *cpu, uint64_t look_at)
                 return;
         }
         alarm_set(look_at);
-        cpu_wait_interrupt();
+        trap_wait_interrupt();
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

@@ -217,20 +217,6 @@ static inline void cpu_let_in(void)
                          : "memory");
 }
 
-/*
- * Rest with interrupts on until one came, then switch them off again. STI lets none in before HLT
- * (SDM vol. 2, STI): one that is pending already is not missed.
- */
-static inline void cpu_wait_interrupt(void)
-{
-        __asm__ volatile("sti\n\t"
-                         "hlt\n\t"
-                         "cli"
-                         :
-                         :
-                         : "memory");
-}
-
 /* Stop this CPU for good; only an NMI, INIT or the reset line goes on. */
 _Noreturn static inline void cpu_stop(void)
 {

@@ -34,6 +34,8 @@ struct table_pointer {
 } __attribute__((packed));
 
 extern const uint8_t trap_stubs[];
+extern const uint8_t trap_wait_halt[]; /* the HLT of trap_wait_interrupt, */
+#define HLT_LENGTH 1u                  /* bytes */
 
 /* A CPU's own. */
 static struct {
@@ -192,6 +194,8 @@ void trap_handle(struct trap_frame *frame)
 {
         if (frame->vector >= 32) {
                 trap_dispatch_irq((uint8_t)frame->vector);
+                if (frame->rip == (uint64_t)trap_wait_halt)
+                        frame->rip += HLT_LENGTH;
                 return;
         }
         if (frame->vector == VECTOR_NMI) {

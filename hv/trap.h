@@ -47,5 +47,12 @@ void trap_stop_others(void);
 /* Run the handler of an interrupt that was taken from a VM exit (acknowledged by the CPU). */
 void trap_dispatch_irq(uint8_t vector);
 
+/*
+ * Rest with interrupts on until one came, then switch them off again. One that comes between STI
+ * and HLT ends the rest as well: an NMI may, and what its handler sends to this CPU then comes
+ * before HLT (SDM vol. 2, STI); and below another hypervisor the shadow of STI may be lost.
+ */
+void trap_wait_interrupt(void);
+
 /* Called by the assembly stubs. */
 void trap_handle(struct trap_frame *frame);

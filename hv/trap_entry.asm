@@ -51,6 +51,16 @@ trap_common:
         add rsp, 16                     ; vector and error code
         iretq
 
+; trap_handle steps over the HLT when an interrupt is to return to it.
+global trap_wait_interrupt
+global trap_wait_halt
+trap_wait_interrupt:
+        sti
+trap_wait_halt:
+        hlt
+        cli
+        ret
+
 ; Each stub is padded to 16 bytes: stub n stands at trap_stubs + 16 n.
 align 16
 global trap_stubs
