@@ -8,6 +8,9 @@
 #include "hv/tag.h"
 #include "hv/virt.h"
 
+#define DR6_BS     (1ull << 14)
+#define DR6_CAUSES 0xe00full /* of a #DB: B0 to B3, BD, BS, BT */
+
 extern const struct virt_ops svm_ops;
 
 struct svm_vcpu {
@@ -19,6 +22,8 @@ struct svm_vcpu {
         bool window;          /* exit when the guest can take an interrupt */
         bool nmi_served;      /* the guest's IRET from its NMI has not come yet, */
         bool nmi_ends;        /* or is the instruction at nmi_rip, with the stack at nmi_rsp */
+        bool nmi_steps;       /* over that instruction, by RFLAGS.TF, */
+        uint64_t nmi_dr6;     /* with these bits taken from the guest's DR6 */
         uint64_t nmi_rip, nmi_rsp;
         uint64_t nmi_retry;  /* ticks until the next try of an NMI that waits; 0: none has waited */
         bool shadowed;       /* by STI or MOV SS, when the run began, */
@@ -93,6 +98,10 @@ void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error);
 void svm_inject_page_fault(struct vcpu *vcpu, uint64_t gva, uint32_t error);
 void svm_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool svm_inject_nmi(struct vcpu *vcpu);
+/* A step that svm_inject_nmi() began is over, by a trap or without one. */
+void svm_end_nmi_step(struct svm_vcpu *v);
+/* A #DB: whether it is the trap of that step and nothing of the guest's own. */
+bool svm_nmi_stepped(struct svm_vcpu *v);
 bool svm_can_take_irq(struct vcpu *vcpu);
 void svm_want_irq_window(struct vcpu *vcpu, bool on);
 void svm_offer_irq(struct vcpu *vcpu, uint8_t vector);

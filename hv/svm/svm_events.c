@@ -99,20 +99,64 @@ static void retry_later(struct svm_vcpu *v, uint64_t *retry, uint64_t max)
                 v->deadline = again;
 }
 
+/* The IRET loads RFLAGS, so that its trap is all that the guest has of TF. */
+static void step_over_iret(struct svm_vcpu *v)
+{
+        struct vmcb *vmcb = v->vmcb;
+
+        v->nmi_steps = true;
+        v->nmi_dr6 = vmcb->dr6 & DR6_CAUSES;
+        vmcb->dr6 &= ~DR6_CAUSES;
+        vmcb->rflags |= RFLAGS_TF;
+        svm_dirty(vmcb, CLEAN_DR);
+}
+
+void svm_end_nmi_step(struct svm_vcpu *v)
+{
+        v->nmi_steps = false;
+        v->vmcb->dr6 |= v->nmi_dr6;
+        svm_dirty(v->vmcb, CLEAN_DR);
+}
+
+/* Bochs 2.7 tells of no cause in DR6 when #DB exits. */
+bool svm_nmi_stepped(struct svm_vcpu *v)
+{
+        struct vmcb *vmcb = v->vmcb;
+        uint64_t causes = vmcb->dr6 & DR6_CAUSES;
+        bool moved = vmcb->rip != v->nmi_rip || vmcb->rsp != v->nmi_rsp;
+
+        if (!v->nmi_steps)
+                return false;
+        vmcb->dr6 &= ~DR6_BS;
+        svm_end_nmi_step(v);
+        if (!moved && !(causes & DR6_BS)) {
+                vmcb->rflags &= ~RFLAGS_TF; /* a breakpoint on the IRET, which is still to come */
+                return false;
+        }
+        v->nmi_served = v->nmi_ends = false;
+        return !(causes & ~DR6_BS);
+}
+
 /*
  * Until the guest's next IRET no other NMI may come (APM 15.21.9; CPUs before V_NMI keep no mark of
- * that): the IRET exits, and has been executed once the guest is found elsewhere. What else keeps
- * an NMI off is over after one instruction, of which no exit tells: a try a little later does.
+ * that): the IRET exits, is stepped over if an NMI waits, and has been executed otherwise once the
+ * guest is found elsewhere. What else keeps an NMI off is over after one instruction, of which no
+ * exit tells: a try a little later does.
  */
 bool svm_inject_nmi(struct vcpu *vcpu)
 {
         struct svm_vcpu *v = vcpu->arch;
         struct vmcb *vmcb = v->vmcb;
 
-        if (v->nmi_served && !v->nmi_ends)
+        if (v->nmi_steps || (v->nmi_served && !v->nmi_ends))
                 return false;
-        if (v->nmi_served || vmcb->int_shadow & INTERRUPT_SHADOW || vmcb->event & EVENT_VALID) {
+        if (vmcb->int_shadow & INTERRUPT_SHADOW || vmcb->event & EVENT_VALID ||
+            (v->nmi_served && vmcb->rflags & RFLAGS_TF)) {
                 retry_later(v, &v->nmi_retry, NMI_RETRY_MAX);
+                return false;
+        }
+        if (v->nmi_served) {
+                step_over_iret(v);
                 return false;
         }
         v->nmi_retry = 0;

@@ -23,7 +23,6 @@
 #define VECTOR_OF         4u
 #define VECTOR_MAX        0x1fu
 #define SHORT_INSTRUCTION 3u /* bytes */
-#define DR6_BS            (1ull << 14)
 #define ATTRIB_L          (1u << 9)
 #define ATTRIB_D          (1u << 10)
 #define CR_GPR            0x0fu
@@ -197,6 +196,8 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
                 mce_handle(true); /* normalise() delivers again what it interrupted */
                 return;
         }
+        if (vector == VECTOR_DB && svm_nmi_stepped(vcpu->arch))
+                return;
         /* A fault within the delivery of another event: the CPU would raise #DF here, or shut down
          * if it was delivering one; keep that simple and end the guest. */
         if (vmcb->exit_event & EVENT_VALID)
@@ -337,11 +338,15 @@ static void exit_iret(struct svm_vcpu *v)
         svm_dirty(v->vmcb, CLEAN_INTERCEPTS);
 }
 
-/* Whether the IRET that ends an NMI has been executed. */
+/* Whether the IRET that ends an NMI has been executed, or has faulted. */
 static void look_at_nmi(struct svm_vcpu *v)
 {
-        if (v->nmi_ends && (v->vmcb->rip != v->nmi_rip || v->vmcb->rsp != v->nmi_rsp))
-                v->nmi_served = v->nmi_ends = false;
+        if (!v->nmi_ends || v->vmcb->exit_code == SVM_EXIT_EXCEPTION + VECTOR_DB ||
+            (v->vmcb->rip == v->nmi_rip && v->vmcb->rsp == v->nmi_rsp))
+                return;
+        v->nmi_served = v->nmi_ends = false;
+        if (v->nmi_steps)
+                svm_end_nmi_step(v);
 }
 
 static void normalise(struct vcpu *vcpu, struct vm_exit *exit)

@@ -152,7 +152,7 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
         vmcb->dr7 = s->dr7 | DR7_FIXED;
         vmcb->int_shadow = 0;
         vmcb->event = 0;
-        v->nmi_served = v->nmi_ends = false;
+        v->nmi_served = v->nmi_ends = v->nmi_steps = false;
         vmcb->intercept &= ~INTERCEPT_IRET;
         svm_dirty(vmcb, CLEAN_ALL);
 }

@@ -232,15 +232,58 @@ static void test_nmi_waits(void)
 
         CHECK(nmi_wait(&vcpu, 1) < 1u << 30);
         CHECK(nmi_wait(&vcpu, 30) >= 1u << 30);
-        vmcb.int_shadow = 0;
-        CHECK(svm_inject_nmi(&vcpu));
-        vmcb.event = 0;
-        v.nmi_ends = true; /* at its IRET */
         v.deadline = 1;
         CHECK(!svm_inject_nmi(&vcpu));
         CHECK_EQ(v.deadline, 1); /* an exit that comes earlier does as well */
+        vmcb.int_shadow = 0;
+        CHECK(svm_inject_nmi(&vcpu));
+        vmcb.event = 0;
+        CHECK(!svm_inject_nmi(&vcpu)); /* until its IRET, of which an exit tells */
+        CHECK_EQ(v.deadline, 1);
+        v.nmi_ends = true;
+        vmcb.event = EVENT_VALID;
         CHECK(nmi_wait(&vcpu, 1) < 1u << 30);
-        CHECK(nmi_wait(&vcpu, 30) >= 1u << 30);
+}
+
+/* An NMI that waits for the IRET of another comes right behind it. */
+static void test_nmi_behind_iret(void)
+{
+        struct vmcb vmcb = {.dr6 = 0xffff0ff1};
+        struct svm_vcpu v = {.vmcb = &vmcb, .deadline = UINT64_MAX};
+        struct vcpu vcpu = {.arch = &v};
+
+        CHECK(svm_inject_nmi(&vcpu));
+        vmcb.event = 0;
+        v.nmi_ends = true; /* at its IRET */
+        CHECK(!svm_nmi_stepped(&v));
+        CHECK(!svm_inject_nmi(&vcpu) && !svm_inject_nmi(&vcpu));
+        CHECK_EQ(v.deadline, UINT64_MAX);
+        CHECK_EQ(vmcb.rflags, RFLAGS_TF);
+        vmcb.dr6 |= 2; /* a breakpoint of the guest's on it, a fault */
+        CHECK(!svm_nmi_stepped(&v));
+        CHECK_EQ(vmcb.rflags, 0);
+        CHECK_EQ(vmcb.dr6, 0xffff0ff3);
+        CHECK(!svm_inject_nmi(&vcpu));
+        vmcb.dr6 |= DR6_BS;
+        vmcb.rflags = RFLAGS_TF | RFLAGS_IF; /* as the IRET has loaded it */
+        CHECK(svm_nmi_stepped(&v));
+        CHECK_EQ(vmcb.rflags, RFLAGS_TF | RFLAGS_IF);
+        CHECK_EQ(vmcb.dr6, 0xffff0ff3);
+        CHECK(svm_inject_nmi(&vcpu));
+        CHECK(!svm_nmi_stepped(&v)); /* the next trap is the guest's */
+        vmcb.event = 0;
+        v.nmi_ends = true;
+        vmcb.rflags = 0;
+        CHECK(!svm_inject_nmi(&vcpu));
+        vmcb.rip = 1; /* Bochs does not tell why */
+        vmcb.rflags = 0;
+        CHECK(svm_nmi_stepped(&v));
+        CHECK(svm_inject_nmi(&vcpu));
+        vmcb.event = 0;
+        v.nmi_ends = true;
+        vmcb.rflags = RFLAGS_TF;
+        CHECK_EQ(nmi_wait(&vcpu, 30) >= 1u << 30, true); /* it steps itself */
+        CHECK(!v.nmi_steps);
 }
 
 /* A run that ends at rip, where the CPU tells of a shadow or does not. */
@@ -301,6 +344,7 @@ int main(void)
         RUN(test_decode);
         RUN(test_check_entry);
         RUN(test_nmi_waits);
+        RUN(test_nmi_behind_iret);
         RUN(test_shadow_is_kept);
         return unit_done();
 }
