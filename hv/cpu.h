@@ -106,6 +106,18 @@ static inline void cpu_wrmsr(uint32_t msr, uint64_t v)
                          : "memory");
 }
 
+/*
+ * Exceptions that are faults leave RFLAGS with RF set for the handler's IRET, so that a breakpoint
+ * on their instruction does not come again (SDM vol. 3 17.3.1.1); an injected one pushes RFLAGS as
+ * they are. #DB is either, and has been delivered as the one or the other by the CPU.
+ */
+static inline bool cpu_is_fault(uint8_t vector)
+{
+        static const uint32_t others = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 8 | 1u << 18;
+
+        return vector < 32 && !(others >> vector & 1);
+}
+
 static inline uint64_t cpu_rdtsc(void)
 {
         uint32_t lo, hi;

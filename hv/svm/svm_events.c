@@ -18,6 +18,8 @@ void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
 
         if (vmcb->cr0 & CR0_PE && with_error >> (vector & VECTOR_MAX) & 1)
                 event |= EVENT_ERROR_CODE | (uint64_t)error << 32;
+        if (cpu_is_fault(vector))
+                vmcb->rflags |= RFLAGS_RF;
         vmcb->event = event;
 }
 

@@ -27,6 +27,8 @@ void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
                 info |= INTR_ERROR_CODE;
                 vmx_write(VMCS_ENTRY_EXCEPTION_ERROR, error);
         }
+        if (cpu_is_fault(vector))
+                vmx_write(VMCS_GUEST_RFLAGS, vmx_read(VMCS_GUEST_RFLAGS) | RFLAGS_RF);
         vmx_write(VMCS_ENTRY_INTERRUPTION, info);
 }
 

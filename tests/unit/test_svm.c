@@ -208,6 +208,24 @@ static void test_check_entry(void)
         EXPECT(event, EVENT_VALID | 3 << 8 | 13, NULL);
 }
 
+/* A fault's handler returns with RF set, a trap's without. */
+static void test_faults_set_rf(void)
+{
+        struct vmcb vmcb = {0};
+        struct svm_vcpu v = {.vmcb = &vmcb};
+        struct vcpu vcpu = {.arch = &v};
+
+        svm_inject_exception(&vcpu, 1, 0);
+        svm_inject_exception(&vcpu, 3, 0);
+        svm_inject_exception(&vcpu, 18, 0);
+        CHECK_EQ(vmcb.rflags, 0);
+        svm_inject_exception(&vcpu, 13, 0);
+        CHECK_EQ(vmcb.rflags, RFLAGS_RF);
+        vmcb.rflags = 0;
+        svm_inject_page_fault(&vcpu, 0, 0);
+        CHECK_EQ(vmcb.rflags, RFLAGS_RF);
+}
+
 /* How far away the next try is, after `tries` without an instruction of the guest in between. */
 static uint64_t nmi_wait(struct vcpu *vcpu, unsigned tries)
 {
@@ -343,6 +361,7 @@ int main(void)
         RUN(test_other_cpu);
         RUN(test_decode);
         RUN(test_check_entry);
+        RUN(test_faults_set_rf);
         RUN(test_nmi_waits);
         RUN(test_nmi_behind_iret);
         RUN(test_shadow_is_kept);
