@@ -14,6 +14,7 @@ KNOWN = (
     ("x2apic", ANY, ".*", "the local APIC has no xAPIC mode and stays in CPUID when it is off; the suite ends at the #GP"),
     ("msr.*", ANY, "MC[1-9]", "there is one bank of machine checks"),
     ("tsc", ANY, "RDTSCP", "the TSC is the machine's own and cannot be written"),
+    ("tsc_adjust", ANY, ".*", HIDDEN),
     ("taskswitch.*", BOCHS, ".*", "VT-x leaves a task switch to the hypervisor; the VM ends and tells that it is not supported"),
 )
 

@@ -7,6 +7,7 @@ usage: python3 -m tests.kut.run --suite FOLDER [--machine qemu|bochs] [--model M
 import argparse
 import re
 import sys
+import time
 from pathlib import Path
 
 from tests.kut import image, known
@@ -17,6 +18,7 @@ from tests.machine.memory import Memory
 LIMIT_S = {"qemu": 100, "bochs": 600}  # altogether
 SAID_MAX = 1 << 18  # of serial output, or a program repeats itself
 QUIET_S = {"qemu": 20, "bochs": 45}  # a program that says nothing for so long hangs
+LOOK_S = 0.2  # a machine that talks byte by byte is looked at so often
 DONE = r"--- DONE: \d+ ---|permafrost monitor:"
 # Nested virtualization, performance counters and other hypervisors' devices are not offered to guests.
 NOT_OFFERED = r"vmx|svm|ept|pmu|hyperv|vmware|asyncpf|intel_iommu|intel-iommu|sev|vmexit|_fep|s3|efi"
@@ -48,6 +50,7 @@ def follow(machine, quiet, limit):
             length, since = len(machine.log), now
         if now - since > quiet or now > limit or length > SAID_MAX:
             return
+        time.sleep(LOOK_S)
 
 
 def on_bare(lab, setup, program):
@@ -55,7 +58,7 @@ def on_bare(lab, setup, program):
     path = lab.folder / "env"
     path.write_bytes(image.environment(cpus, setup.memory.mib))
     lines = [f"multiboot /boot/elf {name} {args}".rstrip(), "module --nounzip /boot/env"]
-    data = (image.FOLDER / file).read_bytes()
+    data = image.for_all(file, (image.FOLDER / file).read_bytes())
     elf = lab.folder / "elf"
     elf.write_bytes(image.for_x2apic(data) if setup.kind == "bochs" else data)  # QEMU 7.2 has none
     return lab.start(setup, lab.iso(lines, {"elf": elf, "env": path}))
@@ -64,7 +67,8 @@ def on_bare(lab, setup, program):
 def in_vm(lab, setup, program):
     name, file, args, cpus = program
     path = lab.folder / "elf"
-    path.write_bytes(image.environment(cpus, 256) + image.for_vm(file, (image.FOLDER / file).read_bytes()))
+    data = image.for_all(file, (image.FOLDER / file).read_bytes())
+    path.write_bytes(image.environment(cpus, 256) + image.for_vm(file, data))
     vm = Vm(keys=f"vm=kut mem=256M vcpus={cpus}", kernel="multiboot.bin", initrd="elf")
     lines = [f"multiboot2 /boot/permafrost.elf {OPTIONS}", f"module2 /boot/multiboot.bin {vm.keys} -- {name} {args}".rstrip(),
              "module2 --nounzip /boot/elf initrd"]
@@ -88,9 +92,10 @@ def run(lab, start, setup, program, limits):
 
 
 def differences(bare, vm):
-    """What passed bare and did not in the VM."""
+    """What passed bare and did not in the VM; what did at some of several times tells how often."""
     want, got = verdicts(bare)["PASS"], verdicts(vm)["PASS"]
-    lines = [text for text, count in want.items() if got.get(text, 0) < count]
+    lines = [f"{text} ({got[text]} of {count})" if text in got else text
+             for text, count in want.items() if got.get(text, 0) < count]
     if not lines and re.search(DONE, bare) and not re.search(r"--- DONE", vm) and "--- DONE" in bare:
         lines = ["(the end)"]
     return lines
