@@ -18,7 +18,8 @@ from tests.machine.progress import Progress
 from tests.tool.run import run_tool
 
 UNIT_LIMIT_S = 600  # of CPU time, as CHECK_LIMIT_S for each of its programs
-HEAVY = {"POWER": "16", "CASES": "100000"}  # what the optimised programs in build/heavy/ are to do
+# What the optimised programs in build/heavy/ are to do, in make test and in make soak.
+HEAVY = ({"POWER": "13", "CASES": "30000"}, {"POWER": "16", "CASES": "100000"})
 CHECK_LIMIT_S = 900
 
 
@@ -39,21 +40,19 @@ class Tally:
             print(f"not ok {name}{took}\n    {error.strip()}", flush=True)
 
 
-def run_unit(tally, programs):
+def run_unit(tally, programs, soak):
     """Two programs at a time; each prints "ok NAME" or "not ok NAME" lines, and one that dies otherwise is a failure of
     its own."""
     tally.progress.note(f"{len(programs)} unit test programs")
     with ThreadPoolExecutor(2) as two:
-        for program, done in zip(programs, two.map(run_program, programs)):
+        for program, done in zip(programs, two.map(lambda program: run_program(program, soak), programs)):
             add_verdicts(tally, program, done)
 
 
-def run_program(program):
-    heavy = "/heavy/" in program
+def run_program(program, soak):
+    more = HEAVY[soak] if "/heavy/" in program else {}
     try:
-        return bounded.run(
-            [program], UNIT_LIMIT_S, capture_output=True, text=True, env={**os.environ, **(HEAVY if heavy else {})}
-        )
+        return bounded.run([program], UNIT_LIMIT_S, capture_output=True, text=True, env={**os.environ, **more})
     except Failure as failure:
         return failure
 
@@ -119,7 +118,7 @@ def main():
     if args.tool:
         run_tool(tally, seed)
     elif not args.skip_unit:
-        run_unit(tally, args.programs)
+        run_unit(tally, args.programs, args.soak)
         run_tool(tally, seed)
         run_fuzz(tally, seed)
         run_check(tally)

@@ -95,17 +95,17 @@ def test_boot_bare(t):
         equal(machine.log, "", "output on COM2")
 
 
-@test(on=BOCHS)
+@test(on=BOCHS, long=True)
 def test_boot_arrandale(t):
     boot_to_user_space(t, "corei5_arrandale_m520")
 
 
-@test(on=BOCHS)
+@test(on=BOCHS, soak=True, long=True)
 def test_boot_broadwell(t):
     boot_to_user_space(t, "broadwell_ult")
 
 
-@test(on=BOCHS)
+@test(on=BOCHS, soak=True, long=True)
 def test_boot_skylake(t):
     boot_to_user_space(t, "corei7_skylake_x")
 
@@ -125,7 +125,7 @@ def test_memory_map(t):
     equal(nvram, sorted(expected), "NVRAM in the table")
 
 
-@test(core=True)
+@test()
 def test_log_is_short(t):
     """At the default level a boot tells a line a subsystem, and one for each range of NVRAM; the ring has the rest."""
     options = 'console=com1 exit=poweroff loglevel=notice run="log -o json"'

@@ -17,7 +17,7 @@ def run_command(t):
     return ["python3", "-B", "-m", "tests.machine.cli", "run", "--machine", t.kind, "--folder", str(t.folder / "run")]
 
 
-@test(core=True)
+@test()
 def test_demo(t):
     """The second run shows what the first one stored."""
     for boots in (1, 2):

@@ -4,6 +4,7 @@ import subprocess
 import time
 
 from tests.e2e.harness import BOOT_LIMIT_S, NONE, check, equal, test
+from tests.e2e.test_pool_cuts import boot as boot_keeper
 from tests.machine import choose, initramfs
 from tests.machine import memory as mem
 from tests.machine.choose import Host
@@ -19,13 +20,28 @@ def boot_natively(t, setup):
     return t.lab.start(setup, t.lab.iso([LINUX, "initrd /boot/initrd"], files))
 
 
+def store(t, setup, times):
+    """Something is stored on the NVRAM for the first or second time, and what the first stored is there: by Debian without
+    any hypervisor; on Bochs, in make test, by the small guest of the pool's tests."""
+    if t.family == "bochs" and not t.soak:
+        with boot_keeper(t, setup) as machine:
+            found = machine.expect(r"^keeper: found ([0-9a-f]{8}) ok\r?$", BOOT_LIMIT_S)
+            equal(int(found[1], 16) > 0, times > 1, "whether something was stored before")
+            machine.expect(r"^keeper: count 0*[1-9a-f]", BOOT_LIMIT_S)
+            machine.cut()
+        return
+    with boot_natively(t, setup) as machine:
+        machine.expect(rf"^PF-TEST: demo ok boots={times}", BOOT_LIMIT_S)
+        if times > 1:
+            equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+        machine.cut()
+
+
 @test(core=True)
 def test_power_cut_keeps_nvram_only(t):
     """A SIGKILL leaves the NVRAM as it was; DRAM is zero at the next start."""
     setup = t.setup(keep=True, reboots=False)
-    with boot_natively(t, setup) as machine:
-        machine.expect(r"^PF-TEST: demo ok boots=1", BOOT_LIMIT_S)
-        machine.cut()
+    store(t, setup, 1)
     with open(t.lab.image(setup), "rb") as file:
         file.seek(setup.offset(mem.MIB))
         check(any(file.read(64 * mem.MIB)), "DRAM was empty before the cut: the file is not its memory")
@@ -35,9 +51,7 @@ def test_power_cut_keeps_nvram_only(t):
     with open(t.lab.image(setup), "rb") as file:
         file.seek(setup.offset(mem.MIB))
         check(not any(file.read(0x1FF00000)), "DRAM is not zero after the cut")
-    with boot_natively(t, setup) as machine:
-        machine.expect(r"^PF-TEST: demo ok boots=2", BOOT_LIMIT_S)
-        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+    store(t, setup, 2)
 
 
 HOSTS = (  # facts about a host: what MACHINE=auto takes there, and a word of the reason

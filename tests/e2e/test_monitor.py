@@ -189,7 +189,7 @@ def test_monitor(t):
     control(t)
 
 
-@test(on=BOCHS)
+@test(on=BOCHS, soak=True)
 def test_monitor_emulated_apic(t):
     """VT-x without x2APIC."""
     control(t, "corei5_arrandale_m520")

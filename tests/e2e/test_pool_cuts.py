@@ -117,6 +117,13 @@ class Tool:
         return path.read_bytes()
 
 
+def is_stored(t, setup):
+    """The tool finds a sound pool after a cut, and in it what the demonstration's first boot stored."""
+    tool = Tool(t.lab, setup, t.folder)
+    tool.check_after_cut()
+    check(b"boot 1: stored by Linux" in tool.contents("db-data"), "the tool does not find what Debian has stored")
+
+
 def matches(tool, pool, seed):
     """Whether the pool on the media is this one, to the byte. The guest's own region is its to judge."""
     if tool.sizes() != pool.sizes():

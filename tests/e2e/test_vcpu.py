@@ -3,6 +3,7 @@
 import re
 
 from tests.e2e.harness import BOCHS, BOOT_LIMIT_S, QEMU, check, equal, test
+from tests.e2e.test_pool_cuts import is_stored
 from tests.e2e.test_smp import apic_exits
 from tests.machine.bochs import RYZEN
 from tests.machine.lab import BUILD, Vm
@@ -92,13 +93,16 @@ def test_ryzen_apic(t):
 
 @test(on=BOCHS, core=True, long=True)
 def test_ryzen_keeps_nvram(t):
-    """Debian stores on its NVRAM, the power goes, Debian finds it."""
+    """Debian stores on its NVRAM, the power goes, and it is there: the off-line tool looks, in make soak Debian too."""
     setup = t.setup(model=RYZEN, keep=True)
     guest = Vm(args="quiet pf.mode=demo")
     with t.boot(setup, guest) as machine:
         machine.expect(r"^virt: SVM with NPT", BOOT_LIMIT_S)
         machine.expect(r"^PF-TEST: demo ok boots=1", LIMIT_S)
         machine.cut()
+    is_stored(t, setup)
+    if not t.soak:
+        return
     with t.boot(setup, guest) as machine:
         machine.expect(r"^PF-TEST: demo ok boots=2", LIMIT_S)
         equal(machine.wait_end(LIMIT_S), "poweroff", "the machine's end")
