@@ -17,7 +17,8 @@ INK, SOFT, PAPER, FRAME, RULE, GOAL = "#1f2328", "#59636e", "#ffffff", "#d1d9e0"
 # Told apart by people who see few colours; the names stand beside the bars all the same.
 COLOURS = {"Permafrost": "#0072b2", "KVM": "#e69f00", "Xen": "#999999", "buddy": "#cc79a7", "LLFree": "#009e73"}
 
-# Metrics of both machines, in the order of drawing, and what is drawn of the allocator: key and heading.
+MACHINES = ("vtx", "svm")  # those that are drawn, side by side
+# Their metrics, in the order of drawing, and what is drawn of the allocator: key and heading.
 VIRTUAL = (
     ("user-cpuid-0", "CPUID leaf 0 from user mode, instructions a round trip"),
     ("hypercall", "Hypercall from the kernel, instructions a round trip"),
@@ -151,12 +152,11 @@ def virtual_group(metric, machine):
 
 
 def draw_virtual(drawing, document):
-    machines = document["machines"]
     drawing.heading("The hypervisor", 14)
-    drawing.columns(*(m["title"] for m in machines.values()), size=12, fill=INK, **{"font-weight": 600})
+    drawing.columns(*(document["machines"][machine]["title"] for machine in MACHINES), size=12, fill=INK, **{"font-weight": 600})
     for key, heading in VIRTUAL:
         metric = document["metrics"][key]
-        groups = [virtual_group(metric, machine) for machine in machines]
+        groups = [virtual_group(metric, machine) for machine in MACHINES]
         scale = max(shown.top for shown in groups)
         drawing.columns(heading, None)
         drawing.pair(*((shown, scale) for shown in groups))
@@ -187,7 +187,8 @@ def draw_legend(drawing):
 
 
 def draw_sources(drawing, document):
-    lines = [f"{m['title']}: {m['model']}; KVM: {m['kvm']}." for m in document["machines"].values()]
+    drawn = [document["machines"][machine] for machine in MACHINES]
+    lines = [f"{m['title']}: {m['model']}; KVM: {m['kvm']}." for m in drawn]
     lines += [
         "All are instructions that the emulator counts: software path lengths; the hardware's part comes on top.",
         "Xen: 4.17, measured before on the same Bochs. LLFree: published; the buddy ran in the same run.",
