@@ -20,8 +20,9 @@ BLOCK = 32 << 10  # the host's init counts in these; the last one is for the opt
 FIRST_SLOT = 0x10  # on the host's PCI bus: where the NVDIMMs' memory is
 REASONS = {"6": "poweroff", "7": "reset"}  # QEMU's enum ShutdownCause: of the guest's doing
 
-# QEMU 7.2's SVM does not intercept XSETBV, so that KVM would lose what its guest has written to XCR0.
-TCG_CPU = "max,+svm,+npt,-la57,-xsave"
+# QEMU 7.2's SVM does not intercept XSETBV, so that KVM would lose what its guest has written to XCR0. Without XSAVE there is no
+# AVX either, which libpmem believes CPUID of.
+TCG_CPU = "max,+svm,+npt,-la57,-xsave,-avx,-avx2,-fma,-f16c"
 # Bochs 2.7 has no posted interrupts, without which KVM forgets for which vectors an EOI is to exit.
 INNER_CPU = {"nested": "host", "nested-vtx": "host,vmx-apicv-vid=off"}
 
