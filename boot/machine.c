@@ -12,7 +12,7 @@
 #include "drivers/rtc.h"
 #include "drivers/timer.h"
 #include "drivers/vga.h"
-#include "guest/console.h"
+#include "guest/console/console.h"
 #include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"

@@ -8,7 +8,7 @@
 #include "drivers/acpi.h"
 #include "drivers/nfit.h"
 #include "drivers/uart.h"
-#include "guest/config.h"
+#include "guest/config/config.h"
 #include "mm/dram.h"
 #include "mm/memmap.h"
 #include "mm/pool.h"

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "guest/config.h"
+#include "guest/config/config.h"
 #include "mm/memmap.h"
 #include "mm/pool.h"
 

@@ -1,6 +1,6 @@
 /*
  * The machine's I/O APICs (Intel 82093AA): which interrupt line reaches a CPU with which vector.
- * (A guest's is guest/ioapic.h.)
+ * (A guest's is guest/dev/ioapic.h.)
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
  * This CPU's own local APIC (SDM vol. 3 chapter 10): x2APIC mode where the CPU has it, else xAPIC
- * through its page of MMIO. Calls act on the CPU they run on. (A guest's is guest/lapic.h.)
+ * through its page of MMIO. Calls act on the CPU they run on. (A guest's is guest/dev/lapic.h.)
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 # `make check`: style, static analysis, headers alone, layers. Each check prints one line when all is well.
 
-CHECK_DIRS := boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench tests/bench/peer-kvm \
+CHECK_DIRS := $(IMAGE_DIRS) guest guest/linux guest/admin/nvpool tests/unit tests/bench tests/bench/peer-kvm \
 	tests/fuzz tests/machine tests/guests/hostile
 CHECK_C := $(sort $(wildcard $(CHECK_DIRS:%=%/*.c)))
 CHECK_H := $(sort $(wildcard $(CHECK_DIRS:%=%/*.h)))
@@ -10,7 +10,7 @@ CHECK_JOBS ?= 2
 CHECK_C += $(EFI_TEST)
 
 # Code of the image is compiled freestanding, tests and guests' programs hosted.
-CHECK_HOSTED := guest/linux/% tests/%
+CHECK_HOSTED := guest/linux/% guest/admin/nvpool/% tests/%
 CHECK_HOSTED_C := $(filter-out $(EFI_TEST),$(filter $(CHECK_HOSTED),$(CHECK_C)))
 CHECK_HOSTED_H := $(filter $(CHECK_HOSTED),$(CHECK_H))
 CHECK_IMAGE_C := $(filter-out $(CHECK_HOSTED) $(EFI_ONLY),$(CHECK_C))

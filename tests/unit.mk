@@ -1,8 +1,7 @@
 # Hosted unit tests: every tests/unit/test_*.c is a program linked with the hosted build of the tree
 # (all C files but those that only make sense on bare metal), under ASan and UBSan.
 
-HOSTED_SRCS := $(filter-out hv/% boot/main.c $(EFI_ONLY) mm/pm_native.c drivers/lapic.c,\
-	$(wildcard boot/*.c mm/*.c guest/*.c drivers/*.c)) hv/lib/format.c hv/lib/work.c \
+HOSTED_SRCS := $(filter-out hv/% boot/main.c $(EFI_ONLY) mm/pm_native.c drivers/lapic.c,$(IMAGE_SRCS)) hv/lib/format.c hv/lib/work.c \
 	hv/vmx/vmx_caps.c hv/vmx/vmx_check.c hv/vmx/vmx_check_guest.c \
 	hv/features.c hv/mce.c hv/mce_decode.c hv/mitigate.c hv/mitigate_plan.c hv/svm/svm_caps.c hv/svm/svm_check.c hv/svm/svm_decode.c \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))

@@ -1,12 +1,13 @@
 /*
- * The monitor (guest/monitor.c with the line editor, the escape, the commands and their output) on
- * a small pool and two VMs. One byte of flags (in it, whether a VM runs), then either what is
- * typed, or lines to be run with their output as JSON, each line of which must be one JSON value.
+ * The monitor (guest/admin/monitor.c with the line editor, the escape, the commands and their
+ * output) on a small pool and two VMs. One byte of flags (in it, whether a VM runs), then either
+ * what is typed, or lines to be run with their output as JSON, each line of which must be one JSON
+ * value.
  */
-#include "guest/console.h"
-#include "guest/escape.h"
-#include "guest/monitor.h"
-#include "guest/nv_commands.h"
+#include "guest/admin/monitor.h"
+#include "guest/admin/nv/nv_commands.h"
+#include "guest/console/console.h"
+#include "guest/console/escape.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/fake_virt.h"

@@ -1,14 +1,14 @@
 /*
  * A guest's devices (UART, I/O APIC, local APIC, PCI host bridge, ACPI power registers) behind
- * their buses, wired as in guest/vm.c: a sequence of accesses and of events from outside.
+ * their buses, wired as in guest/vm/vm.c: a sequence of accesses and of events from outside.
  */
-#include "guest/acpi_pm.h"
-#include "guest/bus.h"
-#include "guest/ioapic.h"
-#include "guest/lapic.h"
-#include "guest/pci_host.h"
-#include "guest/platform.h"
-#include "guest/uart16550.h"
+#include "guest/dev/acpi_pm.h"
+#include "guest/dev/bus.h"
+#include "guest/dev/ioapic.h"
+#include "guest/dev/lapic.h"
+#include "guest/dev/pci_host.h"
+#include "guest/dev/platform.h"
+#include "guest/dev/uart16550.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -3,7 +3,7 @@
  * read from it goes on to the options, the module lines and the memory map as it does at boot.
  */
 #include "boot/multiboot2.h"
-#include "guest/config.h"
+#include "guest/config/config.h"
 #include "hv/lib/errno.h"
 #include "mm/memmap.h"
 #include "tests/fuzz/fuzz.h"

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "drivers/lapic.h"
-#include "guest/platform.h"
-#include "guest/run.h"
+#include "guest/dev/platform.h"
+#include "guest/exec/run.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/trap.h"

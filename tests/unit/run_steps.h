@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "guest/vm.h"
+#include "guest/vm/vm.h"
 #include "hv/trap.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"

@@ -3,7 +3,7 @@
  * test is CPU 0; its privileged instructions are played by a signal handler, and what would come
  * from another CPU comes where the loop calls out.
  */
-#include "guest/cpus.h"
+#include "guest/life/cpus.h"
 
 #include <asm/prctl.h>
 #include <signal.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "drivers/lapic.h"
-#include "guest/vm.h"
+#include "guest/vm/vm.h"
 #include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/lib/work.h"

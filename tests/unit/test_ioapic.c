@@ -1,6 +1,6 @@
 /* Tests of the I/O APIC: registers, edge and level lines, EOI, and a random level line on both
  * APICs. */
-#include "guest/ioapic.h"
+#include "guest/dev/ioapic.h"
 #include "hv/lib/errno.h"
 #include "tests/unit/unit.h"
 

@@ -1,6 +1,6 @@
 /* Tests of the local APIC: #GP rules, priorities, IPIs, the timer's modes, and a random plain
  * model. */
-#include "guest/lapic.h"
+#include "guest/dev/lapic.h"
 #include "hv/lib/errno.h"
 #include "tests/unit/unit.h"
 

@@ -1,5 +1,5 @@
 /* IPIs through the ICR in every form: shorthands, destinations and modes, on a VM of vCPUs. */
-#include "guest/lapic.h"
+#include "guest/dev/lapic.h"
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"
 

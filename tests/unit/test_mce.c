@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "guest/mca.h"
+#include "guest/dev/mca.h"
 #include "tests/unit/unit.h"
 
 #define ERROR    (MC_VAL | MC_UC | MC_EN | MC_ADDRV)

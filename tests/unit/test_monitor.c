@@ -2,10 +2,10 @@
  * The monitor's verbs on hosted VMs: the queue of VMs, what the tables say, and the prompt itself
  * with bytes that were typed before it opens.
  */
-#include "guest/monitor.h"
+#include "guest/admin/monitor.h"
 
-#include "guest/console.h"
-#include "guest/map_view.h"
+#include "guest/admin/map_view.h"
+#include "guest/console/console.h"
 #include "hv/lib/errno.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/pool_world.h"

@@ -1,5 +1,5 @@
 /* The `nv` verbs over a hosted pool: what they say and do, every error line, valid JSON, quota. */
-#include "guest/nv_commands.h"
+#include "guest/admin/nv/nv_commands.h"
 
 #include <errno.h>
 

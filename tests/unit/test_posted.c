@@ -1,5 +1,5 @@
 /* Posted interrupts: what comes out, and that nothing is lost between threads. */
-#include "guest/posted.h"
+#include "guest/dev/posted.h"
 
 #include <pthread.h>
 #include <sched.h>

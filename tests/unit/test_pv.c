@@ -1,7 +1,7 @@
 /* KVM's paravirtual features: registration, the shared structures, and decoded hypercalls. */
-#include "guest/pv.h"
+#include "guest/dev/pv.h"
 
-#include "guest/lapic.h"
+#include "guest/dev/lapic.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "hv/virt.h"

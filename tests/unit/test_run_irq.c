@@ -2,10 +2,10 @@
  * The exit policy with a scripted backend: when a vCPU gets its interrupts, whether they are
  * injected, held by the CPU or given to a virtualized local APIC; task priority, timer and rests.
  */
-#include "guest/run.h"
+#include "guest/exec/run.h"
 
-#include "guest/vcpu_apic.h"
-#include "guest/vcpu_irq.h"
+#include "guest/exec/vcpu_irq.h"
+#include "guest/vm/vcpu_apic.h"
 #include "tests/unit/run_steps.h"
 
 #define MSR_TPR       0x808u

@@ -1,14 +1,14 @@
 /* NVRAM of VMs: who gets a region and how, what is refused, read-only regions, idle scrubbing. */
-#include "guest/vm_nvram.h"
+#include "guest/vm/vm_nvram.h"
 
 #include <errno.h>
 
 #include "guest/abi.h"
-#include "guest/hypercall.h"
-#include "guest/idle.h"
-#include "guest/machine_check.h"
-#include "guest/platform.h"
-#include "guest/run.h"
+#include "guest/dev/platform.h"
+#include "guest/exec/damage.h"
+#include "guest/exec/hypercall.h"
+#include "guest/exec/run.h"
+#include "guest/life/idle.h"
 #include "hv/cpu.h"
 #include "mm/pool_space.h"
 #include "tests/unit/fake_virt.h"
