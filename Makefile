@@ -22,10 +22,11 @@ include boot/efi.mk
 
 # The folders of the image. guest/linux and guest/admin/nvpool hold programs that run in Linux.
 GUEST_ROOMS := text config mem dev load console vm exec life admin admin/nv
-IMAGE_DIRS := boot $(GUEST_ROOMS:%=guest/%) mm drivers hv hv/lib hv/vmx hv/svm
+IMAGE_DIRS := boot $(GUEST_ROOMS:%=guest/%) mm mm/pool mm/dram mm/paging drivers \
+	hv hv/lib hv/trap hv/safety hv/vmx hv/svm
 IMAGE_SRCS := $(wildcard $(IMAGE_DIRS:%=%/*.c))
 HV_SRCS := $(filter-out hv/offsets.c $(EFI_ONLY) $(EFI_PURE),$(IMAGE_SRCS))
-HV_OBJS := $(HV_SRCS:%.c=build/hv/%.o) build/hv/boot/entry.o build/hv/hv/trap_entry.o \
+HV_OBJS := $(HV_SRCS:%.c=build/hv/%.o) build/hv/boot/entry.o build/hv/hv/trap/trap_entry.o \
 	build/hv/hv/vmx/vmx_entry.o build/hv/hv/svm/svm_entry.o $(FONT_OBJ) $(DSDT_OBJ)
 
 all: build/permafrost.elf build/BOOTX64.EFI build/nvpool

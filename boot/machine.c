@@ -13,14 +13,14 @@
 #include "drivers/timer.h"
 #include "drivers/vga.h"
 #include "guest/console/console.h"
-#include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/trap.h"
+#include "hv/trap/alarm.h"
+#include "hv/trap/trap.h"
 #include "hv/virt.h"
-#include "mm/paging.h"
-#include "mm/pm.h"
+#include "mm/paging/paging.h"
+#include "mm/pool/pm.h"
 
 #define PIC_VECTOR         0xe0u
 #define ADDRESS_BITS_LEAST 36u /* of a CPU that does not tell, SDM vol. 3 4.1.4 */

@@ -14,14 +14,14 @@
 #include "guest/life/vms.h"
 #include "guest/load/initrd.h"
 #include "hv/cpu.h"
-#include "hv/harden.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
-#include "hv/trap.h"
+#include "hv/safety/harden.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
 #include "hv/virt.h"
 
 #define MCE_POLL_S 10 /* between two looks of a CPU for errors that raise no exception */

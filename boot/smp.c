@@ -2,17 +2,17 @@
 #include "boot/smp.h"
 
 #include "drivers/lapic.h"
-#include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/features.h"
-#include "hv/harden.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
-#include "hv/trap.h"
+#include "hv/safety/harden.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/alarm.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
 #include "hv/virt.h"
 
 #define LOW_END       0xa0000ull /* where a start-up IPI can name RAM */

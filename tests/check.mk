@@ -4,7 +4,7 @@ CHECK_DIRS := $(IMAGE_DIRS) guest guest/linux guest/admin/nvpool tests/unit test
 	tests/fuzz tests/machine tests/guests/hostile
 CHECK_C := $(sort $(wildcard $(CHECK_DIRS:%=%/*.c)))
 CHECK_H := $(sort $(wildcard $(CHECK_DIRS:%=%/*.h)))
-CHECK_ASM := $(sort $(wildcard boot/*.asm hv/*.asm hv/vmx/*.asm hv/svm/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
+CHECK_ASM := $(sort $(wildcard boot/*.asm hv/trap/*.asm hv/vmx/*.asm hv/svm/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
 CHECK_PY := $(sort $(wildcard tests/*.py tests/*/*.py))
 CHECK_JOBS ?= 2
 CHECK_C += $(EFI_TEST)

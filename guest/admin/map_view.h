@@ -2,9 +2,9 @@
 #pragma once
 
 #include "guest/text/out.h"
-#include "mm/dram.h"
+#include "mm/dram/dram.h"
 #include "mm/memmap.h"
-#include "mm/pool.h"
+#include "mm/pool/pool.h"
 
 /* The map's ranges: first and last address, size, kind, source. */
 void map_view_ranges(struct out *out, const struct memmap *map);

@@ -8,9 +8,9 @@
 #include "hv/lib/format.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
-#include "mm/pm.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/mce.h"
+#include "mm/pool/pm.h"
 
 #define LOG_LINE_SIZE 300
 #define MEMORY_PARTS  6 /* total, used, free, metadata, to be scrubbed, bad */

@@ -9,9 +9,9 @@
 #include "guest/config/config.h"
 #include "guest/life/vms.h"
 #include "guest/text/command.h"
-#include "mm/dram.h"
+#include "mm/dram/dram.h"
 #include "mm/memmap.h"
-#include "mm/pool.h"
+#include "mm/pool/pool.h"
 
 /* What the verbs show and change: the caller's, for as long as they can be called. */
 struct monitor_host {

@@ -6,7 +6,7 @@
 #include "guest/console/escape.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/spinlock.h"
-#include "hv/trap.h"
+#include "hv/trap/trap.h"
 
 #define INPUT_SIZE   256u
 #define INPUT_VECTOR 0x40u

@@ -2,7 +2,7 @@
 #include "guest/dev/mca.h"
 
 #include "hv/lib/errno.h"
-#include "hv/mce_decode.h"
+#include "hv/trap/mce_decode.h"
 
 #define BANKS         1u
 #define SCRUB_ERROR   0xc0u  /* of memory, found by a scrubber: SDM table 16-8 */

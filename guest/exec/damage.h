@@ -5,7 +5,7 @@
 #pragma once
 
 #include "guest/vm/vm.h"
-#include "hv/mce.h"
+#include "hv/trap/mce.h"
 
 /*
  * Take the next piece of bad NVRAM from the queue and put it on the pool's bad list (pool NULL:

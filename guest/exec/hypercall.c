@@ -3,7 +3,7 @@
 
 #include "guest/abi.h"
 #include "hv/lib/string.h"
-#include "mm/pm.h"
+#include "mm/pool/pm.h"
 
 static int64_t tell_region(const struct vm *vm, uint64_t index, uint64_t gpa)
 {

@@ -40,13 +40,13 @@
 
 #include "drivers/lapic.h"
 #include "guest/exec/run.h"
-#include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/lib/work.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
-#include "hv/trap.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/alarm.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
 
 #define SLICE_MS 5u
 

@@ -1,7 +1,7 @@
 /* What CPU 0 does while no guest wants it: scrubs released NVRAM. */
 #pragma once
 
-#include "mm/pool.h"
+#include "mm/pool/pool.h"
 
 /*
  * Scrub a granule, some hundreds of microseconds, where nobody will want the CPU before the TSC

@@ -9,7 +9,7 @@
 
 #include "guest/config/config.h"
 #include "guest/vm/vm.h"
-#include "hv/mce_decode.h"
+#include "hv/trap/mce_decode.h"
 
 enum vms_state {
         VMS_CONFIGURED, /* not asked for, or not startable: its module lines have mistakes */

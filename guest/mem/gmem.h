@@ -10,7 +10,7 @@
 #pragma once
 
 #include "hv/lib/types.h"
-#include "mm/dram.h"
+#include "mm/dram/dram.h"
 
 #define GMEM_FIRST 32u /* extents that need no memory from elsewhere */
 

@@ -27,9 +27,9 @@
 #include "guest/vm/sched.h"
 #include "hv/lib/limits.h"
 #include "hv/virt.h"
-#include "mm/dram.h"
-#include "mm/paging.h"
-#include "mm/pool.h"
+#include "mm/dram/dram.h"
+#include "mm/paging/paging.h"
+#include "mm/pool/pool.h"
 
 /* How a VM's run ended. */
 enum vm_end {

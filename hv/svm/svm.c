@@ -7,8 +7,8 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/percpu.h"
-#include "mm/dram.h"
-#include "mm/paging.h"
+#include "mm/dram/dram.h"
+#include "mm/paging/paging.h"
 
 #define CPUID_SVM           0x8000000au
 #define CPUID_X1_EDX_RDTSCP (1u << 27)

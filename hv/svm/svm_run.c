@@ -6,17 +6,17 @@
  * run and stay pending; NMIs arrive at the host right after STGI, on the host's own tables, and
  * interrupts where the exit tells of them, so that the caller learns of each.
  */
-#include "hv/alarm.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
+#include "hv/safety/mitigate.h"
 #include "hv/svm/svm.h"
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_decode.h"
-#include "hv/trap.h"
-#include "mm/paging.h"
+#include "hv/trap/alarm.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
+#include "mm/paging/paging.h"
 
 #define VECTOR_DB         1u
 #define VECTOR_BP         3u

@@ -10,8 +10,8 @@
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "hv/percpu.h"
-#include "mm/dram.h"
-#include "mm/paging.h"
+#include "mm/dram/dram.h"
+#include "mm/paging/paging.h"
 
 #define CPUID_1_ECX_VMX (1u << 5)
 

@@ -5,10 +5,10 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
-#include "hv/trap.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
 #include "hv/vmx/vmx.h"
 #include "hv/vmx/vmx_check.h"
 

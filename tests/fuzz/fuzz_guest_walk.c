@@ -1,10 +1,10 @@
 /*
- * Walks of a guest's own page tables (mm/paging_guest.c): registers and an address, then memory of
- * the guest, at physical address 0 and, again and again, at every other one that the upper flag bit
- * lets exist: tables may point to themselves and anywhere.
+ * Walks of a guest's own page tables (mm/paging/paging_guest.c): registers and an address, then
+ * memory of the guest, at physical address 0 and, again and again, at every other one that the
+ * upper flag bit lets exist: tables may point to themselves and anywhere.
  */
 #include "hv/lib/errno.h"
-#include "mm/paging.h"
+#include "mm/paging/paging.h"
 #include "tests/fuzz/fuzz.h"
 
 #define CR0_PG    (1ull << 31)

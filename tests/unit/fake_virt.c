@@ -9,7 +9,7 @@
 #include "guest/exec/run.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
-#include "hv/trap.h"
+#include "hv/trap/trap.h"
 
 #define MEMORY     (64 * MiB)
 #define VM_MEMORY  (16 * MiB)

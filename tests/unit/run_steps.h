@@ -5,7 +5,7 @@
 #pragma once
 
 #include "guest/vm/vm.h"
-#include "hv/trap.h"
+#include "hv/trap/trap.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
 

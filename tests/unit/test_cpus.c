@@ -14,10 +14,10 @@
 
 #include "drivers/lapic.h"
 #include "guest/vm/vm.h"
-#include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/lib/work.h"
 #include "hv/percpu.h"
+#include "hv/trap/alarm.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
 
@@ -47,7 +47,7 @@ void mitigate_switch(void)
 {
 }
 
-/* As hv/trap.c. */
+/* As hv/trap/trap.c. */
 static void take_nmi(void)
 {
         cpus[0].kicked = true;

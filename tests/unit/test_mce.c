@@ -1,5 +1,5 @@
 /* Machine checks: single banks judged, and whole scans of a CPU whose registers are an array. */
-#include "hv/mce.h"
+#include "hv/trap/mce.h"
 
 #include <string.h>
 

@@ -2,13 +2,13 @@
  * Page tables of every format against a plain array of pages, with table allocations that fail;
  * the exact bits of entries; and the walk through a guest's own tables.
  */
-#include "mm/paging.h"
+#include "mm/paging/paging.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
-#include "mm/dram.h"
+#include "mm/dram/dram.h"
 #include "tests/unit/unit.h"
 
 /* The addresses tested: 3 GiB around a border of the root's entries. */

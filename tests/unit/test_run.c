@@ -5,7 +5,7 @@
 #include "guest/console/console.h"
 #include "guest/dev/platform.h"
 #include "hv/lib/string.h"
-#include "hv/mce.h"
+#include "hv/trap/mce.h"
 #include "tests/unit/run_steps.h"
 
 #define UART_SCRATCH (PLATFORM_COM1_PORT + 7)

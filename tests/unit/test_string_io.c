@@ -5,7 +5,7 @@
 #include "guest/dev/platform.h"
 #include "hv/cpu.h"
 #include "hv/lib/string.h"
-#include "mm/paging.h"
+#include "mm/paging/paging.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
 

@@ -10,7 +10,7 @@
 #include "guest/exec/run.h"
 #include "guest/life/idle.h"
 #include "hv/cpu.h"
-#include "mm/pool_space.h"
+#include "mm/pool/pool_space.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/pool_world.h"
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "guest/text/command.h"
-#include "mm/pool.h"
+#include "mm/pool/pool.h"
 
 struct nv_host {
         struct pool *pool;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "guest/admin/nv/nv_commands.h"
-#include "mm/pool_judge.h"
+#include "mm/pool/pool_judge.h"
 
 /* One range: a part of a file or device, mapped. */
 struct image {

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "guest/admin/nv/nv_region.h"
-#include "mm/pm.h"
+#include "mm/pool/pm.h"
 
 #define PIECE (64 * KiB) /* what is zero in pieces of this size becomes a hole */
 

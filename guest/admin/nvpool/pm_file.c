@@ -1,5 +1,5 @@
 /*
- * Persistent-memory primitives for files and devices under Linux; contract in mm/pm.h.
+ * Persistent-memory primitives for files and devices under Linux; contract in mm/pool/pm.h.
  *
  * A store is made durable on both ways there are: its cache lines are flushed, for memory that is
  * NVRAM itself, and the pages are written back by msync, for files and block devices behind the
@@ -15,8 +15,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "mm/pm.h"
-#include "mm/pool.h"
+#include "mm/pool/pm.h"
+#include "mm/pool/pool.h"
 
 #define LINE 64u
 

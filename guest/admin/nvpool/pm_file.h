@@ -1,5 +1,5 @@
-/* Persistent memory for the off-line tool: mapped files and devices; the calls of mm/pm.h are in
- * pm_file.c. */
+/* Persistent memory for the off-line tool: mapped files and devices; the calls of mm/pool/pm.h are
+ * in pm_file.c. */
 #pragma once
 
 #include "hv/lib/types.h"
