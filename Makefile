@@ -18,11 +18,11 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,-z,max-page-size=4096 
 
 include drivers/font.mk
 include guest/load/dsdt.mk
-include boot/efi.mk
+include boot/efi/efi.mk
 
 # The folders of the image. guest/linux and guest/admin/nvpool hold programs that run in Linux.
 GUEST_ROOMS := text config mem dev load console vm exec life admin admin/nv
-IMAGE_DIRS := boot $(GUEST_ROOMS:%=guest/%) mm mm/pool mm/dram mm/paging drivers \
+IMAGE_DIRS := boot boot/efi $(GUEST_ROOMS:%=guest/%) mm mm/pool mm/dram mm/paging drivers \
 	hv hv/lib hv/trap hv/safety hv/vmx hv/svm
 IMAGE_SRCS := $(wildcard $(IMAGE_DIRS:%=%/*.c))
 HV_SRCS := $(filter-out hv/offsets.c $(EFI_ONLY) $(EFI_PURE),$(IMAGE_SRCS))

@@ -1,7 +1,7 @@
 /* Takes the EFI loader's struct boot_info; the contract is in efi_info.h. */
-#include "boot/efi_info.h"
+#include "boot/efi/efi_info.h"
 
-#include "boot/efi_map.h"
+#include "boot/efi/efi_map.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"

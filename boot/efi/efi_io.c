@@ -1,5 +1,5 @@
 /* Console, memory and files by boot services; the contract is in efi_io.h. */
-#include "boot/efi_io.h"
+#include "boot/efi/efi_io.h"
 
 #include "boot/boot_info.h"
 #include "hv/lib/format.h"

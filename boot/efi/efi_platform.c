@@ -1,9 +1,9 @@
 /* RSDP (UEFI 2.10, 4.6), screen (12.9) and ExitBootServices (7.4.6); contracts in efi_platform.h.
  */
-#include "boot/efi_platform.h"
+#include "boot/efi/efi_platform.h"
 
-#include "boot/efi_io.h"
-#include "boot/efi_screen.h"
+#include "boot/efi/efi_io.h"
+#include "boot/efi/efi_screen.h"
 #include "hv/lib/string.h"
 
 #define RSDP_OLD_SIZE 20u

@@ -1,5 +1,5 @@
 /* Reads permafrost.cfg, a line after the other; the language is described in efi_config.h. */
-#include "boot/efi_config.h"
+#include "boot/efi/efi_config.h"
 
 #include "hv/lib/string.h"
 

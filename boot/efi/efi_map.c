@@ -1,5 +1,5 @@
 /* Reads the EFI memory map; what is made of each descriptor is told in efi_map.h. */
-#include "boot/efi_map.h"
+#include "boot/efi/efi_map.h"
 
 #include "boot/boot_map.h"
 #include "hv/lib/errno.h"

@@ -1,5 +1,5 @@
 /* Pixel formats of EFI as bit positions; the contract is in efi_screen.h. */
-#include "boot/efi_screen.h"
+#include "boot/efi/efi_screen.h"
 
 #include "hv/lib/errno.h"
 

@@ -1,5 +1,5 @@
 /* ELF64 images of our own kind: all checks first, then a copy that cannot fail; see elf_load.h. */
-#include "boot/elf_load.h"
+#include "boot/efi/elf_load.h"
 
 #include "hv/lib/string.h"
 

@@ -2,10 +2,10 @@
  * BOOTX64.EFI: loads what permafrost.cfg names from its own volume and enters the image. What goes
  * wrong is told on the EFI console, and the firmware gets everything back with an EFI error.
  */
-#include "boot/efi_config.h"
-#include "boot/efi_io.h"
-#include "boot/efi_platform.h"
-#include "boot/elf_load.h"
+#include "boot/efi/efi_config.h"
+#include "boot/efi/efi_io.h"
+#include "boot/efi/efi_platform.h"
+#include "boot/efi/elf_load.h"
 #include "boot/version.h"
 
 #define CONFIG_PATH  "/permafrost.cfg"
