@@ -2,7 +2,6 @@
 #include "guest/config/config.h"
 
 #include "guest/config/config_line.h"
-#include "guest/vm/sched.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -89,7 +88,7 @@ static void read_number(struct config_line *line, struct config_word value, uint
 
 static void vm_weight(struct config_line *line, struct config_word value)
 {
-        read_number(line, value, SCHED_WEIGHT_MAX, &line_vm(line)->weight);
+        read_number(line, value, CONFIG_WEIGHT_MAX, &line_vm(line)->weight);
 }
 
 static void vm_watchdog(struct config_line *line, struct config_word value)

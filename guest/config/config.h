@@ -24,6 +24,8 @@
 
 #define CONFIG_WATCHDOG_MAX 3600u
 #define CONFIG_MEM_MIN      (2 * MiB)
+#define CONFIG_WEIGHT       100u /* of each vCPU of a VM whose line does not say */
+#define CONFIG_WEIGHT_MAX   10000u
 
 /* What to do when the last VM has ended. */
 enum config_exit {

@@ -14,9 +14,7 @@
 #include "hv/lib/spinlock.h"
 #include "hv/lib/types.h"
 
-#define SCHED_WEIGHT     100u /* of a vCPU whose VM says nothing */
-#define SCHED_WEIGHT_MAX 10000u
-#define SCHED_NEVER      UINT64_MAX
+#define SCHED_NEVER UINT64_MAX
 
 enum sched_state {
         SCHED_OFF,     /* not the scheduler's */
@@ -28,7 +26,7 @@ enum sched_state {
 /* Zero but for weight and cpus before sched_add. */
 struct sched_entity {
         struct sched_entity *next, **link; /* of the list it is on */
-        uint32_t weight;                   /* 1 to SCHED_WEIGHT_MAX */
+        uint32_t weight;                   /* at least 1 */
         struct cpu_set cpus;               /* it may run on */
         enum sched_state state;            /* read without the lock by vm_post */
         unsigned cpu;                      /* runs there, or ran there last */

@@ -198,7 +198,7 @@ static int add_vcpu(struct vm *vm, unsigned id)
         v->id = id;
         v->activity = id == 0 ? VCPU_RUNS : VCPU_WAITS;
         v->deaf = id != 0;
-        v->sched.weight = c->weight ? c->weight : SCHED_WEIGHT;
+        v->sched.weight = c->weight ? c->weight : CONFIG_WEIGHT;
         v->sched.cpus = cpu_set_is_empty(&c->cpus) ? cpu_set_first(CPUS_MAX) : c->cpus;
         mtrr_init(&v->mtrr);
         lapic_init(&v->lapic, id, id == 0, LAPIC_TSC_PER_TICK, &ops);

@@ -152,7 +152,7 @@ static struct sched_entity *put_to_sleep(void)
         struct sched *s = cpus_sched();
 
         sleeper.vm = &vm;
-        *e = (struct sched_entity){.weight = SCHED_WEIGHT, .cpus = cpu_set_first(1)};
+        *e = (struct sched_entity){.weight = CONFIG_WEIGHT, .cpus = cpu_set_first(1)};
         sched_add(s, e, cpu_rdtsc());
         (void)sched_wake(s, e, cpu_rdtsc());
         CHECK(sched_pick(s, 0, cpu_rdtsc()) == e);
