@@ -193,10 +193,8 @@ struct virt_ops {
          */
         must_check int (*probe)(struct virt_caps *caps);
 
-        /* Switch the extension on or off on this CPU; vCPUs run only while it is on. The memory
-         * it takes from dram stays. */
+        /* Switch the extension on on this CPU, for good; the memory it takes from dram stays. */
         must_check int (*cpu_enable)(struct dram *dram);
-        void (*cpu_disable)(void);
 
         /* Allocate (from DRAM) the backend's part of a vCPU that translates through root, and load
          * it; free it, of a vCPU that may be loaded on this CPU or on none. */

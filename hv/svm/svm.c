@@ -123,12 +123,6 @@ static int svm_cpu_enable(struct dram *dram)
         return 0;
 }
 
-static void svm_cpu_disable(void)
-{
-        cpu_wrmsr(MSR_VM_HSAVE_PA, 0);
-        cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) & ~EFER_SVME);
-}
-
 /* Before the next entry; the flush stands in the VMCB until svm_run has entered once. */
 static void svm_flush_tlb(struct vcpu *vcpu)
 {
@@ -209,7 +203,6 @@ const struct virt_ops svm_ops = {
     .present = svm_present,
     .probe = svm_probe,
     .cpu_enable = svm_cpu_enable,
-    .cpu_disable = svm_cpu_disable,
     .vcpu_create = svm_vcpu_create,
     .vcpu_destroy = svm_vcpu_destroy,
     .load = svm_load,

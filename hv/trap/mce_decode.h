@@ -19,7 +19,6 @@
 #define MCG_CAP_RECOVER (1u << 24) /* MCG_SER_P: status has S and AR */
 
 #define MCG_RIPV (1ull << 0) /* the interrupted program can go on */
-#define MCG_EIPV (1ull << 1)
 #define MCG_MCIP (1ull << 2)
 
 #define MC_VAL    (1ull << 63)

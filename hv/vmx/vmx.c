@@ -127,12 +127,6 @@ static int vmx_cpu_enable(struct dram *dram)
         return 0;
 }
 
-static void vmx_cpu_disable(void)
-{
-        __asm__ volatile("vmxoff" : : : "cc", "memory");
-        cpu_write_cr4(cpu_read_cr4() & ~CR4_VMXE);
-}
-
 static void clear_vmcs(hpa_t vmcs)
 {
         __asm__ volatile("vmclear %0" : : "m"(vmcs.v) : "cc", "memory");
@@ -273,7 +267,6 @@ const struct virt_ops vmx_ops = {
     .present = vmx_present,
     .probe = vmx_probe,
     .cpu_enable = vmx_cpu_enable,
-    .cpu_disable = vmx_cpu_disable,
     .vcpu_create = vmx_vcpu_create,
     .vcpu_destroy = vmx_vcpu_destroy,
     .load = vmx_load,

@@ -30,7 +30,6 @@
 #define CR_ACCESS(q) ((q) >> 4 & 3)
 #define CR_REG(q)    ((uint8_t)((q) >> 8 & 15))
 #define CR_MOV_TO    0u
-#define CR_MOV_FROM  1u
 #define CR_LMSW      3u
 
 /*

@@ -33,11 +33,6 @@ static inline void bit_set(uint64_t *map, size_t i)
         map[i / 64] |= 1ull << (i % 64);
 }
 
-static inline void bit_clear(uint64_t *map, size_t i)
-{
-        map[i / 64] &= ~(1ull << (i % 64));
-}
-
 static inline void bit_flip(uint64_t *map, size_t i)
 {
         map[i / 64] ^= 1ull << (i % 64);

@@ -122,11 +122,6 @@ static void prune(struct paging *p, uint64_t va)
         }
 }
 
-static uint64_t with_prot(const struct paging *p, uint64_t entry, unsigned prot)
-{
-        return (entry & ~p->fmt->prot_mask) | p->fmt->prot[prot];
-}
-
 /* Replace a large leaf by a table that maps the same as `leaf` in the next smaller size. */
 static int split(struct paging *p, uint64_t *entry, unsigned level, uint64_t leaf)
 {
@@ -160,34 +155,24 @@ static int split_at(struct paging *p, uint64_t va)
         }
 }
 
-/* Split at both ends; a border at the very top of the address space needs nothing. */
-static int split_ends(struct paging *p, uint64_t va, uint64_t end)
-{
-        int err = split_at(p, va);
-
-        if (!err && end < 1ull << p->fmt->va_bits)
-                err = split_at(p, end);
-        return err;
-}
-
 /* Where the entry that covers va ends. */
 static uint64_t next_entry(uint64_t va, unsigned level)
 {
         return align_down(va, span(level)) + span(level);
 }
 
-/* Whether all pages of a range have a leaf (want), or none has (!want). */
-static bool all_mapped(const struct paging *p, uint64_t va, uint64_t end, bool want)
+/* Whether any page of a range has a leaf. */
+static bool is_mapped(const struct paging *p, uint64_t va, uint64_t end)
 {
         while (va < end) {
                 unsigned level;
                 uint64_t entry = *lookup(p, va, 0, &level);
 
-                if (is_leaf(p, entry, level) != want)
-                        return false;
+                if (is_leaf(p, entry, level))
+                        return true;
                 va = next_entry(va, level);
         }
-        return true;
+        return false;
 }
 
 /* Clear all leaves in a range whose ends no leaf crosses. */
@@ -257,7 +242,7 @@ int paging_map(struct paging *p, uint64_t va, hpa_t hpa, uint64_t size, unsigned
             !is_aligned(hpa.v, PAGE_4K) || hpa.v > ENTRY_ADDR ||
             size > ENTRY_ADDR + PAGE_4K - hpa.v)
                 return -EINVAL;
-        if (!all_mapped(p, va, end, false))
+        if (is_mapped(p, va, end))
                 return -EEXIST;
         for (uint64_t at = va; at < end;) {
                 unsigned level = best_level(p, at, to, end - at);
@@ -278,35 +263,17 @@ int paging_map(struct paging *p, uint64_t va, hpa_t hpa, uint64_t size, unsigned
 
 int paging_unmap(struct paging *p, uint64_t va, uint64_t size)
 {
+        uint64_t end = va + size;
         int err;
 
         if (!range_ok(p, va, size))
                 return -EINVAL;
-        err = split_ends(p, va, va + size);
+        err = split_at(p, va);
+        if (!err && end < 1ull << p->fmt->va_bits) /* the very top is no border */
+                err = split_at(p, end);
         if (!err)
-                clear(p, va, va + size);
+                clear(p, va, end);
         return err;
-}
-
-int paging_protect(struct paging *p, uint64_t va, uint64_t size, unsigned prot)
-{
-        uint64_t end = va + size;
-        unsigned level;
-        int err;
-
-        if (!range_ok(p, va, size) || !prot_ok(p, prot))
-                return -EINVAL;
-        if (!all_mapped(p, va, end, true))
-                return -ENOENT;
-        err = split_ends(p, va, end);
-        if (err)
-                return err;
-        for (; va < end; va = next_entry(va, level)) {
-                uint64_t *entry = lookup(p, va, 0, &level);
-
-                entry_set(entry, with_prot(p, *entry, prot));
-        }
-        return 0;
 }
 
 int paging_protect_small(struct paging *p, uint64_t va, unsigned prot)
@@ -316,7 +283,7 @@ int paging_protect_small(struct paging *p, uint64_t va, unsigned prot)
         for (;;) {
                 unsigned level;
                 uint64_t *entry = lookup(p, va, 0, &level);
-                uint64_t changed = with_prot(p, *entry, prot);
+                uint64_t changed = (*entry & ~p->fmt->prot_mask) | p->fmt->prot[prot];
                 int err;
 
                 if (!is_leaf(p, *entry, level))

@@ -3,8 +3,9 @@
  * AMD's nested tables, which differ only in a struct paging_format.
  *
  * Addresses to be translated (va below) are plain numbers: a virtual address for the host format,
- * a guest-physical one for EPT and NPT. After paging_unmap and paging_protect, and before memory
- * that was unmapped is used otherwise, the caller flushes the TLBs that may hold the old entries.
+ * a guest-physical one for EPT and NPT. After paging_unmap and paging_protect_small, and before
+ * memory that was unmapped is used otherwise, the caller flushes the TLBs that may hold the old
+ * entries.
  */
 #pragma once
 
@@ -94,15 +95,9 @@ must_check int paging_map(struct paging *p, uint64_t va, hpa_t hpa, uint64_t siz
 must_check int paging_unmap(struct paging *p, uint64_t va, uint64_t size);
 
 /*
- * Change the protection of size bytes at va, splitting large pages at both ends.
- * -EINVAL, -ENOMEM as paging_unmap; -ENOENT: not all of it is mapped. Then no translation changed.
- */
-must_check int paging_protect(struct paging *p, uint64_t va, uint64_t size, unsigned prot);
-
-/*
- * The same for the page that va lies in, so that afterwards pages of 4 KiB have that protection: a
- * large one is split, and the whole of the 2 MiB around va gets it. -EINVAL, -ENOMEM, -ENOENT as
- * above.
+ * Change the protection of the page that va lies in, so that afterwards pages of 4 KiB have it: a
+ * large page is split, and the whole of the 2 MiB around va gets the protection. -EINVAL, -ENOMEM
+ * as above; -ENOENT: nothing is mapped at va. Then no translation changed.
  */
 must_check int paging_protect_small(struct paging *p, uint64_t va, unsigned prot);
 

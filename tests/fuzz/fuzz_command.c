@@ -10,6 +10,7 @@
 #include "guest/console/escape.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/e820.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/json_check.h"
 #include "tests/unit/pool_world.h"

@@ -7,6 +7,7 @@
 #include "hv/lib/errno.h"
 #include "mm/memmap.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/e820.h"
 
 static bool lies_within(const char *text, const uint8_t *mbi, size_t size)
 {

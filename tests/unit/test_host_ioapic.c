@@ -21,33 +21,45 @@ static void start(void)
 /* A destination has 8 bits, and 255 is everybody: another CPU must not get the interrupt. */
 static void test_destinations(void)
 {
-        struct host_ioapic_route route = {.vector = 0x40};
-
         start();
-        for (route.apic_id = 0; route.apic_id < 255; route.apic_id++)
-                CHECK_EQ(host_ioapic_route(4, &route), 0);
+        for (uint32_t id = 0; id < 255; id++)
+                CHECK_EQ(host_ioapic_route_isa(4, 0x40, id), 0);
         registers[0] = registers[4] = 0x12345678;
-        CHECK_EQ(host_ioapic_route(4, &route), -ERANGE);
-        route.apic_id = 256;
-        CHECK_EQ(host_ioapic_route(4, &route), -ERANGE);
+        CHECK_EQ(host_ioapic_route_isa(4, 0x40, 255), -ERANGE);
         CHECK_EQ(host_ioapic_route_isa(4, 0x40, 0x100), -ERANGE);
         CHECK(registers[0] == 0x12345678 && registers[4] == 0x12345678);
 }
 
+/* The last word that a route writes is the low half of its pin's entry. */
 static void test_pins(void)
 {
-        struct host_ioapic_route route = {.vector = 0x40};
-
         start();
-        CHECK_EQ(host_ioapic_route(PINS - 1, &route), 0);
-        CHECK_EQ(host_ioapic_route(PINS, &route), -ENOENT);
-        CHECK_EQ(host_ioapic_mask(PINS - 1), 0);
-        CHECK_EQ(host_ioapic_mask(PINS), -ENOENT);
+        CHECK_EQ(host_ioapic_route_isa(PINS - 1, 0x40, 7), 0);
+        CHECK(registers[0] == 0x10 + 2 * (PINS - 1) && registers[4] == 0x40);
+        CHECK_EQ(host_ioapic_route_isa(PINS, 0x40, 7), -ENOENT);
+}
+
+/* What the MADT tells of an ISA interrupt decides its pin, and how that works. */
+static void test_overrides(void)
+{
+        struct acpi_madt madt = {.ioapic_count = 1, .override_count = 2};
+
+        madt.ioapics[0].base = HPA((uint64_t)registers);
+        madt.overrides[0] = (struct acpi_override){.isa_irq = 0, .gsi = 2};
+        madt.overrides[1] =
+            (struct acpi_override){.isa_irq = 9, .gsi = 20, .level = true, .active_low = true};
+        registers[4] = (PINS - 1) << 16;
+        CHECK_EQ(host_ioapic_init(&madt), 1);
+        CHECK_EQ(host_ioapic_route_isa(0, 0x41, 1), 0);
+        CHECK(registers[0] == 0x10 + 2 * 2 && registers[4] == 0x41);
+        CHECK_EQ(host_ioapic_route_isa(9, 0x42, 1), 0);
+        CHECK(registers[0] == 0x10 + 2 * 20 && registers[4] == (0x42 | 1u << 13 | 1u << 15));
 }
 
 int main(void)
 {
         RUN(test_destinations);
         RUN(test_pins);
+        RUN(test_overrides);
         return unit_done();
 }

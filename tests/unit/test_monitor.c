@@ -7,6 +7,7 @@
 #include "guest/admin/map_view.h"
 #include "guest/console/console.h"
 #include "hv/lib/errno.h"
+#include "tests/unit/e820.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/pool_world.h"
 #include "tests/unit/text_sink.h"
