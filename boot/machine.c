@@ -281,10 +281,10 @@ int machine_start_devices(struct machine *m)
 {
         if (!m->has_madt || m->madt.has_8259)
                 pic_disable(PIC_VECTOR);
-        host_lapic_init(TRAP_VECTOR_SPURIOUS);
-        host_lapic_take_nmi();
+        lapic_init(TRAP_VECTOR_SPURIOUS);
+        lapic_take_nmi();
         alarm_init();
-        if (!m->has_madt || host_ioapic_init(&m->madt) < 0)
+        if (!m->has_madt || ioapic_init(&m->madt) < 0)
                 printk(LOG_WARN, "irq: no I/O APIC: nothing typed will be read");
         else if (m->uart.port && console_init(&m->uart))
                 printk(LOG_WARN, "console: no interrupt: nothing typed will be read");

@@ -47,7 +47,7 @@ static const struct unit *find_unit(uint32_t gsi)
         return NULL;
 }
 
-int host_ioapic_init(const struct acpi_madt *madt)
+int ioapic_init(const struct acpi_madt *madt)
 {
         unit_count = 0;
         for (unsigned i = 0; i < madt->ioapic_count; i++) {
@@ -82,7 +82,7 @@ static uint32_t gsi_of(uint8_t irq, uint32_t *low)
         return irq;
 }
 
-int host_ioapic_route_isa(uint8_t irq, uint8_t vector, uint32_t apic_id)
+int ioapic_route_isa(uint8_t irq, uint8_t vector, uint32_t apic_id)
 {
         uint32_t low = vector, gsi = gsi_of(irq, &low);
         const struct unit *u = find_unit(gsi);

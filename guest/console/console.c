@@ -70,7 +70,7 @@ static void receive(void)
 
         while ((c = uart_read(input_uart)) >= 0)
                 console_type((uint8_t)c);
-        host_lapic_eoi();
+        lapic_eoi();
 }
 
 bool console_has_monitor_input(void)
@@ -86,7 +86,7 @@ int console_init(struct uart *uart)
                 return -ENODEV;
         input_uart = uart;
         trap_set_irq(INPUT_VECTOR, receive);
-        if (host_ioapic_route_isa((uint8_t)irq, INPUT_VECTOR, host_lapic_id())) {
+        if (ioapic_route_isa((uint8_t)irq, INPUT_VECTOR, lapic_id())) {
                 input_uart = NULL;
                 return -ENODEV;
         }

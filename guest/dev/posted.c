@@ -40,7 +40,7 @@ void posted_post(struct posted *p, const struct apic_message *m)
         __atomic_store_n(&p->any, true, __ATOMIC_SEQ_CST);
 }
 
-static void drain(uint32_t word[8], struct lapic *lapic, bool level)
+static void drain(uint32_t word[8], struct vlapic *lapic, bool level)
 {
         for (unsigned i = 0; i < 8; i++) {
                 uint32_t bits = __atomic_load_n(&word[i], __ATOMIC_RELAXED);
@@ -48,12 +48,12 @@ static void drain(uint32_t word[8], struct lapic *lapic, bool level)
                 if (bits)
                         bits = __atomic_exchange_n(&word[i], 0, __ATOMIC_RELAXED);
                 for (; bits; bits &= bits - 1)
-                        lapic_raise(lapic, (uint8_t)(i * 32 + (unsigned)__builtin_ctz(bits)),
-                                    level);
+                        vlapic_raise(lapic, (uint8_t)(i * 32 + (unsigned)__builtin_ctz(bits)),
+                                     level);
         }
 }
 
-uint32_t posted_drain(struct posted *p, struct lapic *lapic)
+uint32_t posted_drain(struct posted *p, struct vlapic *lapic)
 {
         if (!posted_pending(p))
                 return 0;

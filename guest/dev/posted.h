@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "guest/dev/lapic.h"
+#include "guest/dev/vlapic.h"
 
 #define POSTED_NMI     (1u << 8)
 #define POSTED_INIT    (1u << 9)
@@ -41,4 +41,4 @@ static inline bool posted_pending(const struct posted *p)
  * Move the vectors into the vCPU's local APIC; by the CPU that runs it alone. Returns the POSTED_
  * events, which are the caller's to serve in the order INIT, start-up, NMI.
  */
-uint32_t posted_drain(struct posted *p, struct lapic *lapic);
+uint32_t posted_drain(struct posted *p, struct vlapic *lapic);

@@ -1,7 +1,7 @@
 /* KVM's paravirtual interrupts, steal time and hypercalls; contract in pv.h. */
 #include "guest/dev/pv.h"
 
-#include "guest/dev/lapic.h"
+#include "guest/dev/vlapic.h"
 #include "hv/lib/errno.h"
 #include "hv/virt.h"
 

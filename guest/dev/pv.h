@@ -72,8 +72,8 @@ must_check int pv_msr_write(struct pv_vcpu *pv, uint32_t features, const struct 
                             uint32_t msr, uint64_t value);
 
 /*
- * Around an entry. Before it, with whether lapic_eoi_may_wait: the guest may then end its interrupt
- * by clearing the flag. After the exit: whether it did, so that lapic_eoi is due.
+ * Around an entry. Before it, with whether vlapic_eoi_may_wait: the guest may then end its
+ * interrupt by clearing the flag. After the exit: whether it did, so that vlapic_eoi is due.
  */
 void pv_eoi_enter(struct pv_vcpu *pv, bool may_wait);
 must_check bool pv_eoi_taken(struct pv_vcpu *pv); /* for pv_eoi_exit alone */

@@ -188,9 +188,9 @@ static void exit_cr8(struct vm_vcpu *v, const struct vm_exit_cr8 *access)
         }
         value = *reg << TPR_SHIFT;
         if (access->write)
-                err = *reg > 15 ? -1 : lapic_msr_write(&v->lapic, MSR_X2APIC_TPR, value, 0);
+                err = *reg > 15 ? -1 : vlapic_msr_write(&v->lapic, MSR_X2APIC_TPR, value, 0);
         else
-                err = lapic_msr_read(&v->lapic, MSR_X2APIC_TPR, &value, 0);
+                err = vlapic_msr_read(&v->lapic, MSR_X2APIC_TPR, &value, 0);
         if (err) {
                 virt->inject_exception(&v->vcpu, VECTOR_GP, 0);
                 return;
@@ -304,7 +304,7 @@ void exits_handle(struct vm_vcpu *v, const struct vm_exit *exit)
                 exit_halt(v);
                 break;
         case VM_EXIT_TIMER:
-                lapic_timer_expired(&v->lapic, cpu_rdtsc());
+                vlapic_timer_expired(&v->lapic, cpu_rdtsc());
                 v->look = true;
                 break;
         case VM_EXIT_IRQ_WINDOW:
@@ -327,10 +327,10 @@ void exits_handle(struct vm_vcpu *v, const struct vm_exit *exit)
                 virt->skip(&v->vcpu);
                 break;
         case VM_EXIT_APIC_END:
-                lapic_ended(&v->lapic, exit->vector);
+                vlapic_ended(&v->lapic, exit->vector);
                 break;
         case VM_EXIT_APIC_SELF:
-                lapic_sent_illegal(&v->lapic);
+                vlapic_sent_illegal(&v->lapic);
                 break;
         case VM_EXIT_HOST:
                 v->look = true;

@@ -45,8 +45,8 @@ static bool constant_value(const struct vm *vm, uint32_t msr, uint64_t *value)
 
 int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now)
 {
-        if (lapic_owns_msr(msr))
-                return lapic_msr_read(&v->lapic, msr, value, now);
+        if (vlapic_owns_msr(msr))
+                return vlapic_msr_read(&v->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
                 return kvmclock_msr_read(&v->clock, msr, value);
         if (pv_owns_msr(msr))
@@ -70,8 +70,8 @@ int msr_write(struct vm_vcpu *v, uint32_t msr, uint64_t value, uint64_t now)
 {
         uint64_t constant;
 
-        if (lapic_owns_msr(msr))
-                return lapic_msr_write(&v->lapic, msr, value, now);
+        if (vlapic_owns_msr(msr))
+                return vlapic_msr_write(&v->lapic, msr, value, now);
         if (kvmclock_owns_msr(msr))
                 return kvmclock_msr_write(&v->clock, &v->vm->clock, &v->vm->mem, msr, value);
         if (pv_owns_msr(msr))

@@ -28,7 +28,7 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
         spare = sched_spare(host->sched);
         if (spare >= 0)
                 host->kick((unsigned)spare);
-        lapic_timer_expired(&v->lapic, now);
+        vlapic_timer_expired(&v->lapic, now);
         if (v->vm->config->watchdog)
                 vcpu_watch(v, now);
         vcpu_arm(v);

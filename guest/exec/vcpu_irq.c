@@ -6,7 +6,7 @@
 /* The next exit by time: the local APIC's timer, or the scheduler. */
 void vcpu_arm(struct vm_vcpu *v)
 {
-        uint64_t deadline = lapic_deadline(&v->lapic);
+        uint64_t deadline = vlapic_deadline(&v->lapic);
 
         virt->set_deadline(&v->vcpu, deadline < v->look_at ? deadline : v->look_at);
 }
@@ -14,7 +14,7 @@ void vcpu_arm(struct vm_vcpu *v)
 bool vcpu_irq_waits(struct vm_vcpu *v)
 {
         if (!v->vm->virtual_apic)
-                return lapic_next_irq(&v->lapic) >= 0;
+                return vlapic_next_irq(&v->lapic) >= 0;
         vcpu_apic_hand_over(v);
         return virt->apic->irq_waits(&v->vcpu);
 }
@@ -25,13 +25,13 @@ bool vcpu_irq_waits(struct vm_vcpu *v)
  */
 bool vcpu_eoi_may_wait(const struct vm_vcpu *v)
 {
-        return v->offered ? lapic_eoi_of_next_may_wait(&v->lapic, v->offered)
-                          : lapic_eoi_may_wait(&v->lapic);
+        return v->offered ? vlapic_eoi_of_next_may_wait(&v->lapic, v->offered)
+                          : vlapic_eoi_may_wait(&v->lapic);
 }
 
 void vcpu_accept_offer(struct vm_vcpu *v)
 {
-        lapic_accept(&v->lapic, v->offered);
+        vlapic_accept(&v->lapic, v->offered);
         v->interrupts++;
         v->offered = 0;
 }
@@ -54,7 +54,7 @@ void vcpu_offer_interrupt(struct vm_vcpu *v)
 
         if (v->nmi && virt->inject_nmi(&v->vcpu))
                 v->nmi = false;
-        vector = lapic_next_irq(&v->lapic);
+        vector = vlapic_next_irq(&v->lapic);
         if (virt_caps.holds_irq) {
                 offer(v, vector);
                 return;
@@ -70,7 +70,7 @@ void vcpu_offer_interrupt(struct vm_vcpu *v)
                 return;
         }
         virt->inject_irq(&v->vcpu, (uint8_t)vector);
-        lapic_accept(&v->lapic, (uint8_t)vector);
+        vlapic_accept(&v->lapic, (uint8_t)vector);
         v->interrupts++;
-        virt->want_irq_window(&v->vcpu, lapic_next_irq(&v->lapic) >= 0);
+        virt->want_irq_window(&v->vcpu, vlapic_next_irq(&v->lapic) >= 0);
 }

@@ -28,5 +28,5 @@ static inline void vcpu_learn_irq(struct vm_vcpu *v)
         if (v->offered && !virt->offer_waits(&v->vcpu))
                 vcpu_accept_offer(v);
         if (pv_eoi_exit(&v->pv))
-                lapic_eoi(&v->lapic);
+                vlapic_eoi(&v->lapic);
 }

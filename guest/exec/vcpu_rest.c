@@ -57,7 +57,7 @@ static void take_events(struct vm_vcpu *v, uint32_t events)
                 return;
         }
         if (events & POSTED_INIT) {
-                lapic_reset(&v->lapic);
+                vlapic_reset(&v->lapic);
                 vcpu_apic_reset(v);
                 pv_reset(&v->pv);
                 v->clock = (struct kvmclock_vcpu){0};

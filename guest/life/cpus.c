@@ -75,9 +75,9 @@ void cpus_kick(unsigned cpu)
                 return;
         if (virt_caps.kick_by_nmi) {
                 __atomic_store_n(&cpus[cpu].nmi_due, true, __ATOMIC_SEQ_CST);
-                host_lapic_send_nmi(cpus[cpu].apic_id);
+                lapic_send_nmi(cpus[cpu].apic_id);
         } else
-                host_lapic_send(cpus[cpu].apic_id, TRAP_VECTOR_KICK);
+                lapic_send(cpus[cpu].apic_id, TRAP_VECTOR_KICK);
 }
 
 /* The CPU is marked as resting, and has found nothing to do since: C and D above. */
@@ -126,7 +126,7 @@ static void leave(struct vm_vcpu *v, const struct cpu *cpu, enum vcpu_leave how)
         else if (how == VCPU_READY)
                 sched_put(&sched, cpu->index, SCHED_READY, SCHED_NEVER, now);
         else
-                sched_put(&sched, cpu->index, SCHED_BLOCKED, lapic_deadline(&v->lapic), now);
+                sched_put(&sched, cpu->index, SCHED_BLOCKED, vlapic_deadline(&v->lapic), now);
 }
 
 static struct vm_vcpu *vcpu_of(const struct sched_entity *e)
@@ -208,7 +208,7 @@ void cpus_init(uint32_t tsc_khz, const struct cpus_hooks *hooks)
         cpu0 = *hooks;
         work.pace = tsc_khz;
         work_hook = step;
-        trap_set_irq(TRAP_VECTOR_KICK, host_lapic_eoi);
+        trap_set_irq(TRAP_VECTOR_KICK, lapic_eoi);
 }
 
 static void turn(struct cpu *cpu)

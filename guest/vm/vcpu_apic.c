@@ -8,7 +8,7 @@ static void show(struct vm_vcpu *v, uint32_t msr)
 {
         uint64_t value;
 
-        if (!lapic_msr_read(&v->lapic, msr, &value, 0))
+        if (!vlapic_msr_read(&v->lapic, msr, &value, 0))
                 virt->apic->set(&v->vcpu, msr - MSR_X2APIC_FIRST, value);
 }
 
@@ -43,7 +43,7 @@ void vcpu_apic_reset(struct vm_vcpu *v)
 /* Switched off by software, the APIC masks its local vector table as well. */
 void vcpu_apic_written(struct vm_vcpu *v, uint32_t msr)
 {
-        if (!v->vm->virtual_apic || !lapic_owns_msr(msr) || msr == MSR_IA32_TSC_DEADLINE)
+        if (!v->vm->virtual_apic || !vlapic_owns_msr(msr) || msr == MSR_IA32_TSC_DEADLINE)
                 return;
         if (msr == MSR_IA32_APIC_BASE) {
                 if (!(v->lapic.base & APIC_BASE_ENABLE))
@@ -59,8 +59,8 @@ void vcpu_apic_hand_over(struct vm_vcpu *v)
 {
         int vector;
 
-        while ((vector = lapic_next_irq(&v->lapic)) >= 0) {
-                bool level = lapic_hand_over(&v->lapic, (uint8_t)vector);
+        while ((vector = vlapic_next_irq(&v->lapic)) >= 0) {
+                bool level = vlapic_hand_over(&v->lapic, (uint8_t)vector);
 
                 virt->apic->raise(&v->vcpu, (uint8_t)vector, level);
                 v->interrupts++;

@@ -1,6 +1,6 @@
 /*
- * The local APIC of a vCPU where the CPU virtualizes it (virt_apic_ops): the model in lapic.h keeps
- * the registers whose writes exit, sends IPIs and runs the timer; what it has for the vCPU is
+ * The local APIC of a vCPU where the CPU virtualizes it (virt_apic_ops): the model in vlapic.h
+ * keeps the registers whose writes exit, sends IPIs and runs the timer; what it has for the vCPU is
  * handed over to the CPU's, which knows of priorities. The vCPU is loaded on the caller's CPU.
  */
 #pragma once

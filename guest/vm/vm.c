@@ -15,9 +15,9 @@
 #include "hv/lib/work.h"
 
 /* The identity of the host bridge: Red Hat's vendor ID for virtual devices' PCI bridges. */
-#define BRIDGE_VENDOR      0x1b36
-#define BRIDGE_DEVICE      0x0008
-#define LAPIC_TSC_PER_TICK 1u
+#define BRIDGE_VENDOR       0x1b36
+#define BRIDGE_DEVICE       0x0008
+#define VLAPIC_TSC_PER_TICK 1u
 
 static uint64_t serials;
 
@@ -119,7 +119,7 @@ static void uart_irq_line(void *ctx, bool level)
 {
         struct vm *vm = ctx;
 
-        ioapic_set_irq(&vm->ioapic, PLATFORM_COM1_IRQ, level);
+        vioapic_set_irq(&vm->ioapic, PLATFORM_COM1_IRQ, level);
 }
 
 static void ioapic_deliver(void *ctx, const struct apic_message *message)
@@ -148,7 +148,7 @@ static void lapic_level_eoi(void *ctx, uint8_t vector)
         struct vm *vm = ((struct vm_vcpu *)ctx)->vm;
 
         spin_lock(&vm->devices);
-        ioapic_eoi(&vm->ioapic, vector);
+        vioapic_eoi(&vm->ioapic, vector);
         spin_unlock(&vm->devices);
 }
 
@@ -159,13 +159,13 @@ static void power_event(void *ctx, enum acpi_pm_event event)
 
 static int add_devices(struct vm *vm)
 {
-        const struct ioapic_ops ioapic_ops = {vm, ioapic_deliver};
+        const struct vioapic_ops vioapic_ops = {vm, ioapic_deliver};
         const struct uart16550_ops uart_ops = {vm, uart_put, uart_irq_line};
         struct bus_handler h;
         int err;
 
         bus_init(&vm->bus);
-        ioapic_init(&vm->ioapic, PLATFORM_IOAPIC_ID, &ioapic_ops);
+        vioapic_init(&vm->ioapic, PLATFORM_IOAPIC_ID, &vioapic_ops);
         uart16550_init(&vm->uart, &uart_ops);
         pci_host_init(&vm->pci, BRIDGE_VENDOR, BRIDGE_DEVICE);
         acpi_pm_init(&vm->acpi_pm, vm, power_event);
@@ -177,16 +177,16 @@ static int add_devices(struct vm *vm)
         h = pci_host_handler(&vm->pci);
         if (!err)
                 err = bus_add_ports(&vm->bus, PLATFORM_PCI_PORT, PCI_HOST_PORTS, &h);
-        h = ioapic_handler(&vm->ioapic);
+        h = vioapic_handler(&vm->ioapic);
         if (!err)
-                err = bus_add_mmio(&vm->bus, GPA(PLATFORM_IOAPIC_BASE), IOAPIC_SIZE, &h);
+                err = bus_add_mmio(&vm->bus, GPA(PLATFORM_IOAPIC_BASE), VIOAPIC_SIZE, &h);
         return err;
 }
 
 static int add_vcpu(struct vm *vm, unsigned id)
 {
         const struct vm_config *c = vm->config;
-        struct lapic_ops ops = {NULL, lapic_send, lapic_signal, lapic_level_eoi};
+        struct vlapic_ops ops = {NULL, lapic_send, lapic_signal, lapic_level_eoi};
         struct vm_vcpu *v;
         hpa_t frame;
         int err = dram_alloc_zeroed(vm->host->dram, 0, &frame);
@@ -201,7 +201,7 @@ static int add_vcpu(struct vm *vm, unsigned id)
         v->sched.weight = c->weight ? c->weight : CONFIG_WEIGHT;
         v->sched.cpus = cpu_set_is_empty(&c->cpus) ? cpu_set_first(CPUS_MAX) : c->cpus;
         mtrr_init(&v->mtrr);
-        lapic_init(&v->lapic, id, id == 0, LAPIC_TSC_PER_TICK, &ops);
+        vlapic_init(&v->lapic, id, id == 0, VLAPIC_TSC_PER_TICK, &ops);
         err = virt->vcpu_create(&v->vcpu, vm->second_level.root, vm->host->dram);
         if (!err && vm->virtual_apic) {
                 err = vcpu_apic_create(v);
@@ -387,7 +387,7 @@ void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_mess
         for (unsigned i = 0; i < vm->vcpus; i++) {
                 struct vm_vcpu *v = vm->vcpu[i];
 
-                if (!lapic_matches(v->id, from, message))
+                if (!vlapic_matches(v->id, from, message))
                         continue;
                 posted_post(&v->posted, message);
                 if (v != sender)

@@ -13,15 +13,15 @@
 #include "guest/dev/acpi_pm.h"
 #include "guest/dev/bus.h"
 #include "guest/dev/cpuid.h"
-#include "guest/dev/ioapic.h"
 #include "guest/dev/kvmclock.h"
-#include "guest/dev/lapic.h"
 #include "guest/dev/mca.h"
 #include "guest/dev/mtrr.h"
 #include "guest/dev/pci_host.h"
 #include "guest/dev/posted.h"
 #include "guest/dev/pv.h"
 #include "guest/dev/uart16550.h"
+#include "guest/dev/vioapic.h"
+#include "guest/dev/vlapic.h"
 #include "guest/load/layout.h"
 #include "guest/mem/gmem.h"
 #include "guest/vm/sched.h"
@@ -88,7 +88,7 @@ struct vm;
 struct vm_vcpu {
         struct vcpu vcpu; /* first: the backend's handlers get it */
         struct vm *vm;
-        struct lapic lapic;
+        struct vlapic lapic;
         struct kvmclock_vcpu clock;
         struct pv_vcpu pv;
         struct mtrr mtrr;
@@ -132,7 +132,7 @@ struct vm {
         struct bus bus;
         struct uart16550 uart;
         struct vm_console console;
-        struct ioapic ioapic;
+        struct vioapic ioapic;
         struct pci_host pci;
         struct acpi_pm acpi_pm;
         struct kvmclock clock;

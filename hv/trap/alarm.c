@@ -14,13 +14,13 @@ static struct {
 static void fire(void)
 {
         of_cpu[this_cpu()->index].fired = true;
-        host_lapic_eoi();
+        lapic_eoi();
 }
 
 void alarm_init(void)
 {
         trap_set_irq(TRAP_VECTOR_TIMER, fire);
-        host_lapic_timer_init(TRAP_VECTOR_TIMER);
+        lapic_timer_init(TRAP_VECTOR_TIMER);
         of_cpu[this_cpu()->index].armed = UINT64_MAX;
 }
 
@@ -32,5 +32,5 @@ void alarm_set(uint64_t tsc)
                 return;
         of_cpu[i].fired = false;
         of_cpu[i].armed = tsc;
-        host_lapic_timer_set(tsc);
+        lapic_timer_set(tsc);
 }

@@ -5,7 +5,7 @@
 
 #include "hv/lib/types.h"
 
-/* On each CPU behind host_lapic_init. */
+/* On each CPU behind lapic_init. */
 void alarm_init(void);
 
 /* Come once at this TSC value, or a little early; at once if it has passed; UINT64_MAX: never. */

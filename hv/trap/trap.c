@@ -151,7 +151,7 @@ void trap_stop_others(void)
         stopping = true;
         for (unsigned i = 0; i < cpu_count; i++)
                 if (&cpus[i] != this_cpu())
-                        host_lapic_send_nmi(cpus[i].apic_id);
+                        lapic_send_nmi(cpus[i].apic_id);
 }
 
 static void take_nmi(void)
@@ -160,7 +160,7 @@ static void take_nmi(void)
                 cpu_stop();
         this_cpu()->kicked = true;
         if (this_cpu()->resting)
-                host_lapic_send_self(TRAP_VECTOR_KICK);
+                lapic_send_self(TRAP_VECTOR_KICK);
         if (virt)
                 virt->kick();
         if (!__atomic_exchange_n(&this_cpu()->nmi_due, false, __ATOMIC_SEQ_CST))
@@ -172,7 +172,7 @@ void trap_dispatch_irq(uint8_t vector)
         if (irq_handlers[vector])
                 irq_handlers[vector]();
         else if (vector != TRAP_VECTOR_SPURIOUS)
-                host_lapic_eoi();
+                lapic_eoi();
 }
 
 static void print_frame(const struct trap_frame *f)

@@ -57,7 +57,7 @@ def for_vm(name, data):
 
 
 def for_x2apic(data):
-    """The suite resets its local APIC to xAPIC mode, which our VMs do not have (guest/dev/lapic.h): it begins in x2APIC
+    """The suite resets its local APIC to xAPIC mode, which our VMs do not have (guest/dev/vlapic.h): it begins in x2APIC
     mode, where it would arrive a moment later."""
     elf = Elf(data)
     symbols = elf.symbols()

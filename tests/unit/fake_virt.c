@@ -280,12 +280,12 @@ static const struct virt_ops fake_ops = {
     .apic = &fake_apic_ops,
 };
 
-uint32_t host_lapic_id(void)
+uint32_t lapic_id(void)
 {
         return 0;
 }
 
-void host_lapic_eoi(void)
+void lapic_eoi(void)
 {
 }
 

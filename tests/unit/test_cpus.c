@@ -55,17 +55,17 @@ static void take_nmi(void)
                 self_ipi = true;
 }
 
-void host_lapic_send_nmi(uint32_t apic_id)
+void lapic_send_nmi(uint32_t apic_id)
 {
         kicks_of[apic_id]++;
         if (nmi_on_kick)
                 take_nmi();
 }
 
-void host_lapic_send(uint32_t apic_id, uint8_t vector)
+void lapic_send(uint32_t apic_id, uint8_t vector)
 {
         (void)vector;
-        host_lapic_send_nmi(apic_id);
+        lapic_send_nmi(apic_id);
 }
 
 static void play(int sig, siginfo_t *info, void *context)

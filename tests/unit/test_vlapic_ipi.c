@@ -1,5 +1,5 @@
 /* IPIs through the ICR in every form: shorthands, destinations and modes, on a VM of vCPUs. */
-#include "guest/dev/lapic.h"
+#include "guest/dev/vlapic.h"
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"
 
@@ -7,23 +7,23 @@
 
 enum { ICR = 0x830, SELF = 1u << 18, ALL = 2u << 18, OTHERS = 3u << 18, LOGICAL = 1u << 11 };
 
-static struct lapic lapic[VCPUS];
+static struct vlapic lapic[VCPUS];
 static unsigned got[VCPUS][8]; /* by mode */
 
 static uint32_t id_of(const void *ctx)
 {
-        return ((const struct lapic *)ctx)->id;
+        return ((const struct vlapic *)ctx)->id;
 }
 
 /* As a VM passes messages on. */
 static void send(void *ctx, const struct apic_message *m)
 {
         for (uint32_t id = 0; id < VCPUS; id++) {
-                if (!lapic_matches(id, id_of(ctx), m))
+                if (!vlapic_matches(id, id_of(ctx), m))
                         continue;
                 got[id][m->mode]++;
                 if (m->mode == APIC_FIXED || m->mode == APIC_LOWEST)
-                        lapic_raise(&lapic[id], m->vector, m->level);
+                        vlapic_raise(&lapic[id], m->vector, m->level);
                 if (m->mode == APIC_LOWEST)
                         return;
         }
@@ -39,10 +39,10 @@ static void open_vm(void)
 {
         memset(got, 0, sizeof got);
         for (uint32_t id = 0; id < VCPUS; id++) {
-                const struct lapic_ops ops = {&lapic[id], send, signal_self, NULL};
+                const struct vlapic_ops ops = {&lapic[id], send, signal_self, NULL};
 
-                lapic_init(&lapic[id], id, id == 0, 8, &ops);
-                CHECK_EQ(lapic_msr_write(&lapic[id], 0x80f, 0x1ff, 0), 0);
+                vlapic_init(&lapic[id], id, id == 0, 8, &ops);
+                CHECK_EQ(vlapic_msr_write(&lapic[id], 0x80f, 0x1ff, 0), 0);
         }
 }
 
@@ -55,7 +55,7 @@ static uint64_t receivers(unsigned mode)
                 bool fixed = mode == APIC_FIXED || mode == APIC_LOWEST;
 
                 CHECK(got[id][mode] <= 1);
-                if (fixed ? lapic_next_irq(&lapic[id]) >= 0 : got[id][mode] == 1)
+                if (fixed ? vlapic_next_irq(&lapic[id]) >= 0 : got[id][mode] == 1)
                         set |= 1ull << id;
         }
         return set;
@@ -64,7 +64,7 @@ static uint64_t receivers(unsigned mode)
 static uint64_t send_icr(uint32_t sender, uint64_t icr)
 {
         open_vm();
-        CHECK_EQ(lapic_msr_write(&lapic[sender], ICR, icr, 0), 0);
+        CHECK_EQ(vlapic_msr_write(&lapic[sender], ICR, icr, 0), 0);
         return receivers(icr >> 8 & 7);
 }
 
@@ -135,10 +135,10 @@ static void test_every_form(void)
 static void test_linux_wakes_a_cpu(void)
 {
         open_vm();
-        CHECK_EQ(lapic_msr_write(&lapic[0], ICR, 5ull << 32 | 0xc500, 0), 0);
-        CHECK_EQ(lapic_msr_write(&lapic[0], ICR, 5ull << 32 | 0x8500, 0), 0);
+        CHECK_EQ(vlapic_msr_write(&lapic[0], ICR, 5ull << 32 | 0xc500, 0), 0);
+        CHECK_EQ(vlapic_msr_write(&lapic[0], ICR, 5ull << 32 | 0x8500, 0), 0);
         CHECK_EQ(got[5][APIC_INIT], 1);
-        CHECK_EQ(lapic_msr_write(&lapic[0], ICR, 5ull << 32 | 0x69a, 0), 0);
+        CHECK_EQ(vlapic_msr_write(&lapic[0], ICR, 5ull << 32 | 0x69a, 0), 0);
         CHECK_EQ(got[5][APIC_STARTUP], 1);
         CHECK_EQ(receivers(APIC_INIT), BIT(5));
 }
@@ -151,12 +151,12 @@ static void test_vectors_of_events(void)
         CHECK_EQ(send_icr(1, 2ull << 32 | 0x4400), BIT(2));
         CHECK_EQ(send_icr(1, 2ull << 32 | 0x4500), BIT(2));
         CHECK_EQ(send_icr(1, 2ull << 32 | 0x4601), BIT(2));
-        CHECK_EQ(lapic_msr_write(&lapic[1], 0x828, 0, 0), 0);
-        CHECK_EQ(lapic_msr_read(&lapic[1], 0x828, &esr, 0), 0);
+        CHECK_EQ(vlapic_msr_write(&lapic[1], 0x828, 0, 0), 0);
+        CHECK_EQ(vlapic_msr_read(&lapic[1], 0x828, &esr, 0), 0);
         CHECK_EQ(esr, 0);
         CHECK_EQ(send_icr(1, 2ull << 32 | 0x400f), 0);
-        CHECK_EQ(lapic_msr_write(&lapic[1], 0x828, 0, 0), 0);
-        CHECK_EQ(lapic_msr_read(&lapic[1], 0x828, &esr, 0), 0);
+        CHECK_EQ(vlapic_msr_write(&lapic[1], 0x828, 0, 0), 0);
+        CHECK_EQ(vlapic_msr_read(&lapic[1], 0x828, &esr, 0), 0);
         CHECK_EQ(esr, 0x20);
 }
 
@@ -167,23 +167,23 @@ static void test_init_resets(void)
 
         open_vm();
         for (uint32_t id = 0; id < 2; id++) {
-                struct lapic *l = &lapic[id];
+                struct vlapic *l = &lapic[id];
 
-                lapic_raise(l, 0x50, true);
-                lapic_accept(l, 0x50);
-                lapic_raise(l, 0x60, false);
-                CHECK_EQ(lapic_msr_write(l, 0x832, 0x40055, 0), 0);
-                CHECK_EQ(lapic_msr_write(l, 0x6e0, 1000, 0), 0);
-                lapic_reset(l);
-                CHECK_EQ(lapic_next_irq(l), -1);
-                CHECK(lapic_deadline(l) == UINT64_MAX);
-                CHECK_EQ(lapic_msr_read(l, 0x802, &v, 0), 0);
+                vlapic_raise(l, 0x50, true);
+                vlapic_accept(l, 0x50);
+                vlapic_raise(l, 0x60, false);
+                CHECK_EQ(vlapic_msr_write(l, 0x832, 0x40055, 0), 0);
+                CHECK_EQ(vlapic_msr_write(l, 0x6e0, 1000, 0), 0);
+                vlapic_reset(l);
+                CHECK_EQ(vlapic_next_irq(l), -1);
+                CHECK(vlapic_deadline(l) == UINT64_MAX);
+                CHECK_EQ(vlapic_msr_read(l, 0x802, &v, 0), 0);
                 CHECK_EQ(v, id);
-                CHECK_EQ(lapic_msr_read(l, 0x1b, &v, 0), 0);
+                CHECK_EQ(vlapic_msr_read(l, 0x1b, &v, 0), 0);
                 CHECK_EQ(v, id == 0 ? 0xfee00d00 : 0xfee00c00);
-                CHECK_EQ(lapic_msr_read(l, 0x80f, &v, 0), 0);
+                CHECK_EQ(vlapic_msr_read(l, 0x80f, &v, 0), 0);
                 CHECK_EQ(v, 0xff);
-                CHECK_EQ(lapic_msr_write(l, ICR, 9ull << 32 | 0x4400, 0), 0);
+                CHECK_EQ(vlapic_msr_write(l, ICR, 9ull << 32 | 0x4400, 0), 0);
                 CHECK_EQ(got[9][APIC_NMI], id + 1);
         }
 }
@@ -192,11 +192,11 @@ static void test_matches(void)
 {
         struct apic_message m = {.dest = APIC_DEST_ALL, .not_self = true};
 
-        CHECK(lapic_matches(3, APIC_NO_SENDER, &m));
-        CHECK(lapic_matches(3, 4, &m));
-        CHECK(!lapic_matches(3, 3, &m));
+        CHECK(vlapic_matches(3, APIC_NO_SENDER, &m));
+        CHECK(vlapic_matches(3, 4, &m));
+        CHECK(!vlapic_matches(3, 3, &m));
         m.not_self = false;
-        CHECK(lapic_matches(3, 3, &m));
+        CHECK(vlapic_matches(3, 3, &m));
 }
 
 int main(void)

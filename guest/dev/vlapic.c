@@ -1,6 +1,6 @@
 /* Local APIC model: interrupt acceptance and priority, IPIs and the timer (SDM vol. 3, chapter 10).
  */
-#include "guest/dev/lapic.h"
+#include "guest/dev/vlapic.h"
 
 #include "drivers/lapic_regs.h"
 #include "hv/lib/errno.h"
@@ -19,13 +19,13 @@
 
 #define NEVER UINT64_MAX
 
-static void vectors_set(struct lapic_vectors *v, unsigned vector)
+static void vectors_set(struct vlapic_vectors *v, unsigned vector)
 {
         v->word[vector / 32] |= 1u << (vector % 32);
         v->words |= 1u << (vector / 32);
 }
 
-static void vectors_clear(struct lapic_vectors *v, unsigned vector)
+static void vectors_clear(struct vlapic_vectors *v, unsigned vector)
 {
         v->word[vector / 32] &= ~(1u << (vector % 32));
         if (v->word[vector / 32] == 0)
@@ -37,7 +37,7 @@ static unsigned top_bit(uint32_t x)
         return 31u - (unsigned)__builtin_clz(x);
 }
 
-static int vectors_top(const struct lapic_vectors *v)
+static int vectors_top(const struct vlapic_vectors *v)
 {
         unsigned word;
 
@@ -48,7 +48,7 @@ static int vectors_top(const struct lapic_vectors *v)
 }
 
 /* SDM 10.8.3.1: the higher class of the task priority and of what is in service. */
-static void update_ppr(struct lapic *l)
+static void update_ppr(struct vlapic *l)
 {
         int isr = vectors_top(&l->isr);
         unsigned class = isr < 0 ? 0 : (unsigned)isr & 0xf0;
@@ -56,48 +56,48 @@ static void update_ppr(struct lapic *l)
         l->ppr = (uint8_t)((l->tpr & 0xf0u) >= class ? l->tpr : class);
 }
 
-void lapic_reset(struct lapic *l)
+void vlapic_reset(struct vlapic *l)
 {
-        struct lapic fresh = {.id = l->id,
-                              .tsc_per_tick = l->tsc_per_tick,
-                              .ops = l->ops,
-                              .svr = 0xff,
-                              .timer_deadline = NEVER};
+        struct vlapic fresh = {.id = l->id,
+                               .tsc_per_tick = l->tsc_per_tick,
+                               .ops = l->ops,
+                               .svr = 0xff,
+                               .timer_deadline = NEVER};
 
         fresh.base =
             APIC_BASE_ADDR | APIC_BASE_ENABLE | APIC_BASE_X2APIC | (l->base & APIC_BASE_BSP);
-        for (unsigned i = 0; i < LAPIC_LVTS; i++)
+        for (unsigned i = 0; i < VLAPIC_LVTS; i++)
                 fresh.lvt[i] = LVT_MASKED;
         *l = fresh;
 }
 
-void lapic_init(struct lapic *l, uint32_t id, bool bsp, uint32_t tsc_per_tick,
-                const struct lapic_ops *ops)
+void vlapic_init(struct vlapic *l, uint32_t id, bool bsp, uint32_t tsc_per_tick,
+                 const struct vlapic_ops *ops)
 {
-        *l =
-            (struct lapic){.id = id, .tsc_per_tick = tsc_per_tick, .base = bsp ? APIC_BASE_BSP : 0};
+        *l = (struct vlapic){
+            .id = id, .tsc_per_tick = tsc_per_tick, .base = bsp ? APIC_BASE_BSP : 0};
         if (ops != NULL)
                 l->ops = *ops;
-        lapic_reset(l);
+        vlapic_reset(l);
 }
 
-static bool hard_enabled(const struct lapic *l)
+static bool hard_enabled(const struct vlapic *l)
 {
         return (l->base & APIC_BASE_ENABLE) != 0;
 }
 
-static bool soft_enabled(const struct lapic *l)
+static bool soft_enabled(const struct vlapic *l)
 {
         return (l->svr & SVR_ENABLE) != 0;
 }
 
-static void signal_event(struct lapic *l, enum apic_mode mode, uint8_t vector)
+static void signal_event(struct vlapic *l, enum apic_mode mode, uint8_t vector)
 {
         if (l->ops.signal != NULL)
                 l->ops.signal(l->ops.ctx, mode, vector);
 }
 
-static void request(struct lapic *l, uint8_t vector, bool level)
+static void request(struct vlapic *l, uint8_t vector, bool level)
 {
         vectors_set(&l->irr, vector);
         if (level)
@@ -107,9 +107,9 @@ static void request(struct lapic *l, uint8_t vector, bool level)
 }
 
 /* Note an error; its own interrupt with an illegal vector only adds to the note. */
-static void raise_error(struct lapic *l, uint32_t bit)
+static void raise_error(struct vlapic *l, uint32_t bit)
 {
-        uint32_t lvt = l->lvt[LAPIC_LVT_ERROR];
+        uint32_t lvt = l->lvt[VLAPIC_LVT_ERROR];
 
         l->esr_pending |= bit;
         if (lvt & LVT_MASKED)
@@ -120,7 +120,7 @@ static void raise_error(struct lapic *l, uint32_t bit)
                 request(l, (uint8_t)(lvt & LVT_VECTOR), false);
 }
 
-void lapic_raise(struct lapic *l, uint8_t vector, bool level)
+void vlapic_raise(struct vlapic *l, uint8_t vector, bool level)
 {
         if (!hard_enabled(l))
                 return;
@@ -133,7 +133,7 @@ void lapic_raise(struct lapic *l, uint8_t vector, bool level)
                 request(l, vector, level);
 }
 
-int lapic_highest_irq(const struct lapic *l)
+int vlapic_highest_irq(const struct vlapic *l)
 {
         int vector = vectors_top(&l->irr);
 
@@ -142,24 +142,24 @@ int lapic_highest_irq(const struct lapic *l)
         return vector;
 }
 
-void lapic_accept(struct lapic *l, uint8_t vector)
+void vlapic_accept(struct vlapic *l, uint8_t vector)
 {
         vectors_clear(&l->irr, vector);
         vectors_set(&l->isr, vector);
         update_ppr(l);
 }
 
-static bool is_level(const struct lapic *l, int vector)
+static bool is_level(const struct vlapic *l, int vector)
 {
         return l->tmr[vector / 32] >> (vector % 32) & 1;
 }
 
-bool lapic_in_service_is_level(const struct lapic *l)
+bool vlapic_in_service_is_level(const struct vlapic *l)
 {
         return is_level(l, vectors_top(&l->isr));
 }
 
-bool lapic_eoi_of_next_may_wait(const struct lapic *l, uint8_t vector)
+bool vlapic_eoi_of_next_may_wait(const struct vlapic *l, uint8_t vector)
 {
         unsigned word = vector / 32;
 
@@ -167,7 +167,7 @@ bool lapic_eoi_of_next_may_wait(const struct lapic *l, uint8_t vector)
                l->irr.word[word] == 1u << vector % 32 && !is_level(l, vector);
 }
 
-void lapic_eoi(struct lapic *l)
+void vlapic_eoi(struct vlapic *l)
 {
         int vector = vectors_top(&l->isr);
 
@@ -175,10 +175,10 @@ void lapic_eoi(struct lapic *l)
                 return;
         vectors_clear(&l->isr, (unsigned)vector);
         update_ppr(l);
-        lapic_ended(l, (uint8_t)vector);
+        vlapic_ended(l, (uint8_t)vector);
 }
 
-void lapic_sent_illegal(struct lapic *l)
+void vlapic_sent_illegal(struct vlapic *l)
 {
         raise_error(l, ESR_SEND_ILLEGAL);
 }
@@ -200,17 +200,17 @@ static bool addressed(uint32_t id, const struct apic_message *m)
         return m->dest >> 16 == ldr >> 16 && (m->dest & ldr & 0xffff) != 0;
 }
 
-bool lapic_matches(uint32_t target_id, uint32_t sender_id, const struct apic_message *message)
+bool vlapic_matches(uint32_t target_id, uint32_t sender_id, const struct apic_message *message)
 {
         return addressed(target_id, message) && !(message->not_self && target_id == sender_id);
 }
 
-static void take(struct lapic *l, const struct apic_message *m)
+static void take(struct vlapic *l, const struct apic_message *m)
 {
         switch ((enum apic_mode)m->mode) {
         case APIC_FIXED:
         case APIC_LOWEST:
-                lapic_raise(l, m->vector, m->level);
+                vlapic_raise(l, m->vector, m->level);
                 break;
         case APIC_SMI:
         case APIC_NMI:
@@ -223,7 +223,7 @@ static void take(struct lapic *l, const struct apic_message *m)
         }
 }
 
-bool lapic_deliver(struct lapic *l, const struct apic_message *message)
+bool vlapic_deliver(struct vlapic *l, const struct apic_message *message)
 {
         if (!hard_enabled(l) || !addressed(l->id, message))
                 return false;
@@ -260,7 +260,7 @@ static bool is_sent(uint64_t icr, const struct apic_message *m)
 }
 
 /* Serve the part of an IPI that stays here; the rest leaves through send. */
-static void send_ipi(struct lapic *l, uint64_t icr)
+static void send_ipi(struct vlapic *l, uint64_t icr)
 {
         unsigned shorthand = (icr >> 18) & 3;
         struct apic_message m = {.dest = (uint32_t)(icr >> 32),
@@ -288,13 +288,13 @@ static void send_ipi(struct lapic *l, uint64_t icr)
                 l->ops.send(l->ops.ctx, &m);
 }
 
-static uint32_t timer_mode(const struct lapic *l)
+static uint32_t timer_mode(const struct vlapic *l)
 {
-        return TIMER_MODE(l->lvt[LAPIC_LVT_TIMER]);
+        return TIMER_MODE(l->lvt[VLAPIC_LVT_TIMER]);
 }
 
 /* TSC cycles of one count: the divider is coded in bits 3, 1 and 0, with 111b for 1. */
-static uint64_t timer_cycles(const struct lapic *l)
+static uint64_t timer_cycles(const struct vlapic *l)
 {
         uint32_t code = (l->timer_divide & 3) | ((l->timer_divide & 8) >> 1);
 
@@ -306,33 +306,33 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
         return a + b < a ? NEVER : a + b;
 }
 
-bool lapic_hand_over(struct lapic *l, uint8_t vector)
+bool vlapic_hand_over(struct vlapic *l, uint8_t vector)
 {
         vectors_clear(&l->irr, vector);
         return is_level(l, vector);
 }
 
-void lapic_ended(struct lapic *l, uint8_t vector)
+void vlapic_ended(struct vlapic *l, uint8_t vector)
 {
         if (is_level(l, vector) && l->ops.eoi != NULL)
                 l->ops.eoi(l->ops.ctx, vector);
 }
 
-uint64_t lapic_deadline(const struct lapic *l)
+uint64_t vlapic_deadline(const struct vlapic *l)
 {
         /* Nobody sees a masked timer expire: its registers are brought up to date when used. */
-        return l->lvt[LAPIC_LVT_TIMER] & LVT_MASKED ? NEVER : l->timer_deadline;
+        return l->lvt[VLAPIC_LVT_TIMER] & LVT_MASKED ? NEVER : l->timer_deadline;
 }
 
-void lapic_timer_expired(struct lapic *l, uint64_t now)
+void vlapic_timer_expired(struct vlapic *l, uint64_t now)
 {
-        uint32_t lvt = l->lvt[LAPIC_LVT_TIMER];
+        uint32_t lvt = l->lvt[VLAPIC_LVT_TIMER];
 
         if (l->timer_deadline == NEVER || now < l->timer_deadline)
                 return;
         if (TIMER_MODE(lvt) == TIMER_PERIODIC) {
                 uint64_t period = l->timer_initial * timer_cycles(l);
-                uint64_t least = (uint64_t)l->tsc_per_tick * LAPIC_PERIOD_MIN;
+                uint64_t least = (uint64_t)l->tsc_per_tick * VLAPIC_PERIOD_MIN;
                 /* Periods nobody could be interrupted in are lost, as IRR holds one interrupt. */
                 if (period < least)
                         period = least;
@@ -341,10 +341,10 @@ void lapic_timer_expired(struct lapic *l, uint64_t now)
                 l->timer_deadline = NEVER;
         }
         if (!(lvt & LVT_MASKED))
-                lapic_raise(l, lvt & LVT_VECTOR, false);
+                vlapic_raise(l, lvt & LVT_VECTOR, false);
 }
 
-static uint32_t timer_count(const struct lapic *l, uint64_t now)
+static uint32_t timer_count(const struct vlapic *l, uint64_t now)
 {
         uint64_t cycles = timer_cycles(l);
 
@@ -353,22 +353,22 @@ static uint32_t timer_count(const struct lapic *l, uint64_t now)
         return (uint32_t)((l->timer_deadline - now + cycles - 1) / cycles);
 }
 
-static void timer_start(struct lapic *l, uint32_t count, uint64_t now)
+static void timer_start(struct vlapic *l, uint32_t count, uint64_t now)
 {
         l->timer_deadline = count ? add_saturated(now, count * timer_cycles(l)) : NEVER;
 }
 
-static void write_tsc_deadline(struct lapic *l, uint64_t value, uint64_t now)
+static void write_tsc_deadline(struct vlapic *l, uint64_t value, uint64_t now)
 {
         if (timer_mode(l) != TIMER_DEADLINE)
                 return;
         l->timer_deadline = value ? value : NEVER;
-        lapic_timer_expired(l, now);
+        vlapic_timer_expired(l, now);
 }
 
-#define VERSION_VALUE (0x14u | (LAPIC_LVTS - 1) << 16)
+#define VERSION_VALUE (0x14u | (VLAPIC_LVTS - 1) << 16)
 
-static uint32_t vector_register(const struct lapic *l, uint32_t reg)
+static uint32_t vector_register(const struct vlapic *l, uint32_t reg)
 {
         if (reg < APIC_REG_TMR)
                 return l->isr.word[reg - APIC_REG_ISR];
@@ -377,7 +377,7 @@ static uint32_t vector_register(const struct lapic *l, uint32_t reg)
         return l->irr.word[reg - APIC_REG_IRR];
 }
 
-static int read_register(struct lapic *l, uint32_t reg, uint64_t *value, uint64_t now)
+static int read_register(struct vlapic *l, uint32_t reg, uint64_t *value, uint64_t now)
 {
         if (reg >= APIC_REG_ISR && reg <= APIC_REG_IRR_LAST) {
                 *value = vector_register(l, reg);
@@ -416,7 +416,7 @@ static int read_register(struct lapic *l, uint32_t reg, uint64_t *value, uint64_
                 *value = l->timer_initial;
                 return 0;
         case APIC_REG_TIMER_CURRENT:
-                lapic_timer_expired(l, now);
+                vlapic_timer_expired(l, now);
                 *value = timer_count(l, now);
                 return 0;
         case APIC_REG_TIMER_DIVIDE:
@@ -427,20 +427,21 @@ static int read_register(struct lapic *l, uint32_t reg, uint64_t *value, uint64_
         }
 }
 
-static int write_lvt(struct lapic *l, unsigned n, uint64_t value, uint64_t now)
+static int write_lvt(struct vlapic *l, unsigned n, uint64_t value, uint64_t now)
 {
-        static const uint32_t writable[LAPIC_LVTS] = {
-            [LAPIC_LVT_TIMER] = 0x700ff, [LAPIC_LVT_THERMAL] = 0x107ff, [LAPIC_LVT_PERF] = 0x107ff,
-            [LAPIC_LVT_LINT0] = 0x1a7ff, [LAPIC_LVT_LINT1] = 0x1a7ff,   [LAPIC_LVT_ERROR] = 0x100ff,
+        static const uint32_t writable[VLAPIC_LVTS] = {
+            [VLAPIC_LVT_TIMER] = 0x700ff, [VLAPIC_LVT_THERMAL] = 0x107ff,
+            [VLAPIC_LVT_PERF] = 0x107ff,  [VLAPIC_LVT_LINT0] = 0x1a7ff,
+            [VLAPIC_LVT_LINT1] = 0x1a7ff, [VLAPIC_LVT_ERROR] = 0x100ff,
         };
-        const uint32_t read_only = n == LAPIC_LVT_LINT0 || n == LAPIC_LVT_LINT1 ? 0x5000 : 0x1000;
+        const uint32_t read_only = n == VLAPIC_LVT_LINT0 || n == VLAPIC_LVT_LINT1 ? 0x5000 : 0x1000;
 
         if (value & ~(uint64_t)(writable[n] | read_only))
                 return -EINVAL;
-        if (n == LAPIC_LVT_TIMER) {
+        if (n == VLAPIC_LVT_TIMER) {
                 if (TIMER_MODE(value) == 3)
                         return -EINVAL;
-                lapic_timer_expired(l, now);
+                vlapic_timer_expired(l, now);
                 /* SDM 10.5.4.1: to or from deadline mode the timer is disarmed. */
                 if ((TIMER_MODE(value) ^ timer_mode(l)) & TIMER_DEADLINE)
                         l->timer_deadline = NEVER;
@@ -451,18 +452,18 @@ static int write_lvt(struct lapic *l, unsigned n, uint64_t value, uint64_t now)
         return 0;
 }
 
-static int write_svr(struct lapic *l, uint64_t value)
+static int write_svr(struct vlapic *l, uint64_t value)
 {
         if (value & ~0x3ffull)
                 return -EINVAL;
         l->svr = (uint32_t)value;
         /* SDM 10.4.7.2: switched off by software, the local sources are masked and stay so. */
-        for (unsigned i = 0; i < LAPIC_LVTS && !soft_enabled(l); i++)
+        for (unsigned i = 0; i < VLAPIC_LVTS && !soft_enabled(l); i++)
                 l->lvt[i] |= LVT_MASKED;
         return 0;
 }
 
-static int write_icr(struct lapic *l, uint64_t value)
+static int write_icr(struct vlapic *l, uint64_t value)
 {
         unsigned mode = (value >> 8) & 7;
 
@@ -474,13 +475,13 @@ static int write_icr(struct lapic *l, uint64_t value)
         return 0;
 }
 
-static int write_divide(struct lapic *l, uint64_t value, uint64_t now)
+static int write_divide(struct vlapic *l, uint64_t value, uint64_t now)
 {
         uint32_t left;
 
         if (value & ~0xbull)
                 return -EINVAL;
-        lapic_timer_expired(l, now);
+        vlapic_timer_expired(l, now);
         left = timer_count(l, now);
         l->timer_divide = (uint32_t)value;
         if (timer_mode(l) != TIMER_DEADLINE)
@@ -488,7 +489,7 @@ static int write_divide(struct lapic *l, uint64_t value, uint64_t now)
         return 0;
 }
 
-static int write_initial(struct lapic *l, uint64_t value, uint64_t now)
+static int write_initial(struct vlapic *l, uint64_t value, uint64_t now)
 {
         if (value > UINT32_MAX)
                 return -EINVAL;
@@ -499,7 +500,7 @@ static int write_initial(struct lapic *l, uint64_t value, uint64_t now)
         return 0;
 }
 
-static int write_register(struct lapic *l, uint32_t reg, uint64_t value, uint64_t now)
+static int write_register(struct vlapic *l, uint32_t reg, uint64_t value, uint64_t now)
 {
         if (reg >= APIC_REG_LVT_TIMER && reg <= APIC_REG_LVT_ERROR)
                 return write_lvt(l, reg - APIC_REG_LVT_TIMER, value, now);
@@ -507,7 +508,7 @@ static int write_register(struct lapic *l, uint32_t reg, uint64_t value, uint64_
         case APIC_REG_EOI:
                 if (value != 0)
                         return -EINVAL;
-                lapic_eoi(l);
+                vlapic_eoi(l);
                 return 0;
         case APIC_REG_ICR:
                 return write_icr(l, value);
@@ -539,7 +540,7 @@ static int write_register(struct lapic *l, uint32_t reg, uint64_t value, uint64_
         }
 }
 
-static int write_base(struct lapic *l, uint64_t value)
+static int write_base(struct vlapic *l, uint64_t value)
 {
         uint64_t mode = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
 
@@ -547,30 +548,30 @@ static int write_base(struct lapic *l, uint64_t value)
                 return 0;
         if (!hard_enabled(l) || value != (l->base & ~mode))
                 return -EINVAL;
-        lapic_reset(l);
+        vlapic_reset(l);
         l->base = value;
         return 0;
 }
 
-int lapic_msr_read(struct lapic *l, uint32_t msr, uint64_t *value, uint64_t now)
+int vlapic_msr_read(struct vlapic *l, uint32_t msr, uint64_t *value, uint64_t now)
 {
         if (msr == MSR_IA32_APIC_BASE) {
                 *value = l->base;
                 return 0;
         }
         if (msr == MSR_IA32_TSC_DEADLINE) {
-                lapic_timer_expired(l, now);
+                vlapic_timer_expired(l, now);
                 *value = timer_mode(l) == TIMER_DEADLINE && l->timer_deadline != NEVER
                              ? l->timer_deadline
                              : 0;
                 return 0;
         }
-        if (!lapic_owns_msr(msr) || !hard_enabled(l))
+        if (!vlapic_owns_msr(msr) || !hard_enabled(l))
                 return -EINVAL;
         return read_register(l, msr - MSR_X2APIC_FIRST, value, now);
 }
 
-int lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value, uint64_t now)
+int vlapic_msr_write(struct vlapic *l, uint32_t msr, uint64_t value, uint64_t now)
 {
         if (msr == MSR_IA32_TSC_DEADLINE) {
                 write_tsc_deadline(l, value, now);
@@ -578,7 +579,7 @@ int lapic_msr_write(struct lapic *l, uint32_t msr, uint64_t value, uint64_t now)
         }
         if (msr == MSR_IA32_APIC_BASE)
                 return write_base(l, value);
-        if (!lapic_owns_msr(msr) || !hard_enabled(l))
+        if (!vlapic_owns_msr(msr) || !hard_enabled(l))
                 return -EINVAL;
         return write_register(l, msr - MSR_X2APIC_FIRST, value, now);
 }

@@ -1,13 +1,13 @@
 /* I/O APIC model: redirection of 24 lines to the local APICs, with remote IRR for level interrupts.
  */
-#include "guest/dev/ioapic.h"
+#include "guest/dev/vioapic.h"
 
 #define REG_ID      0x00u
 #define REG_VERSION 0x01u
 #define REG_ARB     0x02u
 #define REG_RTE     0x10u
 
-#define VERSION_VALUE (0x20u | (IOAPIC_PINS - 1) << 16)
+#define VERSION_VALUE (0x20u | (VIOAPIC_PINS - 1) << 16)
 
 #define RTE_MODE(e)    (((e) >> 8) & 7)
 #define RTE_LOGICAL    (1ull << 11)
@@ -16,14 +16,14 @@
 #define RTE_MASKED     (1ull << 16)
 #define RTE_WRITABLE   0xff0000000001afffull /* without delivery status and remote IRR */
 
-void ioapic_init(struct ioapic *io, uint8_t id, const struct ioapic_ops *ops)
+void vioapic_init(struct vioapic *io, uint8_t id, const struct vioapic_ops *ops)
 {
-        *io = (struct ioapic){.id = id, .ops = *ops};
-        for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+        *io = (struct vioapic){.id = id, .ops = *ops};
+        for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++)
                 io->rte[pin] = RTE_MASKED;
 }
 
-static void deliver(struct ioapic *io, unsigned pin)
+static void deliver(struct vioapic *io, unsigned pin)
 {
         uint64_t rte = io->rte[pin];
         uint32_t dest = (uint32_t)(rte >> 56);
@@ -39,7 +39,7 @@ static void deliver(struct ioapic *io, unsigned pin)
 }
 
 /* Deliver a level pin that is asserted, not masked and not waiting for its EOI. */
-static void service_level(struct ioapic *io, unsigned pin)
+static void service_level(struct vioapic *io, unsigned pin)
 {
         uint64_t rte = io->rte[pin];
 
@@ -47,9 +47,9 @@ static void service_level(struct ioapic *io, unsigned pin)
                 deliver(io, pin);
 }
 
-void ioapic_set_irq(struct ioapic *io, unsigned pin, bool level)
+void vioapic_set_irq(struct vioapic *io, unsigned pin, bool level)
 {
-        if (pin >= IOAPIC_PINS || level == ((io->line >> pin) & 1))
+        if (pin >= VIOAPIC_PINS || level == ((io->line >> pin) & 1))
                 return;
         io->line ^= 1u << pin;
         /* An edge on a masked pin is lost, as the datasheet says. */
@@ -59,7 +59,7 @@ void ioapic_set_irq(struct ioapic *io, unsigned pin, bool level)
                 deliver(io, pin);
 }
 
-void ioapic_eoi(struct ioapic *io, uint8_t vector)
+void vioapic_eoi(struct vioapic *io, uint8_t vector)
 {
         uint32_t waiting = io->remote_irr;
 
@@ -74,7 +74,7 @@ void ioapic_eoi(struct ioapic *io, uint8_t vector)
         }
 }
 
-static void write_rte(struct ioapic *io, unsigned reg, uint32_t value)
+static void write_rte(struct vioapic *io, unsigned reg, uint32_t value)
 {
         unsigned pin = reg / 2;
         uint64_t rte = io->rte[pin];
@@ -90,7 +90,7 @@ static void write_rte(struct ioapic *io, unsigned reg, uint32_t value)
         service_level(io, pin);
 }
 
-static uint32_t read_rte(const struct ioapic *io, unsigned reg)
+static uint32_t read_rte(const struct vioapic *io, unsigned reg)
 {
         unsigned pin = reg / 2;
         uint64_t rte = io->rte[pin];
@@ -100,60 +100,60 @@ static uint32_t read_rte(const struct ioapic *io, unsigned reg)
         return (uint32_t)(reg & 1 ? rte >> 32 : rte);
 }
 
-static uint32_t read_indexed(const struct ioapic *io)
+static uint32_t read_indexed(const struct vioapic *io)
 {
         if (io->index == REG_VERSION)
                 return VERSION_VALUE;
         if (io->index == REG_ID || io->index == REG_ARB)
                 return (uint32_t)io->id << 24;
-        if (io->index >= REG_RTE && io->index < REG_RTE + 2 * IOAPIC_PINS)
+        if (io->index >= REG_RTE && io->index < REG_RTE + 2 * VIOAPIC_PINS)
                 return read_rte(io, io->index - REG_RTE);
         return 0;
 }
 
-static void write_indexed(struct ioapic *io, uint32_t value)
+static void write_indexed(struct vioapic *io, uint32_t value)
 {
         if (io->index == REG_ID)
                 io->id = (value >> 24) & 0xf;
-        else if (io->index >= REG_RTE && io->index < REG_RTE + 2 * IOAPIC_PINS)
+        else if (io->index >= REG_RTE && io->index < REG_RTE + 2 * VIOAPIC_PINS)
                 write_rte(io, io->index - REG_RTE, value);
 }
 
-uint32_t ioapic_read(struct ioapic *io, uint64_t offset)
+uint32_t vioapic_read(struct vioapic *io, uint64_t offset)
 {
-        if (offset == IOAPIC_INDEX)
+        if (offset == VIOAPIC_INDEX)
                 return io->index;
-        if (offset == IOAPIC_DATA)
+        if (offset == VIOAPIC_DATA)
                 return read_indexed(io);
         return 0;
 }
 
-void ioapic_write(struct ioapic *io, uint64_t offset, uint32_t value)
+void vioapic_write(struct vioapic *io, uint64_t offset, uint32_t value)
 {
-        if (offset == IOAPIC_INDEX)
+        if (offset == VIOAPIC_INDEX)
                 io->index = (uint8_t)value;
-        else if (offset == IOAPIC_DATA)
+        else if (offset == VIOAPIC_DATA)
                 write_indexed(io, value);
-        else if (offset == IOAPIC_EOI)
-                ioapic_eoi(io, (uint8_t)value);
+        else if (offset == VIOAPIC_EOI)
+                vioapic_eoi(io, (uint8_t)value);
 }
 
 /* The registers are 32 bits wide; only the index may be reached by less. */
 static uint64_t handler_read(void *ctx, uint64_t offset, unsigned size)
 {
-        if (size != 4 && offset != IOAPIC_INDEX)
+        if (size != 4 && offset != VIOAPIC_INDEX)
                 return 0;
-        return ioapic_read(ctx, offset);
+        return vioapic_read(ctx, offset);
 }
 
 static void handler_write(void *ctx, uint64_t offset, unsigned size, uint64_t value)
 {
-        if (size != 4 && offset != IOAPIC_INDEX)
+        if (size != 4 && offset != VIOAPIC_INDEX)
                 return;
-        ioapic_write(ctx, offset, (uint32_t)value);
+        vioapic_write(ctx, offset, (uint32_t)value);
 }
 
-struct bus_handler ioapic_handler(struct ioapic *io)
+struct bus_handler vioapic_handler(struct vioapic *io)
 {
         return (struct bus_handler){io, handler_read, handler_write, 4};
 }

@@ -1,6 +1,6 @@
 /* Tests of the local APIC: #GP rules, priorities, IPIs, the timer's modes, and a random plain
  * model. */
-#include "guest/dev/lapic.h"
+#include "guest/dev/vlapic.h"
 #include "hv/lib/errno.h"
 #include "tests/unit/unit.h"
 
@@ -9,7 +9,7 @@
 enum { LVT_TIMER = 0x832, LVT_LINT1 = 0x836, LVT_ERROR = 0x837, TMICT = 0x838, TMCCT = 0x839 };
 
 struct world {
-        struct lapic l;
+        struct vlapic l;
         unsigned sent, signals, eois;
         struct apic_message message;
         enum apic_mode mode;
@@ -43,53 +43,53 @@ static void world_eoi(void *ctx, uint8_t vector)
 
 static void wr(struct world *w, uint32_t msr, uint64_t value, uint64_t now)
 {
-        CHECK_EQ(lapic_msr_write(&w->l, msr, value, now), 0);
+        CHECK_EQ(vlapic_msr_write(&w->l, msr, value, now), 0);
 }
 
 static uint64_t rd(struct world *w, uint32_t msr, uint64_t now)
 {
         uint64_t value = 0;
 
-        CHECK_EQ(lapic_msr_read(&w->l, msr, &value, now), 0);
+        CHECK_EQ(vlapic_msr_read(&w->l, msr, &value, now), 0);
         return value;
 }
 
 static void world_init(struct world *w, uint32_t id)
 {
-        struct lapic_ops ops = {w, world_send, world_signal, world_eoi};
+        struct vlapic_ops ops = {w, world_send, world_signal, world_eoi};
 
         *w = (struct world){0};
-        lapic_init(&w->l, id, true, TICK, &ops);
+        vlapic_init(&w->l, id, true, TICK, &ops);
         wr(w, 0x80f, 0x1ff, 0);
 }
 
 static void test_reset_state(void)
 {
-        struct lapic l;
+        struct vlapic l;
         uint64_t v;
 
-        lapic_init(&l, 0x2c, true, TICK, NULL);
-        CHECK_EQ(lapic_msr_read(&l, 0x1b, &v, 0), 0);
+        vlapic_init(&l, 0x2c, true, TICK, NULL);
+        CHECK_EQ(vlapic_msr_read(&l, 0x1b, &v, 0), 0);
         CHECK_EQ(v, 0xfee00d00);
-        CHECK_EQ(lapic_msr_read(&l, 0x802, &v, 0), 0);
+        CHECK_EQ(vlapic_msr_read(&l, 0x802, &v, 0), 0);
         CHECK_EQ(v, 0x2c);
-        CHECK_EQ(lapic_msr_read(&l, 0x803, &v, 0), 0);
+        CHECK_EQ(vlapic_msr_read(&l, 0x803, &v, 0), 0);
         CHECK_EQ(v, 0x50014);
-        CHECK_EQ(lapic_msr_read(&l, 0x80d, &v, 0), 0);
+        CHECK_EQ(vlapic_msr_read(&l, 0x80d, &v, 0), 0);
         CHECK_EQ(v, 0x21000);
-        CHECK_EQ(lapic_msr_read(&l, 0x80f, &v, 0), 0);
+        CHECK_EQ(vlapic_msr_read(&l, 0x80f, &v, 0), 0);
         CHECK_EQ(v, 0xff);
         for (uint32_t msr = 0x832; msr <= 0x837; msr++) {
-                CHECK_EQ(lapic_msr_read(&l, msr, &v, 0), 0);
+                CHECK_EQ(vlapic_msr_read(&l, msr, &v, 0), 0);
                 CHECK_EQ(v, 0x10000);
         }
-        CHECK_EQ(lapic_next_irq(&l), -1);
-        CHECK(lapic_deadline(&l) == UINT64_MAX);
-        lapic_raise(&l, 0x50, false); /* software-disabled: not taken */
-        CHECK_EQ(lapic_msr_write(&l, 0x80f, 0x1ff, 0), 0);
-        CHECK_EQ(lapic_next_irq(&l), -1);
-        lapic_init(&l, 1, false, TICK, NULL);
-        CHECK_EQ(lapic_msr_read(&l, 0x1b, &v, 0), 0);
+        CHECK_EQ(vlapic_next_irq(&l), -1);
+        CHECK(vlapic_deadline(&l) == UINT64_MAX);
+        vlapic_raise(&l, 0x50, false); /* software-disabled: not taken */
+        CHECK_EQ(vlapic_msr_write(&l, 0x80f, 0x1ff, 0), 0);
+        CHECK_EQ(vlapic_next_irq(&l), -1);
+        vlapic_init(&l, 1, false, TICK, NULL);
+        CHECK_EQ(vlapic_msr_read(&l, 0x1b, &v, 0), 0);
         CHECK_EQ(v, 0xfee00c00);
 }
 
@@ -108,27 +108,27 @@ static void test_gp_rules(void)
                            msr == 0x83f;
                 uint64_t v;
 
-                CHECK_EQ(lapic_msr_read(&w.l, msr, &v, 0), r ? 0 : -EINVAL);
-                CHECK_EQ(lapic_msr_write(&w.l, msr, 0, 0), wr0 ? 0 : -EINVAL);
+                CHECK_EQ(vlapic_msr_read(&w.l, msr, &v, 0), r ? 0 : -EINVAL);
+                CHECK_EQ(vlapic_msr_write(&w.l, msr, 0, 0), wr0 ? 0 : -EINVAL);
                 if (msr != 0x830) /* every register but the ICR has 32 bits */
-                        CHECK_EQ(lapic_msr_write(&w.l, msr, 1ull << 32, 0), -EINVAL);
+                        CHECK_EQ(vlapic_msr_write(&w.l, msr, 1ull << 32, 0), -EINVAL);
         }
-        CHECK_EQ(lapic_msr_write(&w.l, 0x80b, 1, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x828, 1, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x808, 0x100, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x80f, 0x11ff, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x83e, 4, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, LVT_TIMER, 0x60030, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, LVT_TIMER, 0x80030, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, LVT_TIMER, 0x430, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, LVT_ERROR, 0x20030, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x830, 0x1030, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x830, 0x330, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x83f, 0x100, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x7ff, 0, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x840, 0, 0), -EINVAL);
-        CHECK(lapic_owns_msr(0x6e0) && lapic_owns_msr(0x1b) && lapic_owns_msr(0x83f));
-        CHECK(!lapic_owns_msr(0x840) && !lapic_owns_msr(0x7ff));
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x80b, 1, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x828, 1, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x808, 0x100, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x80f, 0x11ff, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x83e, 4, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, LVT_TIMER, 0x60030, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, LVT_TIMER, 0x80030, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, LVT_TIMER, 0x430, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, LVT_ERROR, 0x20030, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x830, 0x1030, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x830, 0x330, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x83f, 0x100, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x7ff, 0, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x840, 0, 0), -EINVAL);
+        CHECK(vlapic_owns_msr(0x6e0) && vlapic_owns_msr(0x1b) && vlapic_owns_msr(0x83f));
+        CHECK(!vlapic_owns_msr(0x840) && !vlapic_owns_msr(0x7ff));
 }
 
 static void test_base(void)
@@ -138,17 +138,17 @@ static void test_base(void)
 
         world_init(&w, 0);
         wr(&w, 0x1b, 0xfee00d00, 0);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x1b, 0xfee00900, 0), -EINVAL); /* xAPIC mode */
-        CHECK_EQ(lapic_msr_write(&w.l, 0x1b, 0xfed00d00, 0), -EINVAL);
-        lapic_raise(&w.l, 0x40, false);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x1b, 0xfee00900, 0), -EINVAL); /* xAPIC mode */
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x1b, 0xfed00d00, 0), -EINVAL);
+        vlapic_raise(&w.l, 0x40, false);
         wr(&w, 0x1b, 0xfee00100, 0);
         CHECK_EQ(rd(&w, 0x1b, 0), 0xfee00100);
-        CHECK_EQ(lapic_next_irq(&w.l), -1);
-        lapic_raise(&w.l, 0x40, false);
-        CHECK_EQ(lapic_next_irq(&w.l), -1);
-        CHECK_EQ(lapic_msr_read(&w.l, 0x802, &v, 0), -EINVAL);
-        CHECK_EQ(lapic_msr_write(&w.l, 0x1b, 0xfee00d00, 0), -EINVAL);
-        lapic_reset(&w.l);
+        CHECK_EQ(vlapic_next_irq(&w.l), -1);
+        vlapic_raise(&w.l, 0x40, false);
+        CHECK_EQ(vlapic_next_irq(&w.l), -1);
+        CHECK_EQ(vlapic_msr_read(&w.l, 0x802, &v, 0), -EINVAL);
+        CHECK_EQ(vlapic_msr_write(&w.l, 0x1b, 0xfee00d00, 0), -EINVAL);
+        vlapic_reset(&w.l);
         CHECK_EQ(rd(&w, 0x1b, 0), 0xfee00d00);
 }
 
@@ -157,21 +157,21 @@ static void test_priority(void)
         struct world w;
 
         world_init(&w, 0);
-        lapic_raise(&w.l, 0x31, false);
-        lapic_raise(&w.l, 0x35, false);
-        lapic_raise(&w.l, 0x91, true);
+        vlapic_raise(&w.l, 0x31, false);
+        vlapic_raise(&w.l, 0x35, false);
+        vlapic_raise(&w.l, 0x91, true);
         CHECK_EQ(rd(&w, 0x821, 0), 0x220000);
         CHECK_EQ(rd(&w, 0x81c, 0), 0x20000);
-        CHECK_EQ(lapic_next_irq(&w.l), 0x91);
-        lapic_accept(&w.l, 0x91);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0x91);
+        vlapic_accept(&w.l, 0x91);
         CHECK_EQ(rd(&w, 0x814, 0), 0x20000);
         CHECK_EQ(rd(&w, 0x80a, 0), 0x90);
-        CHECK_EQ(lapic_next_irq(&w.l), -1);
-        lapic_raise(&w.l, 0x9f, false); /* the same class waits */
-        CHECK_EQ(lapic_next_irq(&w.l), -1);
-        lapic_raise(&w.l, 0xa0, false);
-        CHECK_EQ(lapic_next_irq(&w.l), 0xa0);
-        lapic_accept(&w.l, 0xa0);
+        CHECK_EQ(vlapic_next_irq(&w.l), -1);
+        vlapic_raise(&w.l, 0x9f, false); /* the same class waits */
+        CHECK_EQ(vlapic_next_irq(&w.l), -1);
+        vlapic_raise(&w.l, 0xa0, false);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0xa0);
+        vlapic_accept(&w.l, 0xa0);
         wr(&w, 0x80b, 0, 0);
         CHECK_EQ(w.eois, 0);
         wr(&w, 0x80b, 0, 0);
@@ -179,13 +179,13 @@ static void test_priority(void)
         CHECK_EQ(w.vector, 0x91);
         wr(&w, 0x808, 0x95, 0);
         CHECK_EQ(rd(&w, 0x80a, 0), 0x95);
-        CHECK_EQ(lapic_next_irq(&w.l), -1);
+        CHECK_EQ(vlapic_next_irq(&w.l), -1);
         wr(&w, 0x808, 0x8f, 0);
-        CHECK_EQ(lapic_next_irq(&w.l), 0x9f);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0x9f);
         wr(&w, 0x808, 0, 0);
-        lapic_accept(&w.l, 0x9f);
+        vlapic_accept(&w.l, 0x9f);
         wr(&w, 0x80b, 0, 0);
-        CHECK_EQ(lapic_next_irq(&w.l), 0x35);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0x35);
         wr(&w, 0x80b, 0, 0); /* nothing in service */
         CHECK_EQ(w.eois, 1);
 }
@@ -196,8 +196,8 @@ static void test_errors(void)
 
         world_init(&w, 0);
         wr(&w, LVT_ERROR, 0xfe, 0);
-        lapic_raise(&w.l, 5, false);
-        CHECK_EQ(lapic_next_irq(&w.l), 0xfe);
+        vlapic_raise(&w.l, 5, false);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0xfe);
         CHECK_EQ(rd(&w, 0x828, 0), 0);
         wr(&w, 0x828, 0, 0);
         CHECK_EQ(rd(&w, 0x828, 0), 0x40);
@@ -205,7 +205,7 @@ static void test_errors(void)
         wr(&w, 0x828, 0, 0);
         CHECK_EQ(rd(&w, 0x828, 0), 0x20);
         wr(&w, LVT_ERROR, 0x05, 0); /* an error interrupt that is an error itself */
-        lapic_raise(&w.l, 5, false);
+        vlapic_raise(&w.l, 5, false);
         wr(&w, 0x828, 0, 0);
         CHECK_EQ(rd(&w, 0x828, 0), 0x40);
         wr(&w, 0x828, 0, 0);
@@ -240,14 +240,14 @@ static void test_ipi(void)
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
                 world_init(&w, 0x12);
                 wr(&w, 0x830, table[i].icr, 0);
-                CHECK_EQ(lapic_next_irq(&w.l), table[i].mine ? 0x40 : -1);
+                CHECK_EQ(vlapic_next_irq(&w.l), table[i].mine ? 0x40 : -1);
                 CHECK_EQ(w.sent, table[i].others);
                 CHECK(!w.sent || (w.message.vector == 0x40 && w.message.not_self));
                 CHECK(rd(&w, 0x830, 0) == table[i].icr);
         }
         world_init(&w, 0x12);
         wr(&w, 0x83f, 0x77, 0);
-        CHECK_EQ(lapic_next_irq(&w.l), 0x77);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0x77);
         wr(&w, 0x830, icr(0x12, 0x400), 0);
         CHECK_EQ(w.signals, 1);
         CHECK_EQ(w.mode, APIC_NMI);
@@ -264,15 +264,15 @@ static void test_deliver(void)
         struct world w;
 
         world_init(&w, 0x12);
-        CHECK(lapic_deliver(&w.l, &m));
-        CHECK_EQ(lapic_next_irq(&w.l), 0x41);
+        CHECK(vlapic_deliver(&w.l, &m));
+        CHECK_EQ(vlapic_next_irq(&w.l), 0x41);
         m.dest = 2;
-        CHECK(!lapic_deliver(&w.l, &m));
+        CHECK(!vlapic_deliver(&w.l, &m));
         m.mode = APIC_EXTINT;
         m.dest = APIC_DEST_ALL;
         m.vector = 0x90;
-        CHECK(lapic_deliver(&w.l, &m));
-        CHECK_EQ(lapic_next_irq(&w.l), 0x41);
+        CHECK(vlapic_deliver(&w.l, &m));
+        CHECK_EQ(vlapic_next_irq(&w.l), 0x41);
 }
 
 static void test_timer_count(void)
@@ -288,38 +288,38 @@ static void test_timer_count(void)
                 world_init(&w, 0);
                 wr(&w, 0x83e, divide[i].code, 0);
                 wr(&w, LVT_TIMER, 0xec, 0);
-                CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+                CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
                 wr(&w, TMICT, 10, 1000);
-                CHECK_EQ(lapic_deadline(&w.l), 1000 + 10 * cycles);
+                CHECK_EQ(vlapic_deadline(&w.l), 1000 + 10 * cycles);
                 CHECK_EQ(rd(&w, TMCCT, 1000), 10);
                 CHECK_EQ(rd(&w, TMCCT, 1000 + 3 * cycles), 7);
-                lapic_timer_expired(&w.l, 1000 + 10 * cycles - 1);
-                CHECK_EQ(lapic_next_irq(&w.l), -1);
-                lapic_timer_expired(&w.l, 1000 + 10 * cycles);
-                CHECK_EQ(lapic_next_irq(&w.l), 0xec);
-                CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+                vlapic_timer_expired(&w.l, 1000 + 10 * cycles - 1);
+                CHECK_EQ(vlapic_next_irq(&w.l), -1);
+                vlapic_timer_expired(&w.l, 1000 + 10 * cycles);
+                CHECK_EQ(vlapic_next_irq(&w.l), 0xec);
+                CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
                 CHECK_EQ(rd(&w, TMCCT, 1000 + 11 * cycles), 0);
         }
         wr(&w, TMICT, 0xffffffff, 0);
-        CHECK_EQ(lapic_deadline(&w.l), 0xffffffffull * TICK);
+        CHECK_EQ(vlapic_deadline(&w.l), 0xffffffffull * TICK);
         wr(&w, 0x83e, 10, 4 * TICK); /* a new divider goes on from the count */
         CHECK_EQ(rd(&w, TMCCT, 4 * TICK), 0xfffffffb);
-        CHECK_EQ(lapic_deadline(&w.l), 4 * TICK + 0xfffffffbull * 128 * TICK);
-        lapic_accept(&w.l, 0xec);
-        lapic_eoi(&w.l);
+        CHECK_EQ(vlapic_deadline(&w.l), 4 * TICK + 0xfffffffbull * 128 * TICK);
+        vlapic_accept(&w.l, 0xec);
+        vlapic_eoi(&w.l);
         wr(&w, TMICT, 1, 0); /* expired before the divider changes: it is not counted again */
         wr(&w, 0x83e, 11, 128 * TICK + 1);
-        CHECK_EQ(lapic_next_irq(&w.l), 0xec);
-        CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0xec);
+        CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
         wr(&w, TMICT, 9, 0);
         wr(&w, TMICT, 0, 0);
-        CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+        CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
         wr(&w, TMICT, 5, UINT64_MAX - 3); /* no wrap */
-        CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+        CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
 }
 
-/* Long enough for LAPIC_PERIOD_MIN. */
-#define COUNTS (LAPIC_PERIOD_MIN / 100)
+/* Long enough for VLAPIC_PERIOD_MIN. */
+#define COUNTS (VLAPIC_PERIOD_MIN / 100)
 #define STEP   ((uint64_t)TICK * COUNTS)
 
 static void test_timer_periodic(void)
@@ -330,21 +330,21 @@ static void test_timer_periodic(void)
         wr(&w, 0x83e, 11, 0);
         wr(&w, LVT_TIMER, 0x200ec, 0);
         wr(&w, TMICT, 100 * COUNTS, 0);
-        lapic_timer_expired(&w.l, 100 * STEP + 5);
-        CHECK_EQ(lapic_next_irq(&w.l), 0xec);
-        CHECK_EQ(lapic_deadline(&w.l), 200 * STEP);
-        lapic_accept(&w.l, 0xec);
-        lapic_timer_expired(&w.l, 450 * STEP); /* late: no burst, no drift */
-        CHECK_EQ(lapic_deadline(&w.l), 500 * STEP);
+        vlapic_timer_expired(&w.l, 100 * STEP + 5);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0xec);
+        CHECK_EQ(vlapic_deadline(&w.l), 200 * STEP);
+        vlapic_accept(&w.l, 0xec);
+        vlapic_timer_expired(&w.l, 450 * STEP); /* late: no burst, no drift */
+        CHECK_EQ(vlapic_deadline(&w.l), 500 * STEP);
         wr(&w, LVT_TIMER, 0x300ec, 460 * STEP);
-        CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+        CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
         CHECK_EQ(rd(&w, TMCCT, 510 * STEP), 90 * COUNTS); /* masked, it counts on */
-        lapic_eoi(&w.l);
-        lapic_accept(&w.l, 0xec);
-        lapic_eoi(&w.l);
+        vlapic_eoi(&w.l);
+        vlapic_accept(&w.l, 0xec);
+        vlapic_eoi(&w.l);
         wr(&w, LVT_TIMER, 0x200ec, 620 * STEP); /* what passed masked is gone */
-        CHECK_EQ(lapic_next_irq(&w.l), -1);
-        CHECK_EQ(lapic_deadline(&w.l), 700 * STEP);
+        CHECK_EQ(vlapic_next_irq(&w.l), -1);
+        CHECK_EQ(vlapic_deadline(&w.l), 700 * STEP);
 }
 
 /* A period that no guest could do anything in: it goes on all the same. */
@@ -356,8 +356,8 @@ static void test_timer_storm(void)
         wr(&w, 0x83e, 11, 0);
         wr(&w, LVT_TIMER, 0x200ec, 0);
         wr(&w, TMICT, 1, 0);
-        lapic_timer_expired(&w.l, TICK);
-        CHECK(lapic_deadline(&w.l) >= (uint64_t)LAPIC_PERIOD_MIN * TICK);
+        vlapic_timer_expired(&w.l, TICK);
+        CHECK(vlapic_deadline(&w.l) >= (uint64_t)VLAPIC_PERIOD_MIN * TICK);
 }
 
 static void test_timer_deadline(void)
@@ -369,27 +369,27 @@ static void test_timer_deadline(void)
         CHECK_EQ(rd(&w, 0x6e0, 0), 0);
         wr(&w, LVT_TIMER, 0x400ec, 0);
         wr(&w, 0x6e0, 500, 0);
-        CHECK_EQ(lapic_deadline(&w.l), 500);
+        CHECK_EQ(vlapic_deadline(&w.l), 500);
         CHECK_EQ(rd(&w, 0x6e0, 0), 500);
         wr(&w, TMICT, 3, 0);
         CHECK_EQ(rd(&w, TMCCT, 0), 0);
-        CHECK_EQ(lapic_deadline(&w.l), 500);
+        CHECK_EQ(vlapic_deadline(&w.l), 500);
         wr(&w, 0x83e, 3, 0);
-        CHECK_EQ(lapic_deadline(&w.l), 500);
-        lapic_timer_expired(&w.l, 500);
-        CHECK_EQ(lapic_next_irq(&w.l), 0xec);
+        CHECK_EQ(vlapic_deadline(&w.l), 500);
+        vlapic_timer_expired(&w.l, 500);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0xec);
         CHECK_EQ(rd(&w, 0x6e0, 501), 0);
-        lapic_accept(&w.l, 0xec);
-        lapic_eoi(&w.l);
+        vlapic_accept(&w.l, 0xec);
+        vlapic_eoi(&w.l);
         wr(&w, 0x6e0, 600, 601); /* past already */
-        CHECK_EQ(lapic_next_irq(&w.l), 0xec);
-        CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+        CHECK_EQ(vlapic_next_irq(&w.l), 0xec);
+        CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
         wr(&w, 0x6e0, 900, 700);
         wr(&w, 0x6e0, 0, 700);
-        CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+        CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
         wr(&w, 0x6e0, 900, 700);
         wr(&w, LVT_TIMER, 0xec, 700); /* a change of mode disarms */
-        CHECK(lapic_deadline(&w.l) == UINT64_MAX);
+        CHECK(vlapic_deadline(&w.l) == UINT64_MAX);
         CHECK_EQ(rd(&w, 0x6e0, 700), 0);
 }
 
@@ -399,14 +399,14 @@ static void test_software_disable(void)
 
         world_init(&w, 0);
         wr(&w, LVT_LINT1, 0x400, 0);
-        lapic_raise(&w.l, 0x40, false);
+        vlapic_raise(&w.l, 0x40, false);
         wr(&w, 0x80f, 0xff, 0);
-        CHECK_EQ(lapic_next_irq(&w.l), -1);
+        CHECK_EQ(vlapic_next_irq(&w.l), -1);
         CHECK_EQ(rd(&w, LVT_LINT1, 0), 0x10400);
         wr(&w, LVT_LINT1, 0x400, 0);
         CHECK_EQ(rd(&w, LVT_LINT1, 0), 0x10400);
         wr(&w, 0x80f, 0x1ff, 0);
-        CHECK_EQ(lapic_next_irq(&w.l), 0x40); /* held, not lost */
+        CHECK_EQ(vlapic_next_irq(&w.l), 0x40); /* held, not lost */
         CHECK_EQ(rd(&w, LVT_LINT1, 0), 0x10400);
 }
 
@@ -444,19 +444,19 @@ static void test_random(void)
                 uint8_t v = (uint8_t)(16 + unit_random(&rng) % 240);
                 int next = model_next(&m);
 
-                CHECK_EQ(lapic_next_irq(&w.l), next);
+                CHECK_EQ(vlapic_next_irq(&w.l), next);
                 switch (unit_random(&rng) % 4) {
                 case 0:
                         m.level[v] = v & 1;
                         m.irr[v] = true;
-                        lapic_raise(&w.l, v, v & 1);
+                        vlapic_raise(&w.l, v, v & 1);
                         break;
                 case 1:
                         if (next < 0)
                                 break;
                         m.irr[next] = false;
                         m.isr[next] = true;
-                        lapic_accept(&w.l, (uint8_t)next);
+                        vlapic_accept(&w.l, (uint8_t)next);
                         break;
                 case 2: {
                         int top = model_top(m.isr);
@@ -490,12 +490,12 @@ static void test_random_registers(void)
                 now += unit_random(&rng) % 100000;
                 if (unit_random(&rng) % 8 == 0)
                         msr = 0x6e0;
-                if (lapic_msr_write(&w.l, msr, value, now) == 0)
-                        (void)!lapic_msr_read(&w.l, msr, &v, now);
-                lapic_timer_expired(&w.l, now);
-                CHECK(lapic_deadline(&w.l) > now);
-                if (lapic_next_irq(&w.l) >= 0)
-                        lapic_accept(&w.l, (uint8_t)lapic_next_irq(&w.l));
+                if (vlapic_msr_write(&w.l, msr, value, now) == 0)
+                        (void)!vlapic_msr_read(&w.l, msr, &v, now);
+                vlapic_timer_expired(&w.l, now);
+                CHECK(vlapic_deadline(&w.l) > now);
+                if (vlapic_next_irq(&w.l) >= 0)
+                        vlapic_accept(&w.l, (uint8_t)vlapic_next_irq(&w.l));
         }
 }
 
