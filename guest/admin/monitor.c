@@ -2,6 +2,7 @@
 #include "guest/admin/monitor.h"
 
 #include "guest/console/console.h"
+#include "guest/life/cpu0.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "hv/lib/work.h"
@@ -28,7 +29,7 @@ static int wait_byte(struct monitor *m)
 
                 if (c >= 0 || !console_in_monitor())
                         return c;
-                m->wait();
+                cpu0_wait();
                 if (m->seen != log_lines()) {
                         m->seen = log_lines();
                         line_edit_redraw(&m->edit);
@@ -107,8 +108,7 @@ void monitor_run(struct monitor *m)
                 if (event == LINE_EDIT_DONE) {
                         line_edit_remember(&m->edit, m->edit.text);
                         (void)command_run(&m->set, m->edit.text, &out);
-                        if (m->settle)
-                                m->settle();
+                        cpu0_serve();
                 }
                 begin(m);
         }

@@ -1,6 +1,6 @@
 /*
  * The monitor: a prompt on the console and on every other log sink, for as long as the console's
- * reader is the monitor. The VMs go on meanwhile. It also runs the lines of run=.
+ * reader is the monitor. The VMs go on meanwhile, by cpu0.h. It also runs the lines of run=.
  */
 #pragma once
 
@@ -10,8 +10,6 @@
 struct monitor {
         const struct monitor_host *host;
         struct command_set set;
-        void (*wait)(void);   /* called again and again while nothing is typed: may rest */
-        void (*settle)(void); /* called behind each line: has what it began be done; may be NULL */
         /* private */
         size_t seen; /* lines of the log before the prompt */
         struct line_edit edit;

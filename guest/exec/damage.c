@@ -24,7 +24,7 @@ static void report_bad(uint64_t at, int err)
                        at, -err);
 }
 
-bool machine_check_next(struct pool *pool, struct mce_place *place)
+bool damage_next(struct pool *pool, struct mce_place *place)
 {
         uint64_t first, end;
 
@@ -48,7 +48,7 @@ static uint64_t first_bad(const struct pool_extent *extent, const struct mce_pla
         return place->hpa.v > extent->hpa.v ? place->hpa.v - extent->hpa.v : 0;
 }
 
-void machine_check_tell(struct vm *vm, const struct mce_place *place)
+void damage_tell(struct vm *vm, const struct mce_place *place)
 {
         for (size_t i = 0; i < vm->regions; i++) {
                 const struct pool_region *region = vm->region[i].ref.region;
@@ -70,7 +70,7 @@ void machine_check_tell(struct vm *vm, const struct mce_place *place)
         }
 }
 
-int machine_check_offer(struct vm_vcpu *v)
+int damage_offer(struct vm_vcpu *v)
 {
         struct mca *mca = &v->vm->mca;
         bool due, on;

@@ -54,7 +54,7 @@ static enum vcpu_leave run_until(struct vm_vcpu *v, unsigned cpu)
         while (!vm_stands(vm)) {
                 if (v->look && must_leave(v, cpu))
                         return VCPU_READY;
-                if (v->id == 0 && vm->mca.waiting && machine_check_offer(v)) {
+                if (v->id == 0 && vm->mca.waiting && damage_offer(v)) {
                         vcpu_crash(v, "its memory is damaged, and it takes no machine checks");
                         continue;
                 }

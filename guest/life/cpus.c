@@ -53,6 +53,7 @@
 static struct sched sched;
 static uint64_t last[CPUS_MAX]; /* serial of the VM whose vCPU was loaded last */
 static struct cpus_hooks cpu0;
+static bool begun; /* by cpus_init */
 
 /* CPU 0's work and its vCPUs, between which it changes (step). */
 static struct {
@@ -209,6 +210,7 @@ void cpus_init(uint32_t tsc_khz, const struct cpus_hooks *hooks)
         work.pace = tsc_khz;
         work_hook = step;
         trap_set_irq(TRAP_VECTOR_KICK, lapic_eoi);
+        __atomic_store_n(&begun, true, __ATOMIC_RELEASE);
 }
 
 static void turn(struct cpu *cpu)
@@ -238,6 +240,8 @@ void cpus_turn(void)
 
 _Noreturn void cpus_work(void)
 {
+        while (!__atomic_load_n(&begun, __ATOMIC_ACQUIRE))
+                cpu_pause();
         for (;;)
                 cpus_turn();
 }

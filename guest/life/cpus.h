@@ -29,7 +29,7 @@ struct sched *cpus_sched(void);
 /* One turn of this CPU: a vCPU until it leaves, or a rest until something happens. */
 void cpus_turn(void);
 
-/* The life of every CPU but CPU 0. */
+/* The life of every CPU but CPU 0. It may begin before cpus_init, for which it waits. */
 _Noreturn void cpus_work(void);
 
 /* Have another CPU leave the guest or the rest it is in; nothing for this one. */

@@ -280,7 +280,7 @@ void vms_tell_damage(struct vms *vms, const struct mce_place *place)
 {
         for (size_t i = 0; i < vms->count; i++)
                 if (vms->entry[i].state == VMS_RUNNING) {
-                        machine_check_tell(vms->entry[i].vm, place);
+                        damage_tell(vms->entry[i].vm, place);
                         posted_nudge(&vms->entry[i].vm->vcpu[0]->posted);
                         vm_notify(vms->entry[i].vm->vcpu[0]);
                 }

@@ -1,6 +1,7 @@
 /* A look at an initrd's outside; contract in initrd.h. Format: buffer-format.rst of Linux. */
 #include "guest/load/initrd.h"
 
+#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
 #define HEADER_BYTES 110u /* magic and 13 fields of 8 hexadecimal digits */
@@ -69,4 +70,20 @@ const char *initrd_looks_cut(const void *initrd, uint64_t size)
         if (size >= 2 && p[0] == 0x1f && p[1] == 0x8b && size < GZIP_LEAST)
                 return "the gzip file ends in its header";
         return NULL;
+}
+
+void initrd_warn_of_cut(const struct config *config)
+{
+        for (size_t i = 0; i < config->vm_count; i++) {
+                const struct vm_config *vm = &config->vm[i];
+                const char *why =
+                    vm->startable && vm->has_initrd
+                        ? initrd_looks_cut((const void *)vm->initrd.start.v, vm->initrd.size)
+                        : NULL;
+
+                if (why)
+                        printk(LOG_WARN,
+                               "vm %s: its initrd looks cut: %s; in GRUB: module2 --nounzip",
+                               vm->name, why);
+        }
 }

@@ -2,6 +2,7 @@
  */
 #pragma once
 
+#include "guest/config/config.h"
 #include "hv/lib/types.h"
 
 /*
@@ -10,3 +11,7 @@
  * believed.
  */
 const char *initrd_looks_cut(const void *initrd, uint64_t size);
+
+/* Log a warning for each VM whose initrd looks cut: a guest that lacks a part of it tells nothing
+ * of the kind. */
+void initrd_warn_of_cut(const struct config *config);

@@ -8,6 +8,7 @@
 #include "guest/admin/nv/nv_commands.h"
 #include "guest/console/console.h"
 #include "guest/console/escape.h"
+#include "guest/life/cpu0.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/e820.h"
@@ -112,8 +113,9 @@ static void start_vm(void)
 
 static struct fuzz_input *typed;
 
-/* Type the next byte when nothing is left to be read, and the way out at the end. */
-static void type_next(void)
+/* In place of CPU 0's loop: the next byte is typed when nothing is left to be read, and the way out
+ * at the end. */
+void cpu0_wait(void)
 {
         if (typed->left) {
                 console_type((uint8_t)fuzz_take(typed, 1));
@@ -123,9 +125,12 @@ static void type_next(void)
         }
 }
 
+void cpu0_serve(void)
+{
+}
+
 static void type_all(struct fuzz_input *in)
 {
-        monitor.wait = type_next;
         typed = in;
         do {
                 console_set_monitor(true);
