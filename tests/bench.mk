@@ -61,6 +61,6 @@ bench-dram: build/bench/dram_bench
 bench-pool: build/bench/pool_bench
 	$(Q)python3 -B -m tests.bench.pool
 
-# The chart that the README shows: a copy of the last run's.
+# The chart that tests/README.md shows: a copy of the last run's.
 bench-svg:
 	$(Q)cp build/bench.svg tests/bench/bench.svg
