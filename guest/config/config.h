@@ -65,8 +65,8 @@ struct hv_options {
 };
 
 /*
- * NAME:SIZE[:ro] of nvram=. VMs run one after another, so several may name a region, but only one
- * of them without :ro, and each only once.
+ * NAME:SIZE[:ro] of nvram=. Several VMs may name a region, but only one of them without :ro, and
+ * each only once.
  */
 struct config_region {
         char name[CONFIG_NAME_SIZE];
@@ -115,7 +115,7 @@ struct config {
         bool current_dropped; /* private: the latest vm= found no room, its modules follow it */
 };
 
-/* Start with the defaults: console=com1 exit=halt loglevel=info, no VM. */
+/* Start with the defaults: console=com1 exit=halt loglevel=notice, no VM. */
 void config_init(struct config *config);
 
 /*
