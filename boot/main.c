@@ -13,7 +13,6 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/lib/string.h"
 #include "hv/percpu.h"
 #include "hv/safety/harden.h"
 #include "hv/safety/mitigate.h"
@@ -87,17 +86,6 @@ static void read_config(void)
         config_finish(&config);
 }
 
-/* What the VM of that name may own, by its nvram-max=. */
-static uint64_t quota(void *ctx, const char *owner)
-{
-        const struct config *c = ctx;
-
-        for (size_t i = 0; i < c->vm_count; i++)
-                if (strcmp(c->vm[i].name, owner) == 0)
-                        return c->vm[i].nvram_max;
-        return 0;
-}
-
 static void prompt(void)
 {
         monitor_run(&monitor);
@@ -125,7 +113,7 @@ static void start_vms(void)
         struct vms *vms = cpu0_init(&vm_host, &config);
 
         monitor_host = (struct monitor_host){&machine.map, &machine.dram, vm_host.pool, vms, end};
-        nv_host = (struct nv_host){&machine.pool, cpu_rdtsc, quota, &config};
+        nv_host = (struct nv_host){&machine.pool, cpu_rdtsc, &config};
 }
 
 void boot_main(uint32_t magic, uint32_t address)

@@ -45,13 +45,7 @@ static uint64_t entropy(void)
         return ++numbers;
 }
 
-static uint64_t quota(void *ctx, const char *owner)
-{
-        (void)ctx;
-        return strcmp(owner, "a") == 0 ? 4 * MiB : 0;
-}
-
-static struct nv_host nv_host = {&mounted.pool, entropy, quota, NULL};
+static struct nv_host nv_host = {&mounted.pool, entropy, &config};
 
 static const struct command_table tables[] = {
     {"", monitor_commands, 0, &host},
@@ -94,6 +88,7 @@ static void start(void)
         }
         config.vm[0].region[0] = (struct config_region){"kept", POOL_GRANULE, false};
         config.vm[0].region_count = 1;
+        config.vm[0].nvram_max = 4 * MiB;
         vm_host = *fake_vm_host();
         vm_host.pool = &mounted.pool;
         vms_init(&vms, &config, &vm_host, fake_turn);

@@ -4,15 +4,14 @@
  */
 #pragma once
 
+#include "guest/config/config.h"
 #include "guest/text/command.h"
 #include "mm/pool/pool.h"
 
 struct nv_host {
         struct pool *pool;
         uint64_t (*entropy)(void);
-        /* Bytes that regions of an owner may hold together, 0: no limit; may be NULL. */
-        uint64_t (*quota)(void *ctx, const char *owner);
-        void *ctx;
+        const struct config *config; /* whose nvram-max= hold; NULL: there are no limits */
 };
 
 extern const struct command nv_commands[];

@@ -1,7 +1,6 @@
 /* What the `nv` verbs share; contract in nv_region.h. */
 #include "guest/admin/nv/nv_region.h"
 
-#include "guest/config/config.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
@@ -217,11 +216,20 @@ int nv_check_name(const struct command_call *call, const char *kind, const char 
         return -EINVAL;
 }
 
+/* What regions of this owner may hold together, in bytes; 0: there is no limit. */
+static uint64_t quota_of(const struct config *config, const char *owner)
+{
+        for (size_t i = 0; config && owner[0] && i < config->vm_count; i++)
+                if (strcmp(config->vm[i].name, owner) == 0)
+                        return config->vm[i].nvram_max;
+        return 0;
+}
+
 int nv_check_quota(const struct command_call *call, struct pool *pool, const char *owner,
                    uint64_t more)
 {
         const struct nv_host *host = call->host;
-        uint64_t quota = host->quota && owner[0] ? host->quota(host->ctx, owner) : 0;
+        uint64_t quota = quota_of(host->config, owner);
         uint64_t has = quota ? pool_owner_bytes(pool, owner) : 0;
 
         if (!quota || (has <= quota && more <= quota - has))
