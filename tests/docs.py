@@ -1,9 +1,9 @@
 """The documentation beside the code: `python3 tests/docs.py` prints each contradiction and fails, or one line.
 
 Checked in every Markdown file: links lead to a file and a heading that are there, and so do the paths of the tree in
-`code`; what stands as `NAME=...`, as `make NAME`, as a verb of `nv`, `vm` or `nvpool`, and what is typed at a prompt, is
-known to the code. In the first column of a table under "option", "key" or "verb" stands just what the code's tables have,
-no less and no more; under "message" or "refusal", and in excerpts of the log, what the code can say.
+`code`; what stands as `NAME=...`, `make NAME`, `struct name` or `a_name`, as a verb of `nv`, `vm` or `nvpool`, and what is
+typed at a prompt, is known to the code. In the first column of a table under "option", "key" or "verb" stands just what the
+code's tables have, no less and no more; under "message" or "refusal", and in excerpts of the log, what the code can say.
 """
 import bisect
 import re
@@ -182,11 +182,15 @@ class Document:
                 self.blame(number, f"`{span}`: the code never says \"{part.strip()}\"")
 
     def check_words(self, number, span):
+        """What stands in the text: a path, an option, a name of the code, a target of make, a verb."""
         if re.match(r"(?:%s)/[\w./*-]*$" % "|".join(TOPS), span) and not list(Path(".").glob(span.replace("NAME", "*"))):
             self.blame(number, f"`{span}`: there is no such file")
         name = re.match(r"([A-Za-z][\w.-]*)=", span)
         if name and name[1] not in self.code.text:
             self.blame(number, f"`{span}`: the code has no {name[1]}=")
+        identifier = re.fullmatch(r"(?:struct )?\w+_\w+|struct \w+", span)
+        if identifier and not re.search(rf"\b{span}\b", self.code.text):
+            self.blame(number, f"`{span}`: the code has no such name")
         target = re.match(r"make ([a-z][\w-]*)(?= |$)", span)
         if target and target[1] not in self.code.targets:
             self.blame(number, f"`{span}`: no makefile has this target")
