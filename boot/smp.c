@@ -66,18 +66,12 @@ static void wait_us(const struct machine *m, uint64_t us)
                 cpu_pause();
 }
 
-static void report_lack(void *ctx, const char *line)
-{
-        (void)ctx;
-        printk(LOG_ERROR, "smp: %s", line);
-}
-
 static bool has_features(void)
 {
         uint32_t here[FEATURE_WORDS];
 
         features_read(here, cpu_cpuid);
-        return features_suffice(first_features, here, report_lack, NULL);
+        return features_suffice(first_features, here, log_report, "smp: ");
 }
 
 _Noreturn void smp_main(void)

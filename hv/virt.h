@@ -187,11 +187,11 @@ struct virt_ops {
 
         /*
          * Check every required capability of this CPU. Prints one line for each that is missing
-         * with the bit that says so, and returns -ENODEV if any is. Fills in caps. Behind the
-         * binding, on another CPU: the same when it differs from the first, whose capabilities
-         * stay those of the machine.
+         * with the bit that says so, and returns -ENODEV if any is. Fills in caps. On a CPU that is
+         * not the first: the same when it differs from the first, whose capabilities stay those of
+         * the machine.
          */
-        must_check int (*probe)(struct virt_caps *caps);
+        must_check int (*probe)(bool first, struct virt_caps *caps);
 
         /* Switch the extension on on this CPU, for good; the memory it takes from dram stays. */
         must_check int (*cpu_enable)(struct dram *dram);
@@ -246,10 +246,6 @@ struct virt_ops {
          */
         void (*offer_irq)(struct vcpu *vcpu, uint8_t vector);
         bool (*offer_waits)(struct vcpu *vcpu);
-
-        /* An NMI has come, and this CPU is marked as kicked: have the run that begins return at
-         * once. The one entry that is called from the NMI handler. */
-        void (*kick)(void);
 
         /* Exit with VM_EXIT_TIMER once the TSC has reached this value; UINT64_MAX: never. */
         void (*set_deadline)(struct vcpu *vcpu, uint64_t tsc);

@@ -25,8 +25,8 @@ CPPCHECK_FLAGS := --quiet --error-exitcode=1 --std=c11 --platform=unix64 --inlin
 	--enable=warning,performance,portability --suppress=missingIncludeSystem \
 	--suppress=comparePointers --suppress=arrayIndexOutOfBoundsCond:tests/*
 
-.PHONY: check check-format check-headers check-asm check-python check-layers check-docs check-cppcheck check-tidy
-check: check-format check-layers check-docs check-headers check-asm check-python check-cppcheck check-tidy
+.PHONY: check check-format check-headers check-asm check-python check-layers check-circles check-docs check-cppcheck check-tidy
+check: check-format check-layers check-circles check-docs check-headers check-asm check-python check-cppcheck check-tidy
 
 check-format: | deps
 	$(Q)clang-format --dry-run -Werror $(CHECK_C) $(CHECK_H)
@@ -39,6 +39,10 @@ check-layers: | deps
 check-docs: | deps
 	@printf 'check: '
 	$(Q)python3 -B tests/docs.py
+
+check-circles: $(HV_OBJS) | deps
+	@printf 'check: '
+	$(Q)python3 -B -m tests.circles $(HV_OBJS)
 
 # A header must compile as the first line of a file: it includes all it needs.
 check-headers: | deps

@@ -2,7 +2,7 @@
 # (all C files but those that only make sense on bare metal), under ASan and UBSan.
 
 HOSTED_SRCS := $(filter-out hv/% boot/main.c $(EFI_ONLY) mm/pool/pm_native.c drivers/lapic.c,$(IMAGE_SRCS)) hv/lib/format.c hv/lib/work.c \
-	hv/vmx/vmx_caps.c hv/vmx/vmx_check.c hv/vmx/vmx_check_guest.c \
+	hv/vmx/vmx_caps.c $(wildcard hv/vmx/vmx_check*.c) \
 	hv/features.c hv/trap/mce.c hv/trap/mce_decode.c hv/safety/mitigate.c hv/safety/mitigate_plan.c hv/svm/svm_caps.c hv/svm/svm_check.c hv/svm/svm_decode.c \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 HOSTED_CFLAGS := -std=gnu11 -g -O1 -I. -Wall -Wextra -Wshadow -Wundef -Werror \

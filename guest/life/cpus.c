@@ -24,7 +24,7 @@
  *      NMI, which nothing holds back:          resting = true, before the look
  *      kicked = true                           the look: sched_pick, CPU 0's flags
  *      resting? then an interrupt to itself    HLT, which that interrupt ends
- *      in a guest, or on the way into one: kicked makes the run end (virt->kick)
+ *      in a guest, or on the way into one: kicked makes the run end (hv/trap/trap.c)
  *
  *      D CPU 0's flags (attention, typed input, mce_any)
  *      flag, then kick 0                       resting, then rest_hook looks at the flags

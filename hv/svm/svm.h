@@ -92,7 +92,6 @@ bool svm_can_take_irq(struct vcpu *vcpu);
 void svm_want_irq_window(struct vcpu *vcpu, bool on);
 void svm_offer_irq(struct vcpu *vcpu, uint8_t vector);
 bool svm_offer_waits(struct vcpu *vcpu);
-void svm_kick(void);
 void svm_set_deadline(struct vcpu *vcpu, uint64_t tsc);
 
 /* EFER as the guest sees it: without SVME, which VMRUN demands (APM 15.5.1). */

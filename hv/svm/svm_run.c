@@ -219,17 +219,11 @@ static void exit_msr(struct vcpu *vcpu, struct vm_exit *exit)
                 svm_skip(vcpu);
 }
 
-static void report_check(void *ctx, const char *line)
-{
-        (void)ctx;
-        printk(LOG_ERROR, "SVM: %s", line);
-}
-
 static void entry_failed(const struct vmcb *vmcb, struct vm_exit *exit)
 {
         exit->kind = VM_EXIT_ENTRY_FAILED;
         printk(LOG_ERROR, "SVM: VMRUN refused the guest's state");
-        if (!svm_check_entry(vmcb, report_check, NULL))
+        if (!svm_check_entry(vmcb, log_report, "SVM: "))
                 printk(LOG_ERROR, "SVM: no check that is known here fails");
 }
 
@@ -482,6 +476,7 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
                 return;
         }
         alarm_set(v->deadline);
+        /* An NMI after the look at the mark is held by GIF and ends the guest's run at once. */
         __asm__ volatile("clgi" : : : "memory");
         if (!this_cpu()->kicked) {
                 enter(vcpu, v->vmcb);
@@ -494,11 +489,6 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
         }
         this_cpu()->kicked = false;
         __asm__ volatile("stgi" : : : "memory");
-}
-
-/* An NMI after the look at the mark is held by GIF and ends the guest's run at once. */
-void svm_kick(void)
-{
 }
 
 void svm_set_deadline(struct vcpu *vcpu, uint64_t tsc)

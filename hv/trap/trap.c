@@ -7,7 +7,6 @@
 #include "hv/lib/string.h"
 #include "hv/percpu.h"
 #include "hv/trap/mce.h"
-#include "hv/virt.h"
 
 #define IST_CRITICAL 1u /* NMI, double fault: may come on any stack */
 #define IST_MACHINE  2u /* machine check: may come within an NMI, and an NMI within it */
@@ -43,7 +42,7 @@ static struct {
 
 static struct gate idt[256];
 static trap_irq_fn irq_handlers[256];
-static volatile bool stopping;
+static void (*end_run)(void);
 
 static const char *const exception_names[32] = {
     "divide error",
@@ -146,23 +145,20 @@ void trap_set_irq(uint8_t vector, trap_irq_fn fn)
         irq_handlers[vector] = fn;
 }
 
-void trap_stop_others(void)
+void trap_set_end_run(void (*fn)(void))
 {
-        stopping = true;
-        for (unsigned i = 0; i < cpu_count; i++)
-                if (&cpus[i] != this_cpu())
-                        lapic_send_nmi(cpus[i].apic_id);
+        end_run = fn;
 }
 
 static void take_nmi(void)
 {
-        if (stopping)
+        if (panic_has_begun())
                 cpu_stop();
         this_cpu()->kicked = true;
         if (this_cpu()->resting)
                 lapic_send_self(TRAP_VECTOR_KICK);
-        if (virt)
-                virt->kick();
+        if (end_run)
+                end_run();
         if (!__atomic_exchange_n(&this_cpu()->nmi_due, false, __ATOMIC_SEQ_CST))
                 mce_count_nmi();
 }

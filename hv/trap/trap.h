@@ -41,8 +41,11 @@ struct trap_tables trap_tables(void);
  */
 void trap_set_irq(uint8_t vector, trap_irq_fn fn);
 
-/* Have every other CPU stop for good, if it still takes NMIs. */
-void trap_stop_others(void);
+/*
+ * Call fn in the NMI handler, with this CPU marked as kicked: the run of a guest that begins, or
+ * has begun, is to return at once. For backends whose NMIs do not do that by themselves.
+ */
+void trap_set_end_run(void (*fn)(void));
 
 /* Run the handler of an interrupt that was taken from a VM exit (acknowledged by the CPU). */
 void trap_dispatch_irq(uint8_t vector);

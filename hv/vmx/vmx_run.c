@@ -110,16 +110,12 @@ static uint64_t read_for_check(void *ctx, enum vmcs_field field)
         return vmx_read(field);
 }
 
-static void report_check(void *ctx, const char *line)
-{
-        (void)ctx;
-        printk(LOG_ERROR, "VT-x: %s", line);
-}
-
 static void report_entry_failure(void)
 {
-        struct vmx_check check = {
-            .read = read_for_check, .msrs = &vmx_msrs, .report = report_check};
+        struct vmx_check check = {.read = read_for_check,
+                                  .msrs = &vmx_msrs,
+                                  .report = log_report,
+                                  .report_ctx = "VT-x: "};
 
         if (!vmx_check_entry(&check))
                 printk(LOG_ERROR, "VT-x: no check that is known here fails");
@@ -454,7 +450,7 @@ void vmx_skip(struct vcpu *vcpu)
  * An NMI that comes before vmx_run looks at the mark is seen there; one that comes later has the
  * last word on the timer field. Either way the next entry exits at once.
  */
-void vmx_kick(void)
+void vmx_end_run(void)
 {
         vmx_write(VMCS_PREEMPTION_TIMER, 0);
 }

@@ -242,10 +242,6 @@ static const struct virt_apic_ops fake_apic_ops = {
     .irq_waits = apic_irq_waits,
 };
 
-static void kicked(void)
-{
-}
-
 static void set_deadline(struct vcpu *vcpu, uint64_t tsc)
 {
         (void)vcpu;
@@ -274,7 +270,6 @@ static const struct virt_ops fake_ops = {
     .want_irq_window = want_irq_window,
     .offer_irq = offer_irq,
     .offer_waits = offer_waits,
-    .kick = kicked,
     .set_deadline = set_deadline,
     .flush_tlb = flush_tlb,
     .apic = &fake_apic_ops,
