@@ -174,13 +174,6 @@ static void svm_vcpu_destroy(struct vcpu *vcpu)
         vcpu->arch = NULL;
 }
 
-/* XCR0 is the CPU's own also while the hypervisor runs, which uses none of its state. */
-static void svm_set_xcr0(struct vcpu *vcpu, uint64_t value)
-{
-        (void)vcpu;
-        cpu_xsetbv(0, value);
-}
-
 const struct virt_ops svm_ops = {
     .name = "SVM with NPT",
     .second_level = &paging_npt,
@@ -194,7 +187,7 @@ const struct virt_ops svm_ops = {
     .get_cr4 = svm_get_cr4,
     .get_state = svm_get_state,
     .set_state = svm_set_state,
-    .set_xcr0 = svm_set_xcr0,
+    .set_xcr0 = lent_set_xcr0,
     .run = svm_run,
     .skip = svm_skip,
     .advance = svm_advance,

@@ -250,13 +250,6 @@ static void vmx_vcpu_destroy(struct vcpu *vcpu)
         vcpu->arch = NULL;
 }
 
-/* XCR0 is the CPU's own also while the hypervisor runs, which uses none of its state. */
-static void vmx_set_xcr0(struct vcpu *vcpu, uint64_t value)
-{
-        (void)vcpu;
-        cpu_xsetbv(0, value);
-}
-
 const struct virt_ops vmx_ops = {
     .name = "VT-x with EPT",
     .second_level = &paging_ept,
@@ -270,7 +263,7 @@ const struct virt_ops vmx_ops = {
     .get_cr4 = vmx_get_cr4,
     .get_state = vmx_get_state,
     .set_state = vmx_set_state,
-    .set_xcr0 = vmx_set_xcr0,
+    .set_xcr0 = lent_set_xcr0,
     .run = vmx_run,
     .skip = vmx_skip,
     .advance = vmx_advance,
