@@ -42,7 +42,7 @@ build/hv/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -MMD -c $< -o $@
 
-build/hv/%.o: %.asm build/gen/offsets.inc
+build/hv/%.o: %.asm build/gen/offsets.inc hv/switch.inc
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf64 -Werror $< -o $@
 

@@ -173,15 +173,16 @@ void trap_dispatch_irq(uint8_t vector)
 
 static void print_frame(const struct trap_frame *f)
 {
+        const uint64_t *r = f->reg;
+
         printk(LOG_ERROR, "rip %016lx rsp %016lx rflags %08lx cr2 %016lx", f->rip, f->rsp,
                f->rflags, cpu_read_cr2());
-        printk(LOG_ERROR, "rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx,
-               f->rdx);
-        printk(LOG_ERROR, "rsi %016lx rdi %016lx rbp %016lx r8  %016lx", f->rsi, f->rdi, f->rbp,
-               f->r8);
-        printk(LOG_ERROR, "r9  %016lx r10 %016lx r11 %016lx r12 %016lx", f->r9, f->r10, f->r11,
-               f->r12);
-        printk(LOG_ERROR, "r13 %016lx r14 %016lx r15 %016lx", f->r13, f->r14, f->r15);
+        printk(LOG_ERROR, "rax %016lx rbx %016lx rcx %016lx rdx %016lx", r[REG_RAX], r[REG_RBX],
+               r[REG_RCX], r[REG_RDX]);
+        printk(LOG_ERROR, "rsi %016lx rdi %016lx rbp %016lx r8  %016lx", r[REG_RSI], r[REG_RDI],
+               r[REG_RBP], r[REG_R8]);
+        printk(LOG_ERROR, "r9  %016lx r10 %016lx r11 %016lx r12 %016lx", r[9], r[10], r[11], r[12]);
+        printk(LOG_ERROR, "r13 %016lx r14 %016lx r15 %016lx", r[13], r[14], r[15]);
 }
 
 void trap_handle(struct trap_frame *frame)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "hv/lib/types.h"
+#include "hv/regs.h"
 
 #define TRAP_SELECTOR_CODE 0x08
 #define TRAP_SELECTOR_DATA 0x10
@@ -16,8 +17,7 @@
 #define TRAP_VECTOR_SPURIOUS 0xff
 
 struct trap_frame {
-        uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
-        uint64_t rdi, rsi, rbp, rbx, rdx, rcx, rax;
+        uint64_t reg[REG_COUNT]; /* but RSP, which stands below */
         uint64_t vector, error;
         uint64_t rip, cs, rflags, rsp, ss;
 };

@@ -2,52 +2,19 @@
 ; hv/trap/trap.h) and call trap_handle. SDM vol. 3 6.14.
 
 bits 64
+%include "hv/switch.inc"
+
 section .text
 extern trap_handle
 
-%macro push_all 0
-        push rax
-        push rcx
-        push rdx
-        push rbx
-        push rbp
-        push rsi
-        push rdi
-        push r8
-        push r9
-        push r10
-        push r11
-        push r12
-        push r13
-        push r14
-        push r15
-%endmacro
-
-%macro pop_all 0
-        pop r15
-        pop r14
-        pop r13
-        pop r12
-        pop r11
-        pop r10
-        pop r9
-        pop r8
-        pop rdi
-        pop rsi
-        pop rbp
-        pop rbx
-        pop rdx
-        pop rcx
-        pop rax
-%endmacro
-
 align 16
 trap_common:
-        push_all
+        push_registers
         cld
         mov rdi, rsp
         call trap_handle
-        pop_all
+        pop rax
+        pop_from_rcx
         add rsp, 16                     ; vector and error code
         iretq
 
