@@ -15,10 +15,12 @@
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 
+#define CR4_PSE     (1ull << 4)
 #define CR4_PAE     (1ull << 5)
 #define CR4_MCE     (1ull << 6)
 #define CR4_OSFXSR  (1ull << 9)
 #define CR4_UMIP    (1ull << 11)
+#define CR4_LA57    (1ull << 12)
 #define CR4_VMXE    (1ull << 13)
 #define CR4_PCIDE   (1ull << 17)
 #define CR4_OSXSAVE (1ull << 18)

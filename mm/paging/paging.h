@@ -127,8 +127,8 @@ typedef int (*paging_guest_read_fn)(void *ctx, gpa_t gpa, uint64_t *out);
 
 /*
  * Translate an address through the guest's own tables as its CPU would, for reading: paging off,
- * 32-bit, PAE and 4-level. Only presence is checked, no access right.
- * -EFAULT: not mapped or not canonical; -ENOTSUP: 5-level; what read returned when that failed.
+ * 32-bit, PAE and 4-level. No access right is checked, and nothing is marked as accessed.
+ * -EFAULT: not mapped, not canonical, or a table that read does not give; -ENOTSUP: 5-level.
  */
 must_check int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t gva,
                                  paging_guest_read_fn read, void *ctx, gpa_t *out);

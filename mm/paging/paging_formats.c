@@ -29,54 +29,24 @@
  * on SVM a guest's write to its PAT is one to ours, and these two are what Linux leaves as they
  * are.
  */
-const struct paging_format paging_host = {
-    .name = "host",
-    .va_bits = 47,
-    .present = PT_P,
-    .table = PT_P | PT_RW | PT_A,
-    .leaf = PT_A | PT_D,
-    .large = PT_PS,
-    .prot = {[PAGING_R] = PT_P | PT_NX,
-             [PAGING_RW] = PT_P | PT_RW | PT_NX,
-             [PAGING_RX] = PT_P,
-             [PAGING_RWX] = PT_P | PT_RW},
-    .prot_mask = PT_P | PT_RW | PT_NX,
-    .memtype = {[PAGING_WB] = 0, [PAGING_UC] = PT_PCD | PT_PWT},
-    .memtype_mask = PT_PCD | PT_PWT,
-};
+#define ORDINARY(NAME, VA_BITS, US, NX)                                                            \
+        {                                                                                          \
+                .name = (NAME), .va_bits = (VA_BITS), .present = PT_P,                             \
+                .table = PT_P | PT_RW | (US) | PT_A, .leaf = (US) | PT_A | PT_D, .large = PT_PS,   \
+                .prot = {[PAGING_R] = PT_P | (NX),                                                 \
+                         [PAGING_RW] = PT_P | PT_RW | (NX),                                        \
+                         [PAGING_RX] = PT_P,                                                       \
+                         [PAGING_RWX] = PT_P | PT_RW},                                             \
+                .prot_mask = PT_P | PT_RW | (NX),                                                  \
+                .memtype = {[PAGING_WB] = 0, [PAGING_UC] = PT_PCD | PT_PWT},                       \
+                .memtype_mask = PT_PCD | PT_PWT,                                                   \
+        }
 
-const struct paging_format paging_host_no_nx = {
-    .name = "host",
-    .va_bits = 47,
-    .present = PT_P,
-    .table = PT_P | PT_RW | PT_A,
-    .leaf = PT_A | PT_D,
-    .large = PT_PS,
-    .prot = {[PAGING_R] = PT_P,
-             [PAGING_RW] = PT_P | PT_RW,
-             [PAGING_RX] = PT_P,
-             [PAGING_RWX] = PT_P | PT_RW},
-    .prot_mask = PT_P | PT_RW,
-    .memtype = {[PAGING_WB] = 0, [PAGING_UC] = PT_PCD | PT_PWT},
-    .memtype_mask = PT_PCD | PT_PWT,
-};
+const struct paging_format paging_host = ORDINARY("host", 47, 0, PT_NX);
+const struct paging_format paging_host_no_nx = ORDINARY("host", 47, 0, 0);
 
 /* Every access of a guest counts as a user's, APM vol. 2 15.25.5: hence US. */
-const struct paging_format paging_npt = {
-    .name = "NPT",
-    .va_bits = 48,
-    .present = PT_P,
-    .table = PT_P | PT_RW | PT_US | PT_A,
-    .leaf = PT_US | PT_A | PT_D,
-    .large = PT_PS,
-    .prot = {[PAGING_R] = PT_P | PT_NX,
-             [PAGING_RW] = PT_P | PT_RW | PT_NX,
-             [PAGING_RX] = PT_P,
-             [PAGING_RWX] = PT_P | PT_RW},
-    .prot_mask = PT_P | PT_RW | PT_NX,
-    .memtype = {[PAGING_WB] = 0, [PAGING_UC] = PT_PCD | PT_PWT},
-    .memtype_mask = PT_PCD | PT_PWT,
-};
+const struct paging_format paging_npt = ORDINARY("NPT", 48, PT_US, PT_NX);
 
 /* Write-back memory ignores the guest's PAT: a guest must not make aliases of another type. */
 const struct paging_format paging_ept = {
