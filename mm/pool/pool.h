@@ -27,6 +27,7 @@
 #include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 #include "mm/pool/pool_format.h"
+#include "mm/pool/pool_inside.h"
 
 /* A range of NVRAM as firmware reports it; any alignment. base is mapped for its whole size. */
 struct pool_range {
@@ -96,17 +97,6 @@ struct pool_usage {
         size_t ranges, regions;
 };
 
-/* A region, or another record, of a mounted pool: one catalogue slot. Use the accessors. */
-struct pool_region {
-        const struct pool_record *record; /* copy A on media; NULL: the slot is empty */
-        uint32_t next;                    /* slot number + 1 in the list that this one is in */
-        uint16_t readers;
-        uint16_t member;
-        bool writer;
-        bool half;    /* at mount: one copy wants mending */
-        uint8_t lost; /* at mount: the fault for which it was passed over, or 0 */
-};
-
 /* What an attachment holds on to: one version of one region. */
 struct pool_ref {
         struct pool_region *region;
@@ -114,37 +104,22 @@ struct pool_ref {
         uint64_t generation;
 };
 
-/* One range in use. */
-struct pool_member {
-        uint8_t *base; /* of granule 0 */
-        hpa_t hpa;
-        uint32_t granules, metadata, slots;
-        uint32_t id; /* its number in the superblock */
-        enum pool_member_kind { MEMBER_POOL, MEMBER_BLANK, MEMBER_FORMATTING } kind;
-        bool half;                  /* at mount: a superblock copy wants mending */
-        bool unarmed;               /* as in struct pool_range */
-        const struct pool_bad *bad; /* of the pool; NULL: all of its metadata can be read */
-        struct pool_region *region; /* [0 .. slots) */
-        uint32_t root;              /* of the tree of its free runs, see pool_space.h */
-};
-
-#define POOL_BINS 256u
-
-/* The free runs, see pool_space.h. */
-struct pool_space {
-        struct pool_run *run;
-        uint32_t room, fresh, spare;
-        uint64_t free;                   /* granules */
-        uint64_t filled[POOL_BINS / 64]; /* a bit a bin: not empty */
-        uint32_t bin[POOL_BINS];
-};
-
+/*
+ * A pool. Read what stands first, and change nothing: what a function says of the pool's state it
+ * says here. The rest is the pool's own, and told in pool_inside.h.
+ */
 struct pool {
         bool mounted;
         bool read_only;
-        bool damaged; /* met a record of which both copies are damaged: read only since then */
-        bool simulated;
+        bool damaged;   /* met a record of which both copies are damaged: read only since then */
+        bool simulated; /* lies in volatile memory */
         struct pool_uuid uuid;
+        uint64_t dying;        /* granules to be scrubbed */
+        uint32_t mended;       /* objects of which mount rewrote a copy */
+        uint32_t lost;         /* records passed over (salvage) or given up (repair) */
+        enum pool_fault fault; /* why it is not mounted */
+        hpa_t fault_at;        /* the range or the object at fault */
+
         size_t member_count;
         struct pool_member member[POOL_RANGES_MAX]; /* mounted: member[i].id == i */
         struct pool_region *region;                 /* all slots, member by member */
@@ -156,14 +131,9 @@ struct pool {
         struct pool_region *bad[POOL_BAD_RECORDS_MAX];
         uint32_t bad_records;
         struct pool_bad told;         /* bad addresses, by pool_config */
-        uint64_t dying;               /* granules to be scrubbed */
         struct pool_region *scrubbed; /* whose first dying extent has `scrubbing` clean granules */
         uint32_t scrubbing;
-        uint64_t unused;
-        uint32_t mended; /* objects of which mount rewrote a copy */
-        uint32_t lost;   /* records passed over (salvage) or given up (repair) */
-        enum pool_fault fault;
-        hpa_t fault_at; /* the range or the object at fault */
+        uint64_t unused; /* bytes of the ranges outside of whole granules */
 };
 
 /* Bytes of DRAM that a pool over these ranges needs; below 0.01 % of their size and a constant. */
