@@ -17,15 +17,22 @@ LDFLAGS := -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,-z,max-page-size=4096 
 	-Wl,--build-id=none -Wl,--no-warn-rwx-segments
 
 include drivers/font.mk
-include guest/dsdt.mk
-include boot/efi.mk
+include guest/load/dsdt.mk
+include boot/efi/efi.mk
 
-HV_SRCS := $(wildcard boot/*.c guest/*.c mm/*.c drivers/*.c hv/*.c hv/lib/*.c hv/vmx/*.c hv/svm/*.c)
-HV_SRCS := $(filter-out hv/offsets.c $(EFI_ONLY) $(EFI_PURE),$(HV_SRCS))
-HV_OBJS := $(HV_SRCS:%.c=build/hv/%.o) build/hv/boot/entry.o build/hv/hv/trap_entry.o \
+# The folders of the image. guest/linux and guest/admin/nvpool hold programs that run in Linux.
+GUEST_ROOMS := text config mem dev load console vm exec life admin admin/nv
+IMAGE_DIRS := boot boot/efi $(GUEST_ROOMS:%=guest/%) mm mm/pool mm/dram mm/paging drivers \
+	hv hv/lib hv/trap hv/safety hv/vmx hv/svm
+IMAGE_SRCS := $(wildcard $(IMAGE_DIRS:%=%/*.c))
+HV_SRCS := $(filter-out hv/offsets.c $(EFI_ONLY) $(EFI_PURE),$(IMAGE_SRCS))
+HV_OBJS := $(HV_SRCS:%.c=build/hv/%.o) build/hv/boot/entry.o build/hv/hv/trap/trap_entry.o \
 	build/hv/hv/vmx/vmx_entry.o build/hv/hv/svm/svm_entry.o $(FONT_OBJ) $(DSDT_OBJ)
 
 all: build/permafrost.elf build/BOOTX64.EFI build/nvpool
+
+# A header that an earlier build knew and that is gone: what included it is compiled again.
+%.h: ;
 
 build/permafrost.elf: $(HV_OBJS) linker.ld
 	$(Q)$(CC) $(LDFLAGS) $(HV_OBJS) -o $@
@@ -35,7 +42,7 @@ build/hv/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -MMD -c $< -o $@
 
-build/hv/%.o: %.asm build/gen/offsets.inc
+build/hv/%.o: %.asm build/gen/offsets.inc hv/switch.inc
 	@mkdir -p $(@D)
 	$(Q)$(NASM) -f elf64 -Werror $< -o $@
 
@@ -43,7 +50,7 @@ build/gen/offsets.inc: hv/offsets.c hv/virt.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -S $< -o - | sed -n 's/.*"@\([A-Z_]*\) \([0-9]*\)@".*/%define \1 \2/p' > $@
 
-include guest/linux/nvpool.mk
+include guest/admin/nvpool/nvpool.mk
 include tests/check.mk
 include tests/unit.mk
 include tests/machine.mk

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "mm/paging.h"
+#include "mm/paging/paging.h"
 
 /* Physical addresses of the image, which runs where it lies; and virtual ones of the guard pages,
  * in ascending order. */

@@ -7,7 +7,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/percpu.h"
-#include "mm/paging.h"
+#include "mm/paging/paging.h"
 
 #define CPUID_X1_EDX_1G (1u << 26)
 #define LOW_MEMORY      (1 * MiB) /* left alone: firmware, and where other CPUs start */

@@ -12,15 +12,15 @@
 #include "drivers/rtc.h"
 #include "drivers/timer.h"
 #include "drivers/vga.h"
-#include "guest/console.h"
-#include "hv/alarm.h"
+#include "guest/console/console.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/trap.h"
+#include "hv/trap/alarm.h"
+#include "hv/trap/trap.h"
 #include "hv/virt.h"
-#include "mm/paging.h"
-#include "mm/pm.h"
+#include "mm/paging/paging.h"
+#include "mm/pool/pm.h"
 
 #define PIC_VECTOR         0xe0u
 #define ADDRESS_BITS_LEAST 36u /* of a CPU that does not tell, SDM vol. 3 4.1.4 */
@@ -281,10 +281,10 @@ int machine_start_devices(struct machine *m)
 {
         if (!m->has_madt || m->madt.has_8259)
                 pic_disable(PIC_VECTOR);
-        host_lapic_init(TRAP_VECTOR_SPURIOUS);
-        host_lapic_take_nmi();
+        lapic_init(TRAP_VECTOR_SPURIOUS);
+        lapic_take_nmi();
         alarm_init();
-        if (!m->has_madt || host_ioapic_init(&m->madt) < 0)
+        if (!m->has_madt || ioapic_init(&m->madt) < 0)
                 printk(LOG_WARN, "irq: no I/O APIC: nothing typed will be read");
         else if (m->uart.port && console_init(&m->uart))
                 printk(LOG_WARN, "console: no interrupt: nothing typed will be read");

@@ -8,10 +8,10 @@
 #include "drivers/acpi.h"
 #include "drivers/nfit.h"
 #include "drivers/uart.h"
-#include "guest/config.h"
-#include "mm/dram.h"
+#include "guest/config/config.h"
+#include "mm/dram/dram.h"
 #include "mm/memmap.h"
-#include "mm/pool.h"
+#include "mm/pool/pool.h"
 
 struct machine {
         struct uart uart;

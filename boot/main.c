@@ -1,27 +1,23 @@
 /* The boot order of the hypervisor, from the loader's jump to the defined end. */
-#include "boot/efi_info.h"
+#include "boot/efi/efi_info.h"
 #include "boot/host_map.h"
 #include "boot/machine.h"
 #include "boot/multiboot2.h"
 #include "boot/smp.h"
 #include "boot/version.h"
-#include "guest/console.h"
-#include "guest/cpus.h"
-#include "guest/idle.h"
-#include "guest/initrd.h"
-#include "guest/machine_check.h"
-#include "guest/monitor.h"
-#include "guest/nv_commands.h"
-#include "guest/vms.h"
+#include "guest/admin/monitor.h"
+#include "guest/admin/nv/nv_commands.h"
+#include "guest/life/cpu0.h"
+#include "guest/life/cpus.h"
+#include "guest/load/initrd.h"
 #include "hv/cpu.h"
-#include "hv/harden.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/lib/string.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
-#include "hv/trap.h"
+#include "hv/safety/harden.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
 #include "hv/virt.h"
 
 #define MCE_POLL_S 10 /* between two looks of a CPU for errors that raise no exception */
@@ -30,13 +26,9 @@ static struct boot_info info;
 static struct config config;
 static struct machine machine;
 static struct vm_host vm_host;
-static struct vms vms;
 static struct monitor_host monitor_host;
 static struct nv_host nv_host;
 static struct monitor monitor;
-static bool machine_runs;
-static bool attention;  /* a VM has ended */
-static bool in_monitor; /* the prompt is there */
 
 /* Called by entry.asm with what the loader left in EAX and EBX, or for our own loader the like. */
 _Noreturn void boot_main(uint32_t magic, uint32_t address);
@@ -94,84 +86,17 @@ static void read_config(void)
         config_finish(&config);
 }
 
-/* What the VM of that name may own, by its nvram-max=. */
-static uint64_t quota(void *ctx, const char *owner)
+static void prompt(void)
 {
-        const struct config *c = ctx;
-
-        for (size_t i = 0; i < c->vm_count; i++)
-                if (strcmp(c->vm[i].name, owner) == 0)
-                        return c->vm[i].nvram_max;
-        return 0;
+        monitor_run(&monitor);
 }
 
-/* While guests run on CPU 0: whether something else is to be done there. */
-static bool service(void)
+/* What VMs are told of the machine. */
+static void describe_machine(uint64_t entry_tsc)
 {
-        vms_take_input(&vms);
-        return attention || console_in_monitor() != in_monitor || console_has_monitor_input() ||
-               console_has_choice() || mce_any() || vms_due(&vms);
-}
-
-static void amid_work(void)
-{
-        vms_take_input(&vms);
-        if (__atomic_load_n(&attention, __ATOMIC_ACQUIRE))
-                vms_serve_code(&vms);
-}
-
-/* CPU 0 has nothing to run: a granule of released NVRAM. */
-static bool work_at_rest(uint64_t until)
-{
-        return service() || idle_scrub(vm_host.pool, machine.tsc_khz, until);
-}
-
-static const struct cpus_hooks cpu0 = {service, work_at_rest, amid_work};
-
-/* What only CPU 0 does, out of any guest. */
-static void service_vms(void)
-{
-        struct mce_place place;
-
-        while (mce_any() && machine_check_next(vm_host.pool, &place))
-                vms_tell_damage(&vms, &place);
-        vms_service(&vms);
-}
-
-/* In the monitor, while nothing is typed. */
-static void wait(void)
-{
-        size_t before = log_lines();
-
-        service_vms();
-        if (log_lines() == before) /* else the prompt is to be shown again first */
-                cpus_turn();
-}
-
-/* What the loader may have cut: guests that lack a part of their initrd do not tell so. */
-static void check_initrds(void)
-{
-        for (size_t i = 0; i < config.vm_count; i++) {
-                const struct vm_config *vm = &config.vm[i];
-                const char *why =
-                    vm->startable && vm->has_initrd
-                        ? initrd_looks_cut((const void *)vm->initrd.start.v, vm->initrd.size)
-                        : NULL;
-
-                if (why)
-                        printk(LOG_WARN,
-                               "vm %s: its initrd looks cut: %s; in GRUB: module2 --nounzip",
-                               vm->name, why);
-        }
-}
-
-static void describe_host(uint64_t entry_tsc)
-{
-        struct pool *pool = machine.pool.mounted ? &machine.pool : NULL;
-
         vm_host = (struct vm_host){
             .dram = &machine.dram,
-            .pool = pool,
+            .pool = machine.pool.mounted ? &machine.pool : NULL,
             .tsc_khz = machine.tsc_khz,
             .wall_tsc = machine.wall_tsc,
             .wall_sec = machine.wall_sec,
@@ -179,56 +104,22 @@ static void describe_host(uint64_t entry_tsc)
             .small_code = mitigate_current()->small_code,
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
             .domain = machine.nfit.domain,
-            .sched = cpus_sched(),
-            .kick = cpus_kick,
-            .service = cpus_service,
-            .attention = &attention,
         };
-        monitor_host = (struct monitor_host){&machine.map, &machine.dram, pool, &vms, end};
-        nv_host = (struct nv_host){&machine.pool, cpu_rdtsc, quota, &config};
 }
 
-/* Run what is queued, and the monitor whenever its user asks or, with exit=monitor, at the end. */
-static void run_vms(void)
+/* The VMs are queued, and the verbs get what they show and change. */
+static void start_vms(void)
 {
-        bool stay = config.options.exit == CONFIG_EXIT_MONITOR;
+        struct vms *vms = cpu0_init(&vm_host, &config);
 
-        if (stay && !console_can_input())
-                printk(LOG_WARN, "monitor: nothing can be typed here: exit=monitor is exit=halt");
-        for (;;) {
-                service_vms();
-                if (console_in_monitor()) {
-                        in_monitor = true;
-                        vm_console_set_monitor(true);
-                        monitor_run(&monitor);
-                        vm_console_set_monitor(false);
-                        in_monitor = false;
-                        continue;
-                }
-                if (vms_alive(&vms)) {
-                        cpus_turn();
-                        continue;
-                }
-                if (!vms.any)
-                        printk(LOG_WARN, "permafrost: no VM was started");
-                if (!stay || !console_can_input())
-                        return;
-                console_set_monitor(true);
-        }
-}
-
-/* The other CPUs begin before there is anything to do. */
-static void work(void)
-{
-        while (!__atomic_load_n(&machine_runs, __ATOMIC_ACQUIRE))
-                cpu_pause();
-        cpus_work();
+        monitor_host = (struct monitor_host){&machine.map, &machine.dram, vm_host.pool, vms, end};
+        nv_host = (struct nv_host){&machine.pool, cpu_rdtsc, &config};
 }
 
 void boot_main(uint32_t magic, uint32_t address)
 {
         uint64_t entry_tsc = cpu_rdtsc();
-        /* every verb that the monitor and run= know, and what each table works on */
+        /* every verb that the prompt and run= know, and what each table works on */
         const struct command_table verbs[] = {
             {"", monitor_commands, monitor_command_count, &monitor_host},
             {"vm", vm_commands, vm_command_count, &monitor_host},
@@ -260,18 +151,14 @@ void boot_main(uint32_t magic, uint32_t address)
             machine_read_clocks(&machine))
                 finish(config.options.exit);
         mce_poll_every((uint64_t)machine.tsc_khz * 1000 * MCE_POLL_S);
-        smp_start(&machine, work);
-        cpus_init(machine.tsc_khz, &cpu0);
+        smp_start(&machine, cpus_work);
         config_report(&config);
-        check_initrds();
-        describe_host(entry_tsc);
-        vms_init(&vms, &config, &vm_host, cpus_turn);
+        initrd_warn_of_cut(&config);
+        describe_machine(entry_tsc);
+        start_vms();
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_host);
-        monitor.wait = wait;
-        monitor.settle = service_vms;
-        __atomic_store_n(&machine_runs, true, __ATOMIC_RELEASE);
         for (size_t i = 0; i < config.options.run_count; i++)
                 monitor_run_line(&monitor, config.options.run[i]);
-        run_vms();
+        cpu0_run(config.options.exit == CONFIG_EXIT_MONITOR, prompt);
         finish(config.options.exit);
 }

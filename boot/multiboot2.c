@@ -3,7 +3,7 @@
 #include "boot/multiboot2.h"
 
 #include "boot/boot_map.h"
-#include "boot/efi_map.h"
+#include "boot/efi/efi_map.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"

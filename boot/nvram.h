@@ -4,9 +4,9 @@
  */
 #pragma once
 
-#include "guest/config.h"
+#include "guest/config/config.h"
 #include "mm/memmap.h"
-#include "mm/pool.h"
+#include "mm/pool/pool.h"
 
 struct nvram_choice {
         struct pool_range range[MEMMAP_ENTRIES_MAX]; /* in order of addresses */

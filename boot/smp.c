@@ -2,17 +2,17 @@
 #include "boot/smp.h"
 
 #include "drivers/lapic.h"
-#include "hv/alarm.h"
 #include "hv/cpu.h"
 #include "hv/features.h"
-#include "hv/harden.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
-#include "hv/trap.h"
+#include "hv/safety/harden.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/alarm.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
 #include "hv/virt.h"
 
 #define LOW_END       0xa0000ull /* where a start-up IPI can name RAM */
@@ -66,18 +66,12 @@ static void wait_us(const struct machine *m, uint64_t us)
                 cpu_pause();
 }
 
-static void report_lack(void *ctx, const char *line)
-{
-        (void)ctx;
-        printk(LOG_ERROR, "smp: %s", line);
-}
-
 static bool has_features(void)
 {
         uint32_t here[FEATURE_WORDS];
 
         features_read(here, cpu_cpuid);
-        return features_suffice(first_features, here, report_lack, NULL);
+        return features_suffice(first_features, here, log_report, "smp: ");
 }
 
 _Noreturn void smp_main(void)
@@ -86,8 +80,8 @@ _Noreturn void smp_main(void)
 
         percpu_init(starting.index);
         trap_init();
-        host_lapic_init(TRAP_VECTOR_SPURIOUS);
-        cpu->apic_id = host_lapic_id();
+        lapic_init(TRAP_VECTOR_SPURIOUS);
+        cpu->apic_id = lapic_id();
         alarm_init();
         harden_cpu();
         mitigate_init_cpu(false);
@@ -112,10 +106,10 @@ static bool has_begun(void)
 
 static void send_start(const struct machine *m, uint32_t apic_id)
 {
-        host_lapic_send_init(apic_id);
+        lapic_send_init(apic_id);
         wait_us(m, INIT_WAIT_US);
         for (unsigned i = 0; i < 2 && !has_begun(); i++) {
-                host_lapic_send_startup(apic_id, (uint8_t)(m->smp_page / PAGE_4K));
+                lapic_send_startup(apic_id, (uint8_t)(m->smp_page / PAGE_4K));
                 wait_us(m, START_WAIT_US);
         }
         for (unsigned ms = 0; ms < ANSWER_MS && !has_begun(); ms++)
@@ -155,7 +149,7 @@ static bool start_one(struct machine *m, unsigned index, uint32_t apic_id)
 /* In xAPIC mode an ID has 8 bits, of which the highest is everybody: SDM vol. 3 10.6.1. */
 static bool has_name(uint32_t apic_id)
 {
-        return host_lapic_is_x2apic() || apic_id < XAPIC_EVERYBODY;
+        return lapic_is_x2apic() || apic_id < XAPIC_EVERYBODY;
 }
 
 /* Those that the MADT tells of; the one that booted counts even when it is not there. */
@@ -200,7 +194,7 @@ void smp_start(struct machine *m, void (*work)(void))
 {
         unsigned told;
 
-        cpus[0].apic_id = host_lapic_id();
+        cpus[0].apic_id = lapic_id();
         cpus[0].online = true;
         cpu_count = 1;
         starting.dram = &m->dram;
@@ -213,5 +207,5 @@ void smp_start(struct machine *m, void (*work)(void))
         else if (told > 1)
                 printk(LOG_WARN, "smp: no RAM below 640 KiB: only one CPU is used");
         printk(LOG_NOTICE, "smp: %u of %u CPUs, local APIC in %s mode", cpu_count, told,
-               host_lapic_is_x2apic() ? "x2APIC" : "xAPIC");
+               lapic_is_x2apic() ? "x2APIC" : "xAPIC");
 }

@@ -47,7 +47,7 @@ static const struct unit *find_unit(uint32_t gsi)
         return NULL;
 }
 
-int host_ioapic_init(const struct acpi_madt *madt)
+int ioapic_init(const struct acpi_madt *madt)
 {
         unit_count = 0;
         for (unsigned i = 0; i < madt->ioapic_count; i++) {
@@ -68,48 +68,33 @@ int host_ioapic_init(const struct acpi_madt *madt)
         return unit_count == 0 ? -ENODEV : (int)unit_count;
 }
 
-int host_ioapic_route(uint32_t gsi, const struct host_ioapic_route *route)
+/* The global system interrupt of an ISA interrupt, and in the entry's low half how its pin works.
+ */
+static uint32_t gsi_of(uint8_t irq, uint32_t *low)
 {
+        for (unsigned i = override_count; i-- > 0;) {
+                if (overrides[i].isa_irq != irq)
+                        continue;
+                *low |= (overrides[i].level ? ENTRY_LEVEL : 0) |
+                        (overrides[i].active_low ? ENTRY_ACTIVE_LOW : 0);
+                return overrides[i].gsi;
+        }
+        return irq;
+}
+
+int ioapic_route_isa(uint8_t irq, uint8_t vector, uint32_t apic_id)
+{
+        uint32_t low = vector, gsi = gsi_of(irq, &low);
         const struct unit *u = find_unit(gsi);
-        uint32_t low = route->vector;
         unsigned reg;
 
         if (u == NULL)
                 return -ENOENT;
-        if (route->apic_id >= DEST_EVERYBODY)
+        if (apic_id >= DEST_EVERYBODY)
                 return -ERANGE;
-        if (route->active_low)
-                low |= ENTRY_ACTIVE_LOW;
-        if (route->level)
-                low |= ENTRY_LEVEL;
         reg = REG_REDIRECTION + 2 * (gsi - u->gsi_base);
         reg_write(u, reg, low | ENTRY_MASKED);
-        reg_write(u, reg + 1, route->apic_id << ENTRY_DEST_SHIFT);
+        reg_write(u, reg + 1, apic_id << ENTRY_DEST_SHIFT);
         reg_write(u, reg, low);
-        return 0;
-}
-
-int host_ioapic_route_isa(uint8_t irq, uint8_t vector, uint32_t apic_id)
-{
-        struct host_ioapic_route route = {.vector = vector, .apic_id = apic_id};
-        uint32_t gsi = irq;
-
-        for (unsigned i = 0; i < override_count; i++) {
-                if (overrides[i].isa_irq != irq)
-                        continue;
-                gsi = overrides[i].gsi;
-                route.level = overrides[i].level;
-                route.active_low = overrides[i].active_low;
-        }
-        return host_ioapic_route(gsi, &route);
-}
-
-int host_ioapic_mask(uint32_t gsi)
-{
-        const struct unit *u = find_unit(gsi);
-
-        if (u == NULL)
-                return -ENOENT;
-        reg_write(u, REG_REDIRECTION + 2 * (gsi - u->gsi_base), ENTRY_MASKED);
         return 0;
 }

@@ -51,7 +51,7 @@ static unsigned highest_lvt(void)
         return reg_read(APIC_REG_VERSION) >> 16 & 0xff;
 }
 
-void host_lapic_mask_all(void)
+void lapic_mask_all(void)
 {
         /* the entries a local APIC has follow from how many it has (SDM vol. 3 10.4.8) */
         static const enum apic_register by_count[] = {APIC_REG_LVT_LINT0,   APIC_REG_LVT_LINT1,
@@ -64,12 +64,12 @@ void host_lapic_mask_all(void)
                 reg_write(by_count[i], LVT_MASKED);
 }
 
-void host_lapic_take_nmi(void)
+void lapic_take_nmi(void)
 {
         reg_write(APIC_REG_LVT_LINT1, ICR_NMI);
 }
 
-void host_lapic_init(uint8_t vector)
+void lapic_init(uint8_t vector)
 {
         uint64_t base = cpu_rdmsr(MSR_APIC_BASE);
 
@@ -86,19 +86,19 @@ void host_lapic_init(uint8_t vector)
                 xapic = (volatile uint32_t *)(uintptr_t)(base & BASE_ADDRESS_MASK);
         }
         reg_write(APIC_REG_SVR, vector | SPURIOUS_ENABLE);
-        host_lapic_mask_all();
+        lapic_mask_all();
         reg_write(APIC_REG_TPR, 0);
         reg_write(APIC_REG_ESR, 0);
 }
 
-uint32_t host_lapic_id(void)
+uint32_t lapic_id(void)
 {
         uint32_t id = reg_read(APIC_REG_ID);
 
         return xapic == NULL ? id : id >> 24;
 }
 
-void host_lapic_eoi(void)
+void lapic_eoi(void)
 {
         reg_write(APIC_REG_EOI, 0);
 }
@@ -116,7 +116,7 @@ static void send(uint32_t apic_id, uint32_t command)
         xapic[4 * APIC_REG_ICR] = command;
 }
 
-void host_lapic_send_self(uint8_t vector)
+void lapic_send_self(uint8_t vector)
 {
         if (xapic == NULL) {
                 cpu_wrmsr(X2APIC_MSR + APIC_REG_SELF_IPI, vector);
@@ -125,22 +125,22 @@ void host_lapic_send_self(uint8_t vector)
         send(0, ICR_SELF | ICR_ASSERT | vector);
 }
 
-void host_lapic_send(uint32_t apic_id, uint8_t vector)
+void lapic_send(uint32_t apic_id, uint8_t vector)
 {
         send(apic_id, ICR_ASSERT | vector);
 }
 
-void host_lapic_send_nmi(uint32_t apic_id)
+void lapic_send_nmi(uint32_t apic_id)
 {
         send(apic_id, ICR_ASSERT | ICR_NMI);
 }
 
-void host_lapic_send_init(uint32_t apic_id)
+void lapic_send_init(uint32_t apic_id)
 {
         send(apic_id, ICR_ASSERT | ICR_INIT);
 }
 
-void host_lapic_send_startup(uint32_t apic_id, uint8_t page)
+void lapic_send_startup(uint32_t apic_id, uint8_t page)
 {
         send(apic_id, ICR_ASSERT | ICR_STARTUP | page);
 }
@@ -169,7 +169,7 @@ static uint64_t measure_rate(void)
         return ((uint64_t)counted << 32) / tsc;
 }
 
-void host_lapic_timer_init(uint8_t vector)
+void lapic_timer_init(uint8_t vector)
 {
         has_deadline = cpu_cpuid(1, 0).ecx & CPUID_ECX_DEADLINE;
         if (has_deadline) {
@@ -199,7 +199,7 @@ static uint32_t count_until(uint64_t tsc)
         return count ? (uint32_t)count : 1;
 }
 
-void host_lapic_timer_set(uint64_t tsc)
+void lapic_timer_set(uint64_t tsc)
 {
         if (has_deadline)
                 cpu_wrmsr(MSR_TSC_DEADLINE, tsc == UINT64_MAX ? 0 : tsc);
@@ -207,7 +207,7 @@ void host_lapic_timer_set(uint64_t tsc)
                 reg_write(APIC_REG_TIMER_INITIAL, tsc == UINT64_MAX ? 0 : count_until(tsc));
 }
 
-bool host_lapic_is_x2apic(void)
+bool lapic_is_x2apic(void)
 {
         return xapic == NULL;
 }

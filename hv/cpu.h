@@ -8,7 +8,6 @@
 
 /* Control register bits, SDM vol. 3 2.5. */
 #define CR0_PE (1ull << 0)
-#define CR0_MP (1ull << 1)
 #define CR0_ET (1ull << 4)
 #define CR0_NE (1ull << 5)
 #define CR0_WP (1ull << 16)
@@ -16,18 +15,17 @@
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 
-#define CR4_PAE        (1ull << 5)
-#define CR4_MCE        (1ull << 6)
-#define CR4_PGE        (1ull << 7)
-#define CR4_OSFXSR     (1ull << 9)
-#define CR4_OSXMMEXCPT (1ull << 10)
-#define CR4_UMIP       (1ull << 11)
-#define CR4_VMXE       (1ull << 13)
-#define CR4_SMXE       (1ull << 14)
-#define CR4_PCIDE      (1ull << 17)
-#define CR4_OSXSAVE    (1ull << 18)
-#define CR4_SMEP       (1ull << 20)
-#define CR4_SMAP       (1ull << 21)
+#define CR4_PSE     (1ull << 4)
+#define CR4_PAE     (1ull << 5)
+#define CR4_MCE     (1ull << 6)
+#define CR4_OSFXSR  (1ull << 9)
+#define CR4_UMIP    (1ull << 11)
+#define CR4_LA57    (1ull << 12)
+#define CR4_VMXE    (1ull << 13)
+#define CR4_PCIDE   (1ull << 17)
+#define CR4_OSXSAVE (1ull << 18)
+#define CR4_SMEP    (1ull << 20)
+#define CR4_SMAP    (1ull << 21)
 
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF    (1ull << 8)
@@ -41,7 +39,6 @@
 #define MSR_APIC_BASE       0x1b
 #define MSR_FEATURE_CONTROL 0x3a
 #define MSR_TSC             0x10
-#define MSR_TSC_ADJUST      0x3b
 #define MSR_SYSENTER_CS     0x174
 #define MSR_SYSENTER_ESP    0x175
 #define MSR_SYSENTER_EIP    0x176
@@ -158,11 +155,6 @@ static inline void cpu_outb(uint16_t port, uint8_t v)
 static inline void cpu_outw(uint16_t port, uint16_t v)
 {
         __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline void cpu_outl(uint16_t port, uint32_t v)
-{
-        __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
 }
 
 #define CPU_DEFINE_CR(n)                                                                           \

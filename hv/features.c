@@ -33,7 +33,7 @@ void features_read(uint32_t words[FEATURE_WORDS],
 }
 
 bool features_suffice(const uint32_t first[FEATURE_WORDS], const uint32_t here[FEATURE_WORDS],
-                      features_report_fn report, void *ctx)
+                      report_fn report, void *ctx)
 {
         static const char *const name[] = {"EBX", "ECX", "EDX"};
         bool suffice = true;

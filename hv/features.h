@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "hv/lib/printk.h"
 #include "hv/lib/types.h"
 
 #define FEATURE_WORDS 7u
@@ -14,11 +15,7 @@ struct cpuid_regs;
 void features_read(uint32_t words[FEATURE_WORDS],
                    struct cpuid_regs (*cpuid)(uint32_t leaf, uint32_t subleaf));
 
-/* Takes one line of text without a newline; the text is valid during the call only. */
-typedef void (*features_report_fn)(void *ctx, const char *line);
-
 /* Whether a CPU has all that the first one has; report gets a line for each word that lacks bits.
  */
 must_check bool features_suffice(const uint32_t first[FEATURE_WORDS],
-                                 const uint32_t here[FEATURE_WORDS], features_report_fn report,
-                                 void *ctx);
+                                 const uint32_t here[FEATURE_WORDS], report_fn report, void *ctx);

@@ -108,6 +108,12 @@ void lent_state_load(const struct lent_state *s)
                 cpu_wrmsr(MSR_TSC_AUX, s->tsc_aux);
 }
 
+void lent_set_xcr0(struct vcpu *vcpu, uint64_t value)
+{
+        (void)vcpu;
+        cpu_xsetbv(0, value);
+}
+
 void lent_msrs_save(struct lent_state *s)
 {
         s->cr2 = cpu_read_cr2();

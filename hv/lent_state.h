@@ -11,6 +11,8 @@
         3072u /* XSAVE area of every state that cpuid.c offers, standard format                    \
                */
 
+struct vcpu;
+
 struct lent_state {
         uint8_t vectors[LENT_VECTORS_SIZE] __attribute__((aligned(64)));
         uint64_t xcr0;
@@ -30,6 +32,9 @@ void lent_state_reset(struct lent_state *s);
 /* From this CPU, to this CPU. */
 void lent_state_save(struct lent_state *s);
 void lent_state_load(const struct lent_state *s);
+
+/* virt_ops.set_xcr0 of both: the register stays the guest's while the hypervisor runs. */
+void lent_set_xcr0(struct vcpu *vcpu, uint64_t value);
 
 /* The part that SVM switches itself: CR2, DR6 and the MSRs of system calls. */
 void lent_msrs_save(struct lent_state *s);

@@ -40,9 +40,3 @@ static inline bool tag_take(struct tag *tag, struct tag_pool *pool, uint32_t max
         *tag = (struct tag){pool, pool->round, pool->next++};
         return new_round;
 }
-
-/* Have the vCPU take a new tag at its next load: it forgets all its translations. */
-static inline void tag_drop(struct tag *tag)
-{
-        tag->pool = 0;
-}

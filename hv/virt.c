@@ -13,7 +13,7 @@ struct virt_caps virt_caps;
 
 static int use(const struct virt_ops *ops, struct dram *dram)
 {
-        int err = ops->probe(&virt_caps);
+        int err = ops->probe(true, &virt_caps);
 
         if (err)
                 return err;
@@ -32,7 +32,7 @@ static int use(const struct virt_ops *ops, struct dram *dram)
 int virt_start_cpu(struct dram *dram)
 {
         struct virt_caps caps;
-        int err = virt->present() ? virt->probe(&caps) : -ENODEV;
+        int err = virt->present() ? virt->probe(false, &caps) : -ENODEV;
 
         if (!err && caps.invpcid != virt_caps.invpcid) { /* the rest has been compared */
                 printk(LOG_ERROR, "virt: INVPCID is %u here and %u on the first CPU", caps.invpcid,
@@ -49,7 +49,7 @@ int virt_init(struct dram *dram)
                         return use(backends[i], dram);
         /* Neither: each tells what it misses. */
         for (size_t i = 0; i < ARRAY_LEN(backends); i++)
-                if (!backends[i]->probe(&virt_caps))
+                if (!backends[i]->probe(true, &virt_caps))
                         panic("virt: %s is usable but not present", backends[i]->name);
         return -ENODEV;
 }

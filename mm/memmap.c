@@ -187,13 +187,6 @@ int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind 
         return !err && full && new.kind <= map->lost ? -ENOSPC : err;
 }
 
-int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size, uint32_t type)
-{
-        struct mem_source source = {.origin = MEM_FROM_E820, .type = type};
-
-        return memmap_add(map, start, size, memmap_kind_of_e820(type), source);
-}
-
 uint64_t memmap_disarm(struct memmap *map)
 {
         uint64_t sum = 0;

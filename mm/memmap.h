@@ -80,9 +80,6 @@ void memmap_init(struct memmap *map);
 must_check int memmap_add(struct memmap *map, uint64_t start, uint64_t size, enum mem_kind kind,
                           struct mem_source source);
 
-/* The same for an E820 entry with its type number. */
-must_check int memmap_add_e820(struct memmap *map, uint64_t start, uint64_t size, uint32_t type);
-
 /*
  * Take all NVRAM that others than the NFIT have told of for not armed: the state of the NVDIMMs
  * behind it is not known. What the NFIT tells, before or after, stays. Returns how many bytes.

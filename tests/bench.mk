@@ -33,18 +33,18 @@ build/bench/peer.img: $(PEER_FILES) tests/bench/peer-kvm/init tests/bench/peer.p
 # cannot read clang's debug information.
 BENCH_CC := clang
 BENCH_CFLAGS := -std=gnu11 -O2 -I. -Wall -Wextra -Wshadow -Wundef -Werror
-DRAM_BENCH_SRCS := tests/bench/dram_bench.c tests/bench/buddy.c mm/dram.c mm/dram_start.c hv/lib/work.c
+DRAM_BENCH_SRCS := tests/bench/dram_bench.c tests/bench/buddy.c mm/dram/dram.c mm/dram/dram_start.c hv/lib/work.c
 
-build/bench/dram_bench: $(DRAM_BENCH_SRCS) tests/bench/buddy.h mm/dram.h mm/dram_internal.h | deps
+build/bench/dram_bench: $(DRAM_BENCH_SRCS) tests/bench/buddy.h mm/dram/dram.h mm/dram/dram_internal.h | deps
 	@mkdir -p $(@D)
 	$(Q)$(BENCH_CC) $(BENCH_CFLAGS) -pthread $(DRAM_BENCH_SRCS) -o $@
 
 # The pool is the image's own objects: its code as it will run, by its own memcpy. Calls of the primitives are counted.
 POOL_BENCH_SRCS := tests/bench/pool_bench.c tests/bench/pm_count.c
-POOL_BENCH_OBJS := $(patsubst %.c,build/hv/%.o,$(wildcard mm/pool*.c) mm/crc32c.c mm/pm_native.c hv/lib/string.c hv/lib/work.c)
+POOL_BENCH_OBJS := $(patsubst %.c,build/hv/%.o,$(wildcard mm/pool/pool*.c) mm/pool/crc32c.c mm/pool/pm_native.c hv/lib/string.c hv/lib/work.c)
 POOL_BENCH_WRAP := $(foreach f,flush fence zero copy,-Wl,--wrap=pm_$(f))
 
-build/bench/pool_bench: $(POOL_BENCH_SRCS) $(POOL_BENCH_OBJS) tests/bench/pm_count.h mm/pool.h | deps
+build/bench/pool_bench: $(POOL_BENCH_SRCS) $(POOL_BENCH_OBJS) tests/bench/pm_count.h mm/pool/pool.h | deps
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(BENCH_CFLAGS) -no-pie $(POOL_BENCH_SRCS) $(POOL_BENCH_OBJS) $(POOL_BENCH_WRAP) -o $@
 
@@ -61,6 +61,6 @@ bench-dram: build/bench/dram_bench
 bench-pool: build/bench/pool_bench
 	$(Q)python3 -B -m tests.bench.pool
 
-# The chart that the README shows: a copy of the last run's.
+# The chart that tests/README.md shows: a copy of the last run's.
 bench-svg:
 	$(Q)cp build/bench.svg tests/bench/bench.svg

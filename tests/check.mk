@@ -1,16 +1,16 @@
 # `make check`: style, static analysis, headers alone, layers. Each check prints one line when all is well.
 
-CHECK_DIRS := boot guest guest/linux mm drivers hv hv/lib hv/vmx hv/svm tests/unit tests/bench tests/bench/peer-kvm \
+CHECK_DIRS := $(IMAGE_DIRS) guest guest/linux guest/admin/nvpool tests/unit tests/bench tests/bench/peer-kvm \
 	tests/fuzz tests/machine tests/guests/hostile
 CHECK_C := $(sort $(wildcard $(CHECK_DIRS:%=%/*.c)))
 CHECK_H := $(sort $(wildcard $(CHECK_DIRS:%=%/*.h)))
-CHECK_ASM := $(sort $(wildcard boot/*.asm hv/*.asm hv/vmx/*.asm hv/svm/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
+CHECK_ASM := $(sort $(wildcard boot/*.asm hv/trap/*.asm hv/vmx/*.asm hv/svm/*.asm tests/firmware/*.asm tests/guests/*.asm tests/bench/*.asm))
 CHECK_PY := $(sort $(wildcard tests/*.py tests/*/*.py))
 CHECK_JOBS ?= 2
 CHECK_C += $(EFI_TEST)
 
 # Code of the image is compiled freestanding, tests and guests' programs hosted.
-CHECK_HOSTED := guest/linux/% tests/%
+CHECK_HOSTED := guest/linux/% guest/admin/nvpool/% tests/%
 CHECK_HOSTED_C := $(filter-out $(EFI_TEST),$(filter $(CHECK_HOSTED),$(CHECK_C)))
 CHECK_HOSTED_H := $(filter $(CHECK_HOSTED),$(CHECK_H))
 CHECK_IMAGE_C := $(filter-out $(CHECK_HOSTED) $(EFI_ONLY),$(CHECK_C))
@@ -25,8 +25,8 @@ CPPCHECK_FLAGS := --quiet --error-exitcode=1 --std=c11 --platform=unix64 --inlin
 	--enable=warning,performance,portability --suppress=missingIncludeSystem \
 	--suppress=comparePointers --suppress=arrayIndexOutOfBoundsCond:tests/*
 
-.PHONY: check check-format check-headers check-asm check-python check-layers check-cppcheck check-tidy
-check: check-format check-layers check-headers check-asm check-python check-cppcheck check-tidy
+.PHONY: check check-format check-headers check-asm check-python check-layers check-circles check-docs check-cppcheck check-tidy
+check: check-format check-layers check-circles check-docs check-headers check-asm check-python check-cppcheck check-tidy
 
 check-format: | deps
 	$(Q)clang-format --dry-run -Werror $(CHECK_C) $(CHECK_H)
@@ -35,6 +35,14 @@ check-format: | deps
 check-layers: | deps
 	@printf 'check: '
 	$(Q)python3 -B tests/layers.py
+
+check-docs: | deps
+	@printf 'check: '
+	$(Q)python3 -B tests/docs.py
+
+check-circles: $(HV_OBJS) | deps
+	@printf 'check: '
+	$(Q)python3 -B -m tests.circles $(HV_OBJS)
 
 # A header must compile as the first line of a file: it includes all it needs.
 check-headers: | deps

@@ -1,7 +1,8 @@
 """The rules on who stands on whom: `python3 tests/layers.py` prints each breach and fails, or one line.
 
-Checked: includes point down only (boot > guest > hv > mm > drivers > base); no circle of headers; no `#if` in a .c
-file (variants are chosen by file lists); assembly stays below 500 lines; no VMCS or VMCB name above hv/.
+Checked: includes point down only, between the layers (boot > guest > hv > mm > drivers > base) and between the rooms of
+guest/; no circle of rooms in any layer, no circle of headers; no `#if` in a .c file (variants are chosen by file lists);
+assembly stays below 500 lines; no VMCS or VMCB name above hv/.
 """
 import re
 import sys
@@ -9,11 +10,25 @@ from pathlib import Path
 
 # A file may include its own layer and lower ones. The base is usable by all.
 LAYERS = {"base": 0, "drivers": 1, "mm": 2, "hv": 3, "guest": 4, "boot": 5, "tests": 6}
+# The rooms of guest/, the lowest first. A file may include its own room and those of rows above; not the others of its row.
+ROOMS = [
+    {"text"},
+    {"mem", "config"},
+    {"dev"},
+    {"load", "console"},
+    {"vm"},
+    {"exec"},
+    {"life"},
+    {"admin/nv"},
+    {"admin", "admin/nvpool"},
+]
+ROOM_RANK = {room: rank for rank, row in enumerate(ROOMS) for room in row}
+FOR_ALL_ROOMS = Path("guest/abi.h")  # what guests include: it includes nothing
 BASE = re.compile(r"hv/(cpu\.h$|lib/)")
 ASSEMBLY_LINES = 500
 BINARY_DATA = {"font.asm", "dsdt.asm"}  # one incbin each
 VENDOR = re.compile(r"\b(VMCS|VMCB|vmcs|vmcb|vmx|svm)_\w+")
-INSIDE_GUESTS = Path("guest/linux")  # programs that run in Linux
+LINUX_PROGRAMS = {Path("guest/linux"), Path("guest/admin/nvpool")}
 
 
 def layer(path):
@@ -36,20 +51,57 @@ def check_arrows(files, breaches):
                 breaches.append(f"{path}:{number}: {layer(path)} stands below {layer(target)}, but includes {target}")
 
 
-def check_circles(headers, breaches):
-    edges = {path: [target for _, target in includes(path)] for path in headers}
+def room(path):
+    """The folder of a file below its layer's, "" for what lies in the layer itself and is for all its rooms."""
+    return str(Path(*path.parts[1:-1])) if len(path.parts) > 2 else ""
+
+
+def check_rooms(files, breaches):
+    """The arrows between the rooms of guest/."""
+    for path in files:
+        own = room(path)
+        if path == FOR_ALL_ROOMS or path.is_relative_to("guest/linux"):
+            allowed = set()
+        elif own in ROOM_RANK:
+            allowed = {own, *(other for other in ROOM_RANK if ROOM_RANK[other] < ROOM_RANK[own])}
+        else:
+            breaches.append(f"{path}: guest/ has no such room")
+            continue
+        for number, target in includes(path):
+            if target.parts[0] == "guest" and target != FOR_ALL_ROOMS and target.parent != path.parent and \
+                    room(target) not in allowed:
+                breaches.append(f"{path}:{number}: the room {own or 'guest'} stands below or beside {room(target)}, "
+                                f"but includes {target}")
+
+
+def circles(edges):
+    """Each circle in {name: {names}} once, as the names on it."""
     done = set()
 
-    def visit(path, above):
-        if path in above:
-            breaches.append("headers include each other: " + " > ".join(map(str, [*above[above.index(path):], path])))
-        elif path not in done:
-            for target in edges.get(path, []):
-                visit(target, [*above, path])
-            done.add(path)
+    def visit(name, above):
+        if name in above:
+            yield [*above[above.index(name):], name]
+        elif name not in done:
+            for target in sorted(edges.get(name, ())):
+                yield from visit(target, [*above, name])
+            done.add(name)
 
-    for path in headers:
-        visit(path, [])
+    for name in sorted(edges):
+        yield from visit(name, [])
+
+
+def check_circles(files, breaches):
+    """None of headers, and none of rooms in the layers whose rooms have no fixed order."""
+    headers, rooms = {}, {}
+    for path in files:
+        for _, target in includes(path):
+            if path.suffix == ".h":
+                headers.setdefault(str(path), set()).add(str(target))
+            if path.parts[0] == target.parts[0] != "tests" and path.parent != target.parent and \
+                    room(path) and room(target) and layer(target) != "base":
+                rooms.setdefault(str(path.parent), set()).add(str(target.parent))
+    breaches += ["headers include each other: " + " > ".join(names) for names in circles(headers)]
+    breaches += ["rooms include each other: " + " > ".join(names) for names in circles(rooms)]
 
 
 def check_lines(files, breaches):
@@ -65,11 +117,13 @@ def check_lines(files, breaches):
 def main():
     breaches = []
     files = sorted(p for top in LAYERS for end in "ch" for p in Path(top).rglob(f"*.{end}"))
-    own = [p for p in files if p.parts[0] != "tests" and INSIDE_GUESTS not in p.parents]
+    own = [p for p in files if p.parts[0] != "tests" and not LINUX_PROGRAMS & set(p.parents)]
     check_arrows(files, breaches)
-    check_circles([p for p in files if p.suffix == ".h"], breaches)
+    check_rooms([p for p in files if p.parts[0] == "guest"], breaches)
+    check_circles(files, breaches)
     check_lines(own, breaches)
-    assembly = [p for top in LAYERS if top != "tests" for p in Path(top).rglob("*.asm") if p.name not in BINARY_DATA]
+    assembly = [p for top in LAYERS if top != "tests" for end in ("asm", "inc") for p in Path(top).rglob(f"*.{end}")
+                if p.name not in BINARY_DATA]
     lines = sum(len(p.read_text().splitlines()) for p in assembly)
     if lines >= ASSEMBLY_LINES:
         breaches.append(f"{lines} lines of assembly, {ASSEMBLY_LINES - 1} are allowed")

@@ -123,3 +123,8 @@ void printk(enum log_level level, const char *fmt, ...)
         }
         spin_unlock(&lock);
 }
+
+void log_report(void *ctx, const char *line)
+{
+        printk(LOG_ERROR, "%s%s", (const char *)ctx, line);
+}

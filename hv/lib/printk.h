@@ -45,5 +45,15 @@ size_t log_lines(void);
 /* Pass text that is not a log line (a guest's console) to every sink. */
 void log_raw(const char *text, size_t n);
 
-/* Print the reason and stop this machine: only for the hypervisor's own broken invariants. */
+/* Takes one line of text without a newline; the text is valid during the call only. */
+typedef void (*report_fn)(void *ctx, const char *line);
+
+/* A report_fn that logs the line as an error, behind the text that ctx points to. */
+void log_report(void *ctx, const char *line);
+
+/*
+ * Print the reason and stop this machine: only for the hypervisor's own broken invariants. The
+ * other CPUs stop at the NMI that each is sent, by what panic_has_begun tells them.
+ */
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+bool panic_has_begun(void);

@@ -7,11 +7,10 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/percpu.h"
-#include "mm/dram.h"
-#include "mm/paging.h"
+#include "mm/dram/dram.h"
+#include "mm/paging/paging.h"
 
 #define CPUID_SVM           0x8000000au
-#define CPUID_X1_EDX_RDTSCP (1u << 27)
 #define CPUID_7_EBX_INVPCID (1u << 10)
 
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
@@ -19,21 +18,6 @@
 #define KVM_EBX                0x4b4d564bu /* "KVMKVMKVM" */
 #define KVM_ECX                0x564b4d56u
 #define KVM_EDX                0x4du
-
-struct svm_caps svm_caps;
-
-static struct svm_cpu of_cpu[CPUS_MAX];
-
-struct svm_cpu *svm_this_cpu(void)
-{
-        return &of_cpu[this_cpu()->index];
-}
-
-static void report_caps(void *ctx, const char *line)
-{
-        (void)ctx;
-        printk(LOG_ERROR, "%s", line);
-}
 
 static bool has_leaf(uint32_t leaf)
 {
@@ -76,23 +60,23 @@ static bool kvm_is_below(void)
         return r.ebx == KVM_EBX && r.ecx == KVM_ECX && r.edx == KVM_EDX;
 }
 
-static int svm_probe(struct virt_caps *caps)
+static int svm_probe(bool first, struct virt_caps *caps)
 {
-        static struct svm_features first;
+        static struct svm_features of_first;
         struct svm_features f = read_features();
         struct svm_caps found;
-        int err = svm_caps_check(&f, &found, report_caps, NULL);
+        int err = svm_caps_check(&f, &found, log_report, "");
 
-        if (!err && virt && !svm_caps_same(&first, &f, report_caps, NULL))
+        if (!err && !first && !svm_caps_same(&of_first, &f, log_report, ""))
                 err = -ENODEV;
         if (err)
                 return err;
-        first = f;
+        of_first = f;
         svm_caps = found;
         *caps = (struct virt_caps){
             .holds_irq = !kvm_is_below(),
             .page_max = svm_caps.page_1g ? PAGE_1G : PAGE_2M,
-            .rdtscp = f.x1_edx & CPUID_X1_EDX_RDTSCP,
+            .rdtscp = svm_caps.rdtscp,
             .invpcid = has_leaf(7) && cpu_cpuid(7, 0).ebx & CPUID_7_EBX_INVPCID,
             .fast_strings = true,
         };
@@ -123,12 +107,6 @@ static int svm_cpu_enable(struct dram *dram)
         return 0;
 }
 
-static void svm_cpu_disable(void)
-{
-        cpu_wrmsr(MSR_VM_HSAVE_PA, 0);
-        cpu_wrmsr(MSR_EFER, cpu_rdmsr(MSR_EFER) & ~EFER_SVME);
-}
-
 /* Before the next entry; the flush stands in the VMCB until svm_run has entered once. */
 static void svm_flush_tlb(struct vcpu *vcpu)
 {
@@ -154,7 +132,7 @@ static void svm_load(struct vcpu *vcpu)
                 svm_unload(cpu->loaded);
         cpu->loaded = vcpu;
         vcpu->cpu = cpu;
-        if (tag_take(&v->asid, &of_cpu[cpu->index].asids, svm_caps.asids - 1))
+        if (tag_take(&v->asid, &svm_this_cpu()->asids, svm_caps.asids - 1))
                 v->vmcb->tlb_control = TLB_FLUSH_ALL;
         v->vmcb->asid = v->asid.tag;
         v->vmcb->clean = 0;
@@ -196,20 +174,12 @@ static void svm_vcpu_destroy(struct vcpu *vcpu)
         vcpu->arch = NULL;
 }
 
-/* XCR0 is the CPU's own also while the hypervisor runs, which uses none of its state. */
-static void svm_set_xcr0(struct vcpu *vcpu, uint64_t value)
-{
-        (void)vcpu;
-        cpu_xsetbv(0, value);
-}
-
 const struct virt_ops svm_ops = {
     .name = "SVM with NPT",
     .second_level = &paging_npt,
     .present = svm_present,
     .probe = svm_probe,
     .cpu_enable = svm_cpu_enable,
-    .cpu_disable = svm_cpu_disable,
     .vcpu_create = svm_vcpu_create,
     .vcpu_destroy = svm_vcpu_destroy,
     .load = svm_load,
@@ -217,7 +187,7 @@ const struct virt_ops svm_ops = {
     .get_cr4 = svm_get_cr4,
     .get_state = svm_get_state,
     .set_state = svm_set_state,
-    .set_xcr0 = svm_set_xcr0,
+    .set_xcr0 = lent_set_xcr0,
     .run = svm_run,
     .skip = svm_skip,
     .advance = svm_advance,
@@ -229,7 +199,6 @@ const struct virt_ops svm_ops = {
     .want_irq_window = svm_want_irq_window,
     .offer_irq = svm_offer_irq,
     .offer_waits = svm_offer_waits,
-    .kick = svm_kick,
     .set_deadline = svm_set_deadline,
     .flush_tlb = svm_flush_tlb,
 };

@@ -110,7 +110,6 @@ bool svm_offer_waits(struct vcpu *vcpu);
 /* Frame a run, where the CPU's VMRUN does not know of the shadow that STI and MOV SS leave. */
 void svm_begin_shadow(struct svm_vcpu *v);
 void svm_end_shadow(struct svm_vcpu *v);
-void svm_kick(void);
 void svm_set_deadline(struct vcpu *vcpu, uint64_t tsc);
 
 /* EFER as the guest sees it: without SVME, which VMRUN demands (APM 15.5.1). */

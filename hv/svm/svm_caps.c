@@ -6,14 +6,14 @@
 
 #define X1_EDX_NX            (1u << 20)
 #define X1_EDX_1G            (1u << 26)
+#define X1_EDX_RDTSCP        (1u << 27)
 #define XA_EDX_NP            (1u << 0)
 #define XA_EDX_NEXT_RIP      (1u << 3)
 #define XA_EDX_FLUSH_BY_ASID (1u << 6)
 #define XA_EDX_DECODE        (1u << 7)
 #define ASIDS_MIN            2u
 
-int svm_caps_check(const struct svm_features *f, struct svm_caps *out, svm_report_fn report,
-                   void *ctx)
+int svm_caps_check(const struct svm_features *f, struct svm_caps *out, report_fn report, void *ctx)
 {
         bool missing = false;
 
@@ -44,6 +44,7 @@ int svm_caps_check(const struct svm_features *f, struct svm_caps *out, svm_repor
         *out = (struct svm_caps){
             .asids = f->asids,
             .page_1g = f->x1_edx & X1_EDX_1G,
+            .rdtscp = f->x1_edx & X1_EDX_RDTSCP,
             .next_rip = f->xa_edx & XA_EDX_NEXT_RIP,
             .decode_assists = f->xa_edx & XA_EDX_DECODE,
             .flush_by_asid = f->xa_edx & XA_EDX_FLUSH_BY_ASID,
@@ -51,8 +52,7 @@ int svm_caps_check(const struct svm_features *f, struct svm_caps *out, svm_repor
         return 0;
 }
 
-static bool is_same(const char *name, uint32_t first, uint32_t other, svm_report_fn report,
-                    void *ctx)
+static bool is_same(const char *name, uint32_t first, uint32_t other, report_fn report, void *ctx)
 {
         char line[128];
 
@@ -65,7 +65,7 @@ static bool is_same(const char *name, uint32_t first, uint32_t other, svm_report
 }
 
 bool svm_caps_same(const struct svm_features *first, const struct svm_features *other,
-                   svm_report_fn report, void *ctx)
+                   report_fn report, void *ctx)
 {
         bool same = is_same("80000001:ECX", first->x1_ecx, other->x1_ecx, report, ctx);
 

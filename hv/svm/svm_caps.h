@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "hv/lib/printk.h"
 #include "hv/lib/types.h"
 
 #define MSR_VM_CR       0xc0010114u
@@ -26,24 +27,22 @@ struct svm_features {
 struct svm_caps {
         uint32_t asids;
         bool page_1g;
+        bool rdtscp;
         bool next_rip;       /* the CPU tells where the instruction after an exit stands */
         bool decode_assists; /* and what a MOV to or from CR8 names */
         bool flush_by_asid;
 };
 
-/* Takes one line of text without a newline; the text is valid during the call only. */
-typedef void (*svm_report_fn)(void *ctx, const char *line);
-
 /*
  * Check every requirement; report gets one line for each that is missing, with the bit that says
  * so. Returns 0 with *out filled in, or -ENODEV (then *out is not touched).
  */
-must_check int svm_caps_check(const struct svm_features *f, struct svm_caps *out,
-                              svm_report_fn report, void *ctx);
+must_check int svm_caps_check(const struct svm_features *f, struct svm_caps *out, report_fn report,
+                              void *ctx);
 
 /*
  * Whether another CPU offers the same as the first, by which every VMCB is used; report gets a line
  * for each register that differs. How the firmware left VM_CR is each CPU's own.
  */
 must_check bool svm_caps_same(const struct svm_features *first, const struct svm_features *other,
-                              svm_report_fn report, void *ctx);
+                              report_fn report, void *ctx);

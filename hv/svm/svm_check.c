@@ -12,7 +12,7 @@
 #define EVENT_TYPE_5 5u
 
 struct check {
-        svm_report_fn report;
+        report_fn report;
         void *ctx;
         unsigned failed;
 };
@@ -60,7 +60,7 @@ static void check_controls(struct check *c, const struct vmcb *v)
              "EVENTINJ has a reserved type", v->event);
 }
 
-unsigned svm_check_entry(const struct vmcb *vmcb, svm_report_fn report, void *ctx)
+unsigned svm_check_entry(const struct vmcb *vmcb, report_fn report, void *ctx)
 {
         struct check c = {.report = report, .ctx = ctx};
 

@@ -8,4 +8,4 @@
 #include "hv/svm/vmcb.h"
 
 /* Go through all checks; report gets a line for each that fails. Returns how many fail. */
-unsigned svm_check_entry(const struct vmcb *vmcb, svm_report_fn report, void *ctx);
+unsigned svm_check_entry(const struct vmcb *vmcb, report_fn report, void *ctx);

@@ -6,17 +6,17 @@
  * run and stay pending; NMIs arrive at the host right after STGI, on the host's own tables, and
  * interrupts where the exit tells of them, so that the caller learns of each.
  */
-#include "hv/alarm.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
+#include "hv/safety/mitigate.h"
 #include "hv/svm/svm.h"
 #include "hv/svm/svm_check.h"
 #include "hv/svm/svm_decode.h"
-#include "hv/trap.h"
-#include "mm/paging.h"
+#include "hv/trap/alarm.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
+#include "mm/paging/paging.h"
 
 #define VECTOR_DB         1u
 #define VECTOR_BP         3u
@@ -220,17 +220,11 @@ static void exit_msr(struct vcpu *vcpu, struct vm_exit *exit)
                 svm_skip(vcpu);
 }
 
-static void report_check(void *ctx, const char *line)
-{
-        (void)ctx;
-        printk(LOG_ERROR, "SVM: %s", line);
-}
-
 static void entry_failed(const struct vmcb *vmcb, struct vm_exit *exit)
 {
         exit->kind = VM_EXIT_ENTRY_FAILED;
         printk(LOG_ERROR, "SVM: VMRUN refused the guest's state");
-        if (!svm_check_entry(vmcb, report_check, NULL))
+        if (!svm_check_entry(vmcb, log_report, "SVM: "))
                 printk(LOG_ERROR, "SVM: no check that is known here fails");
 }
 
@@ -488,6 +482,7 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
         }
         svm_begin_shadow(v);
         alarm_set(v->deadline);
+        /* An NMI after the look at the mark is held by GIF and ends the guest's run at once. */
         __asm__ volatile("clgi" : : : "memory");
         if (!this_cpu()->kicked) {
                 enter(vcpu, v->vmcb);
@@ -502,11 +497,6 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
         this_cpu()->kicked = false;
         __asm__ volatile("stgi" : : : "memory");
         svm_end_shadow(v);
-}
-
-/* An NMI after the look at the mark is held by GIF and ends the guest's run at once. */
-void svm_kick(void)
-{
 }
 
 void svm_set_deadline(struct vcpu *vcpu, uint64_t tsc)

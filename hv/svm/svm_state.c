@@ -4,6 +4,7 @@
  */
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
+#include "hv/percpu.h"
 #include "hv/svm/svm.h"
 
 #define EXCEPTION_ALIGNMENT (1u << 17)
@@ -18,9 +19,18 @@
 #define ATTRIB_PRESENT 0x80u
 #define DPL(access)    ((uint8_t)((access) >> 5 & 3))
 
+struct svm_caps svm_caps;
+
+static struct svm_cpu of_cpu[CPUS_MAX];
+
 /* Every port exits, as does every MSR but those that belong to the guest alone while it runs. */
 static uint8_t io_bitmap[3 * 4096] __attribute__((aligned(4096)));
 static uint8_t msr_bitmap[2 * 4096] __attribute__((aligned(4096)));
+
+struct svm_cpu *svm_this_cpu(void)
+{
+        return &of_cpu[this_cpu()->index];
+}
 
 /* Two bits an MSR, read and write, in 2 KiB a range of 8192 MSRs (APM 15.11). */
 static void pass_msr(uint32_t msr, bool write)
@@ -41,7 +51,7 @@ void svm_setup_bitmaps(void)
         memset(msr_bitmap, 0xff, sizeof msr_bitmap);
         for (size_t i = 0; i < ARRAY_LEN(own); i++)
                 pass_msr(own[i], true);
-        if (virt_caps.rdtscp)
+        if (svm_caps.rdtscp)
                 pass_msr(MSR_TSC_AUX, true);
         pass_msr(MSR_TSC, false);
 }

@@ -65,12 +65,9 @@
 
 /* Clean bits, APM 15.15: set, the CPU may use what it kept of these fields. */
 #define CLEAN_INTERCEPTS (1u << 0)
-#define CLEAN_ASID       (1u << 2)
 #define CLEAN_INT        (1u << 3)
-#define CLEAN_NP         (1u << 4)
 #define CLEAN_CR         (1u << 5)
 #define CLEAN_DR         (1u << 6)
-#define CLEAN_TABLES     (1u << 7)
 #define CLEAN_SEGMENTS   (1u << 8)
 #define CLEAN_CR2        (1u << 9)
 #define CLEAN_ALL        0x3ffu

@@ -10,8 +10,9 @@
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "hv/percpu.h"
-#include "mm/dram.h"
-#include "mm/paging.h"
+#include "hv/trap/trap.h"
+#include "mm/dram/dram.h"
+#include "mm/paging/paging.h"
 
 #define CPUID_1_ECX_VMX (1u << 5)
 
@@ -29,12 +30,6 @@ struct invalidation {
 #define INVALIDATE_SINGLE 1ull
 #define INVALIDATE_ALL    2ull
 
-static void report_caps(void *ctx, const char *line)
-{
-        (void)ctx;
-        printk(LOG_ERROR, "%s", line);
-}
-
 static bool vmx_present(void)
 {
         return cpu_cpuid(1, 0).ecx & CPUID_1_ECX_VMX;
@@ -50,7 +45,7 @@ static bool strings_are_fast(void)
                cpu_rdmsr(MSR_MISC_ENABLE) & MISC_ENABLE_FAST_STRINGS;
 }
 
-static int vmx_probe(struct virt_caps *caps)
+static int vmx_probe(bool first, struct virt_caps *caps)
 {
         uint8_t bits = (uint8_t)cpu_cpuid(0x80000008, 0).eax;
         struct vmx_msrs msrs;
@@ -58,8 +53,8 @@ static int vmx_probe(struct virt_caps *caps)
         int err;
 
         vmx_caps_read(&msrs, cpu_cpuid(1, 0).ecx, cpu_cpuid(0x80000001, 0).edx, bits, cpu_rdmsr);
-        err = vmx_caps_check(&msrs, &found, report_caps, NULL);
-        if (!err && virt && !vmx_caps_same(&vmx_msrs, &msrs, report_caps, NULL))
+        err = vmx_caps_check(&msrs, &found, log_report, "");
+        if (!err && !first && !vmx_caps_same(&vmx_msrs, &msrs, log_report, ""))
                 err = -ENODEV;
         if (err)
                 return err;
@@ -124,13 +119,8 @@ static int vmx_cpu_enable(struct dram *dram)
                        cpu_read_cr0(), cpu_read_cr4(), cpu_rdmsr(MSR_FEATURE_CONTROL));
                 return -EIO;
         }
+        trap_set_end_run(vmx_end_run);
         return 0;
-}
-
-static void vmx_cpu_disable(void)
-{
-        __asm__ volatile("vmxoff" : : : "cc", "memory");
-        cpu_write_cr4(cpu_read_cr4() & ~CR4_VMXE);
 }
 
 static void clear_vmcs(hpa_t vmcs)
@@ -260,20 +250,12 @@ static void vmx_vcpu_destroy(struct vcpu *vcpu)
         vcpu->arch = NULL;
 }
 
-/* XCR0 is the CPU's own also while the hypervisor runs, which uses none of its state. */
-static void vmx_set_xcr0(struct vcpu *vcpu, uint64_t value)
-{
-        (void)vcpu;
-        cpu_xsetbv(0, value);
-}
-
 const struct virt_ops vmx_ops = {
     .name = "VT-x with EPT",
     .second_level = &paging_ept,
     .present = vmx_present,
     .probe = vmx_probe,
     .cpu_enable = vmx_cpu_enable,
-    .cpu_disable = vmx_cpu_disable,
     .vcpu_create = vmx_vcpu_create,
     .vcpu_destroy = vmx_vcpu_destroy,
     .load = vmx_load,
@@ -281,7 +263,7 @@ const struct virt_ops vmx_ops = {
     .get_cr4 = vmx_get_cr4,
     .get_state = vmx_get_state,
     .set_state = vmx_set_state,
-    .set_xcr0 = vmx_set_xcr0,
+    .set_xcr0 = lent_set_xcr0,
     .run = vmx_run,
     .skip = vmx_skip,
     .advance = vmx_advance,
@@ -291,7 +273,6 @@ const struct virt_ops vmx_ops = {
     .inject_nmi = vmx_inject_nmi,
     .can_take_irq = vmx_can_take_irq,
     .want_irq_window = vmx_want_irq_window,
-    .kick = vmx_kick,
     .set_deadline = vmx_set_deadline,
     .flush_tlb = vmx_flush_tlb,
     .apic = &vmx_apic_ops,

@@ -75,6 +75,9 @@ void vmx_want_nmi_window(struct vmx_vcpu *v, bool on);
 /* What of the host's state depends on the CPU. */
 void vmx_setup_host(void);
 
+/* For the NMI handler: the next entry on this CPU exits at once. */
+void vmx_end_run(void);
+
 /* The entries of vmx_ops that stand in other files. */
 uint64_t vmx_get_cr4(struct vcpu *vcpu);
 void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *state);
@@ -88,7 +91,6 @@ void vmx_inject_irq(struct vcpu *vcpu, uint8_t vector);
 bool vmx_inject_nmi(struct vcpu *vcpu);
 bool vmx_can_take_irq(struct vcpu *vcpu);
 void vmx_want_irq_window(struct vcpu *vcpu, bool on);
-void vmx_kick(void);
 void vmx_set_deadline(struct vcpu *vcpu, uint64_t tsc);
 
 /* Emulate a write of CR0 or CR4 that touched owned bits. -EINVAL: the guest may not have it. */

@@ -7,7 +7,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "hv/vmx/vmx.h"
-#include "mm/dram.h"
+#include "mm/dram/dram.h"
 
 #define CPU2_APIC (CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY)
 

@@ -160,8 +160,8 @@ static bool requirement_met(const struct vmx_msrs *m, const struct requirement *
         return r->kind == AVOID ? !found : found;
 }
 
-static void report_missing(const struct vmx_msrs *m, const struct requirement *r,
-                           vmx_report_fn report, void *ctx)
+static void report_missing(const struct vmx_msrs *m, const struct requirement *r, report_fn report,
+                           void *ctx)
 {
         char line[160];
         const char *msr = vmx_caps_msr_name(vmx_caps_control_msr(m, r->msr));
@@ -228,7 +228,7 @@ static void fill_in_caps(const struct vmx_msrs *m, struct vmx_caps *out)
         out->invpcid = out->cpu2 & CPU2_INVPCID;
 }
 
-int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, vmx_report_fn report, void *ctx)
+int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, report_fn report, void *ctx)
 {
         bool missing = false;
 
@@ -260,7 +260,7 @@ int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, vmx_report_fn
         return 0;
 }
 
-static void report_other(const char *name, uint64_t first, uint64_t other, vmx_report_fn report,
+static void report_other(const char *name, uint64_t first, uint64_t other, report_fn report,
                          void *ctx)
 {
         char line[128];
@@ -270,7 +270,7 @@ static void report_other(const char *name, uint64_t first, uint64_t other, vmx_r
         report(ctx, line);
 }
 
-bool vmx_caps_same(const struct vmx_msrs *first, const struct vmx_msrs *other, vmx_report_fn report,
+bool vmx_caps_same(const struct vmx_msrs *first, const struct vmx_msrs *other, report_fn report,
                    void *ctx)
 {
         bool same = first->physical_bits == other->physical_bits;

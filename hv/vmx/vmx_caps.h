@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "hv/lib/printk.h"
 #include "hv/lib/types.h"
 
 /* The capability MSRs in their architectural order: number = MSR_VMX_BASIC + index. */
@@ -78,9 +79,6 @@ struct vmx_caps {
         uint8_t timer_shift; /* the preemption timer counts down once in 2^timer_shift TSC ticks */
 };
 
-/* Takes one line of text without a newline; the text is valid during the call only. */
-typedef void (*vmx_report_fn)(void *ctx, const char *line);
-
 /*
  * Read the MSRs that exist and no other: each stage is read only when the one before says so (VMX
  * in CPUID, feature control, secondary controls, EPT or VPID, TRUE MSRs), since RDMSR of a missing
@@ -93,7 +91,7 @@ void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint32_t cpuid_x1_ed
  * Check every requirement; report gets one line for each that is missing, with the bit that says
  * so. Returns 0 with *out filled in, or -ENODEV (then *out is not touched).
  */
-must_check int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, vmx_report_fn report,
+must_check int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, report_fn report,
                               void *ctx);
 
 /*
@@ -101,7 +99,7 @@ must_check int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, vm
  * a line for each MSR that differs. How the firmware left IA32_FEATURE_CONTROL is each CPU's own.
  */
 must_check bool vmx_caps_same(const struct vmx_msrs *first, const struct vmx_msrs *other,
-                              vmx_report_fn report, void *ctx);
+                              report_fn report, void *ctx);
 
 /*
  * The MSR that rules a control word (SDM A.3 to A.5): the TRUE one where VMX_BASIC bit 55 says that

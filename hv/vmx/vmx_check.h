@@ -18,7 +18,7 @@ struct vmx_check {
         vmcs_reader read;
         void *read_ctx;
         const struct vmx_msrs *msrs;
-        vmx_report_fn report; /* one line a failed check: field, value, rule and SDM section */
+        report_fn report; /* one line a failed check: field, value, rule and SDM section */
         void *report_ctx;
 };
 

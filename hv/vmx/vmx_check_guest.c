@@ -1,6 +1,6 @@
 /* VM-entry checks of the guest state, SDM 26.3.1; contract in vmx_check_rules.h. */
 #include "hv/cpu.h"
-#include "hv/virt.h"
+#include "hv/regs.h"
 #include "hv/vmx/vmx_check_rules.h"
 
 #define CR4_CET (1ull << 23)

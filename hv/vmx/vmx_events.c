@@ -3,7 +3,7 @@
  * when it can take what has to wait (25.2).
  */
 #include "hv/cpu.h"
-#include "hv/trap.h"
+#include "hv/trap/trap.h"
 #include "hv/vmx/vmx.h"
 
 void vmx_write_controls(const struct vmx_vcpu *v)

@@ -5,10 +5,10 @@
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-#include "hv/mce.h"
-#include "hv/mitigate.h"
 #include "hv/percpu.h"
-#include "hv/trap.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/mce.h"
+#include "hv/trap/trap.h"
 #include "hv/vmx/vmx.h"
 #include "hv/vmx/vmx_check.h"
 
@@ -30,7 +30,6 @@
 #define CR_ACCESS(q) ((q) >> 4 & 3)
 #define CR_REG(q)    ((uint8_t)((q) >> 8 & 15))
 #define CR_MOV_TO    0u
-#define CR_MOV_FROM  1u
 #define CR_LMSW      3u
 
 /*
@@ -111,16 +110,12 @@ static uint64_t read_for_check(void *ctx, enum vmcs_field field)
         return vmx_read(field);
 }
 
-static void report_check(void *ctx, const char *line)
-{
-        (void)ctx;
-        printk(LOG_ERROR, "VT-x: %s", line);
-}
-
 static void report_entry_failure(void)
 {
-        struct vmx_check check = {
-            .read = read_for_check, .msrs = &vmx_msrs, .report = report_check};
+        struct vmx_check check = {.read = read_for_check,
+                                  .msrs = &vmx_msrs,
+                                  .report = log_report,
+                                  .report_ctx = "VT-x: "};
 
         if (!vmx_check_entry(&check))
                 printk(LOG_ERROR, "VT-x: no check that is known here fails");
@@ -455,7 +450,7 @@ void vmx_skip(struct vcpu *vcpu)
  * An NMI that comes before vmx_run looks at the mark is seen there; one that comes later has the
  * last word on the timer field. Either way the next entry exits at once.
  */
-void vmx_kick(void)
+void vmx_end_run(void)
 {
         vmx_write(VMCS_PREEMPTION_TIMER, 0);
 }

@@ -6,7 +6,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "hv/percpu.h"
-#include "hv/trap.h"
+#include "hv/trap/trap.h"
 #include "hv/vmx/vmx.h"
 
 #define EPTP_WRITE_BACK     6ull

@@ -1,6 +1,6 @@
 /*
- * A textbook binary buddy allocator, to stand beside mm/dram.c in the benchmark: a struct of 32
- * bytes a frame, doubly linked lists of free blocks, orders 0 to 18. Frames are numbered from 0.
+ * A textbook binary buddy allocator, to stand beside mm/dram/dram.c in the benchmark: a struct of
+ * 32 bytes a frame, doubly linked lists of free blocks, orders 0 to 18. Frames are numbered from 0.
  */
 #pragma once
 

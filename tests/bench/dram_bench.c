@@ -1,5 +1,6 @@
 /*
- * The DRAM allocator (mm/dram.c) and a textbook buddy under the same work: `dram_bench ROUNDS`.
+ * The DRAM allocator (mm/dram/dram.c) and a textbook buddy under the same work: `dram_bench
+ * ROUNDS`.
  *
  * A line a phase: "SIDE/ROW-THREADS OPERATIONS NANOSECONDS". Under callgrind each phase also ends
  * in a dump labelled SIDE/ROW-THREADS; with the functions of the allocators as --toggle-collect it
@@ -14,7 +15,7 @@
 #include <valgrind/callgrind.h>
 
 #include "hv/lib/printk.h"
-#include "mm/dram.h"
+#include "mm/dram/dram.h"
 #include "tests/bench/buddy.h"
 
 #define MANAGED      (8 * GiB)
@@ -30,7 +31,7 @@ static void die(const char *why)
         exit(1);
 }
 
-/* What mm/dram.c has to say is that a free was refused. */
+/* What mm/dram/dram.c has to say is that a free was refused. */
 void printk(enum log_level level, const char *fmt, ...)
 {
         (void)level;

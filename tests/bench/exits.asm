@@ -18,7 +18,7 @@ PAGE_LARGE      equ 0x83                ; present, writable
 HC_VERSION      equ 0x50460000          ; guest/abi.h
 HC_REGION       equ 0x50460002
 UNUSED_PORT     equ 0x80
-SLEEP_STATUS    equ 0x601               ; guest/platform.h, acpi_pm.h
+SLEEP_STATUS    equ 0x601               ; guest/dev/platform.h, acpi_pm.h
 KERNEL_CS       equ 0x10
 USER_CS_BASE    equ 0x18                ; SYSRET adds 16 for CS and 8 for SS; no descriptor is read
 

@@ -4,7 +4,7 @@
 
 #include "tests/bench/pm_count.h"
 
-/* The image's objects take the stack protector's secret from here (hv/harden.c). */
+/* The image's objects take the stack protector's secret from here (hv/safety/harden.c). */
 extern uint64_t __stack_chk_guard;
 uint64_t __stack_chk_guard = 0x9e3779b97f4a7c00;
 

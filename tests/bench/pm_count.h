@@ -1,7 +1,7 @@
 /*
- * Counts the calls of the persistent-memory primitives (mm/pm.h) by the code under the benchmark,
- * and executes them. Left out is what would zero or copy data outside of the memory that stands in
- * for NVRAM: so a pool of terabytes can be worked on with its metadata alone.
+ * Counts the calls of the persistent-memory primitives (mm/pool/pm.h) by the code under the
+ * benchmark, and executes them. Left out is what would zero or copy data outside of the memory that
+ * stands in for NVRAM: so a pool of terabytes can be worked on with its metadata alone.
  */
 #pragma once
 

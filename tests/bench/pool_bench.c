@@ -1,10 +1,10 @@
 /*
- * The NVRAM pool (mm/pool*.c) at size, from the image's own objects: `pool_bench ROUNDS`.
+ * The NVRAM pool (mm/pool/) at size, from the image's own objects: `pool_bench ROUNDS`.
  *
  * A line a phase: "SETUP/PHASE OPERATIONS NANOSECONDS FLUSHES LINES FENCES", the last three being
- * what mm/pm.h was called for. Under callgrind each phase also ends in a dump of that label; with
- * the pool's functions as --toggle-collect it holds what they execute, without the loops around
- * them. Of a pool's range only the metadata is mapped: its data is never touched.
+ * what mm/pool/pm.h was called for. Under callgrind each phase also ends in a dump of that label;
+ * with the pool's functions as --toggle-collect it holds what they execute, without the loops
+ * around them. Of a pool's range only the metadata is mapped: its data is never touched.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +14,10 @@
 #include <valgrind/callgrind.h>
 
 #include "hv/lib/printk.h"
-#include "mm/pm.h"
-#include "mm/pool.h"
-#include "mm/pool_index.h"
-#include "mm/pool_space.h"
+#include "mm/pool/pm.h"
+#include "mm/pool/pool.h"
+#include "mm/pool/pool_index.h"
+#include "mm/pool/pool_space.h"
 #include "tests/bench/pm_count.h"
 
 #define MAPPED      (POOL_METADATA_MAX * POOL_GRANULE)

@@ -22,7 +22,7 @@ PROMPTED = "permafrost monitor: help"
 def disk(t, files):
     """A disk image with an EFI partition of these files: {path: file}."""
     image = t.folder / "disk.img"
-    command = [ROOT / "boot" / "mkimage.sh", image, *(f"{source}={path}" for path, source in files.items())]
+    command = [ROOT / "boot" / "efi" / "mkimage.sh", image, *(f"{source}={path}" for path, source in files.items())]
     bounded.run(command, LIMIT_S, check=True)
     return image
 

@@ -1,10 +1,10 @@
 /*
- * A guest's kernel, initrd and command line (guest/linux_boot.c). The input: one byte for the VM's
- * memory, two bytes that cut off the command line and the initrd, and the image. The fields that
- * the loader compares with constants are set, unless a flag leaves them as they are.
+ * A guest's kernel, initrd and command line (guest/load/linux_boot.c). The input: one byte for the
+ * VM's memory, two bytes that cut off the command line and the initrd, and the image. The fields
+ * that the loader compares with constants are set, unless a flag leaves them as they are.
  */
-#include "guest/linux_boot.h"
-#include "guest/platform.h"
+#include "guest/dev/platform.h"
+#include "guest/load/linux_boot.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,14 +1,17 @@
 /*
- * The monitor (guest/monitor.c with the line editor, the escape, the commands and their output) on
- * a small pool and two VMs. One byte of flags (in it, whether a VM runs), then either what is
- * typed, or lines to be run with their output as JSON, each line of which must be one JSON value.
+ * The monitor (guest/admin/monitor.c with the line editor, the escape, the commands and their
+ * output) on a small pool and two VMs. One byte of flags (in it, whether a VM runs), then either
+ * what is typed, or lines to be run with their output as JSON, each line of which must be one JSON
+ * value.
  */
-#include "guest/console.h"
-#include "guest/escape.h"
-#include "guest/monitor.h"
-#include "guest/nv_commands.h"
+#include "guest/admin/monitor.h"
+#include "guest/admin/nv/nv_commands.h"
+#include "guest/console/console.h"
+#include "guest/console/escape.h"
+#include "guest/life/cpu0.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/e820.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/json_check.h"
 #include "tests/unit/pool_world.h"
@@ -42,13 +45,7 @@ static uint64_t entropy(void)
         return ++numbers;
 }
 
-static uint64_t quota(void *ctx, const char *owner)
-{
-        (void)ctx;
-        return strcmp(owner, "a") == 0 ? 4 * MiB : 0;
-}
-
-static struct nv_host nv_host = {&mounted.pool, entropy, quota, NULL};
+static struct nv_host nv_host = {&mounted.pool, entropy, &config};
 
 static const struct command_table tables[] = {
     {"", monitor_commands, 0, &host},
@@ -91,6 +88,7 @@ static void start(void)
         }
         config.vm[0].region[0] = (struct config_region){"kept", POOL_GRANULE, false};
         config.vm[0].region_count = 1;
+        config.vm[0].nvram_max = 4 * MiB;
         vm_host = *fake_vm_host();
         vm_host.pool = &mounted.pool;
         vms_init(&vms, &config, &vm_host, fake_turn);
@@ -110,8 +108,9 @@ static void start_vm(void)
 
 static struct fuzz_input *typed;
 
-/* Type the next byte when nothing is left to be read, and the way out at the end. */
-static void type_next(void)
+/* In place of CPU 0's loop: the next byte is typed when nothing is left to be read, and the way out
+ * at the end. */
+void cpu0_wait(void)
 {
         if (typed->left) {
                 console_type((uint8_t)fuzz_take(typed, 1));
@@ -121,9 +120,12 @@ static void type_next(void)
         }
 }
 
+void cpu0_serve(void)
+{
+}
+
 static void type_all(struct fuzz_input *in)
 {
-        monitor.wait = type_next;
         typed = in;
         do {
                 console_set_monitor(true);

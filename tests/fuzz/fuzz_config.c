@@ -2,8 +2,8 @@
  * The hypervisor's options and module lines (guest/config*.c): lines of text, the first one the
  * options, each other one a module of (its length) KiB.
  */
-#include "guest/config.h"
-#include "guest/layout.h"
+#include "guest/config/config.h"
+#include "guest/load/layout.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,5 +1,5 @@
-/* The MMIO decoder (guest/decode.c): one byte for the mode, then the instruction. */
-#include "guest/decode.h"
+/* The MMIO decoder (guest/mem/decode.c): one byte for the mode, then the instruction. */
+#include "guest/mem/decode.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
 

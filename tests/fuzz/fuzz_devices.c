@@ -1,21 +1,21 @@
 /*
  * A guest's devices (UART, I/O APIC, local APIC, PCI host bridge, ACPI power registers) behind
- * their buses, wired as in guest/vm.c: a sequence of accesses and of events from outside.
+ * their buses, wired as in guest/vm/vm.c: a sequence of accesses and of events from outside.
  */
-#include "guest/acpi_pm.h"
-#include "guest/bus.h"
-#include "guest/ioapic.h"
-#include "guest/lapic.h"
-#include "guest/pci_host.h"
-#include "guest/platform.h"
-#include "guest/uart16550.h"
+#include "guest/dev/acpi_pm.h"
+#include "guest/dev/bus.h"
+#include "guest/dev/pci_host.h"
+#include "guest/dev/platform.h"
+#include "guest/dev/uart16550.h"
+#include "guest/dev/vioapic.h"
+#include "guest/dev/vlapic.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct bus bus;
 static struct uart16550 uart;
-static struct ioapic io;
-static struct lapic apic;
+static struct vioapic io;
+static struct vlapic apic;
 static struct pci_host pci;
 static struct acpi_pm pm;
 static uint64_t now;
@@ -30,7 +30,7 @@ static void put_byte(void *ctx, uint8_t byte)
 static void set_irq(void *ctx, bool level)
 {
         (void)ctx;
-        ioapic_set_irq(&io, PLATFORM_COM1_IRQ, level);
+        vioapic_set_irq(&io, PLATFORM_COM1_IRQ, level);
 }
 
 /* What the I/O APIC sends must end: no message makes another without end. */
@@ -38,13 +38,13 @@ static void deliver(void *ctx, const struct apic_message *message)
 {
         (void)ctx;
         DEMAND(++depth < 100);
-        (void)lapic_deliver(&apic, message);
+        (void)vlapic_deliver(&apic, message);
 }
 
 static void end_of_interrupt(void *ctx, uint8_t vector)
 {
         (void)ctx;
-        ioapic_eoi(&io, vector);
+        vioapic_eoi(&io, vector);
 }
 
 static void power_event(void *ctx, enum acpi_pm_event event)
@@ -56,26 +56,26 @@ static void power_event(void *ctx, enum acpi_pm_event event)
 static void make_devices(void)
 {
         const struct uart16550_ops uart_ops = {NULL, put_byte, set_irq};
-        const struct ioapic_ops io_ops = {NULL, deliver};
-        const struct lapic_ops apic_ops = {.eoi = end_of_interrupt};
+        const struct vioapic_ops io_ops = {NULL, deliver};
+        const struct vlapic_ops apic_ops = {.eoi = end_of_interrupt};
         struct bus_handler h[4];
         int err = 0;
 
         now = 0;
         bus_init(&bus);
-        lapic_init(&apic, 0, true, 16, &apic_ops);
-        ioapic_init(&io, PLATFORM_IOAPIC_ID, &io_ops);
+        vlapic_init(&apic, 0, true, 16, &apic_ops);
+        vioapic_init(&io, PLATFORM_IOAPIC_ID, &io_ops);
         uart16550_init(&uart, &uart_ops);
         pci_host_init(&pci, 0x1234, 0x5678);
         acpi_pm_init(&pm, NULL, power_event);
         h[0] = uart16550_handler(&uart);
         h[1] = pci_host_handler(&pci);
         h[2] = acpi_pm_handler(&pm);
-        h[3] = ioapic_handler(&io);
+        h[3] = vioapic_handler(&io);
         err |= bus_add_ports(&bus, PLATFORM_COM1_PORT, UART16550_PORTS, &h[0]);
         err |= bus_add_ports(&bus, PLATFORM_PCI_PORT, PCI_HOST_PORTS, &h[1]);
         err |= bus_add_ports(&bus, PLATFORM_ACPI_PM_PORT, ACPI_PM_PORTS, &h[2]);
-        err |= bus_add_mmio(&bus, GPA(PLATFORM_IOAPIC_BASE), IOAPIC_SIZE, &h[3]);
+        err |= bus_add_mmio(&bus, GPA(PLATFORM_IOAPIC_BASE), VIOAPIC_SIZE, &h[3]);
         DEMAND(!err);
 }
 
@@ -123,32 +123,32 @@ static void access_msr(struct fuzz_input *in, bool write)
         uint64_t value = 0;
         int err;
 
-        DEMAND(lapic_owns_msr(msr));
+        DEMAND(vlapic_owns_msr(msr));
         if (write)
-                err = lapic_msr_write(&apic, msr, fuzz_take(in, raw & 0x40 ? 8 : 4), now);
+                err = vlapic_msr_write(&apic, msr, fuzz_take(in, raw & 0x40 ? 8 : 4), now);
         else
-                err = lapic_msr_read(&apic, msr, &value, now);
+                err = vlapic_msr_read(&apic, msr, &value, now);
         DEMAND(err == 0 || err == -EINVAL);
 }
 
 /* What run.c does between a guest's instructions. */
 static void run_guest(unsigned what)
 {
-        int vector = lapic_next_irq(&apic);
+        int vector = vlapic_next_irq(&apic);
 
         DEMAND(vector == -1 || (vector >= 16 && vector <= 255));
         if (what & 1)
-                now = lapic_deadline(&apic) == UINT64_MAX ? now + 1 : lapic_deadline(&apic);
-        lapic_timer_expired(&apic, now);
-        vector = lapic_next_irq(&apic);
+                now = vlapic_deadline(&apic) == UINT64_MAX ? now + 1 : vlapic_deadline(&apic);
+        vlapic_timer_expired(&apic, now);
+        vector = vlapic_next_irq(&apic);
         if (vector < 0)
                 return;
         if (what & 2)
-                lapic_hand_over(&apic, (uint8_t)vector);
+                vlapic_hand_over(&apic, (uint8_t)vector);
         else
-                lapic_accept(&apic, (uint8_t)vector);
+                vlapic_accept(&apic, (uint8_t)vector);
         if (what & 4)
-                lapic_eoi(&apic);
+                vlapic_eoi(&apic);
 }
 
 static void step(struct fuzz_input *in)
@@ -175,12 +175,12 @@ static void step(struct fuzz_input *in)
                 break;
         default:
                 if (what & 8)
-                        ioapic_set_irq(&io, what >> 4 | (what & 0x80) >> 3, fuzz_take(in, 1) & 1);
+                        vioapic_set_irq(&io, what >> 4 | (what & 0x80) >> 3, fuzz_take(in, 1) & 1);
                 else if (uart16550_room(&uart))
                         DEMAND(!uart16550_receive(&uart, (uint8_t)fuzz_take(in, 1)));
         }
         DEMAND(uart.rx_count <= UART16550_FIFO && uart.rx_head < UART16550_FIFO);
-        DEMAND(!(io.line >> IOAPIC_PINS) && !(io.remote_irr >> IOAPIC_PINS));
+        DEMAND(!(io.line >> VIOAPIC_PINS) && !(io.remote_irr >> VIOAPIC_PINS));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

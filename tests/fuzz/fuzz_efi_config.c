@@ -1,6 +1,6 @@
-/* permafrost.cfg (boot/efi_config.c): the input is the whole file, read into just the room it asks
- * for. */
-#include "boot/efi_config.h"
+/* permafrost.cfg (boot/efi/efi_config.c): the input is the whole file, read into just the room it
+ * asks for. */
+#include "boot/efi/efi_config.h"
 
 #include "tests/fuzz/fuzz.h"
 

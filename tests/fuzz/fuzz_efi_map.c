@@ -1,8 +1,8 @@
 /*
- * The EFI memory map (boot/efi_map.c): the size of a descriptor, then the map. Its entries go on
- * into a memory map as at boot; no address that only a reservation holds may become usable.
+ * The EFI memory map (boot/efi/efi_map.c): the size of a descriptor, then the map. Its entries go
+ * on into a memory map as at boot; no address that only a reservation holds may become usable.
  */
-#include "boot/efi_map.h"
+#include "boot/efi/efi_map.h"
 
 #include "hv/lib/errno.h"
 #include "mm/memmap.h"

@@ -1,5 +1,5 @@
-/* ELF images (boot/elf_load.c): the input is the whole file; one that is taken is copied. */
-#include "boot/elf_load.h"
+/* ELF images (boot/efi/elf_load.c): the input is the whole file; one that is taken is copied. */
+#include "boot/efi/elf_load.h"
 
 #include "tests/fuzz/fuzz.h"
 

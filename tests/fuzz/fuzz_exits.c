@@ -1,12 +1,13 @@
 /*
- * A guest that tries everything (guest/run.c, mmio.c, msr.c, hypercall.c, kvmclock.c): the input is
- * the state of its CPU, a page of code, and a sequence of exits with the registers of each. The
- * guest's memory as the hypervisor sees it is one small block, so that ASan sees all else.
+ * A guest that tries everything (guest/exec/run.c, mmio.c, msr.c, hypercall.c, kvmclock.c): the
+ * input is the state of its CPU, a page of code, and a sequence of exits with the registers of
+ * each. The guest's memory as the hypervisor sees it is one small block, so that ASan sees all
+ * else.
  */
 #include "guest/abi.h"
-#include "guest/decode.h"
-#include "guest/platform.h"
-#include "guest/run.h"
+#include "guest/dev/platform.h"
+#include "guest/exec/run.h"
+#include "guest/mem/decode.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/fake_virt.h"
 

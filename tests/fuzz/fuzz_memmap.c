@@ -6,6 +6,7 @@
 #include "hv/lib/errno.h"
 #include "mm/memmap.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/e820.h"
 
 #define POINTS 512u
 

@@ -3,10 +3,11 @@
  * read from it goes on to the options, the module lines and the memory map as it does at boot.
  */
 #include "boot/multiboot2.h"
-#include "guest/config.h"
+#include "guest/config/config.h"
 #include "hv/lib/errno.h"
 #include "mm/memmap.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/e820.h"
 
 static bool lies_within(const char *text, const uint8_t *mbi, size_t size)
 {

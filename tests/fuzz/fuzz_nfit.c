@@ -7,6 +7,7 @@
 #include "boot/nvdimms.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/e820.h"
 
 #define ADDRESS_END (1ull << 52)
 

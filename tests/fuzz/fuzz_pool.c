@@ -1,13 +1,13 @@
 /*
- * Mounting a pool (mm/pool_mount.c, mm/pool_catalogue.c) whose metadata was changed. One byte tells
- * the mode of the mount; then come changes of objects: which one, where in it, the new bytes. The
- * CRC of the object is put right afterwards unless the change says otherwise.
+ * Mounting a pool (mm/pool/pool_mount.c, mm/pool/pool_catalogue.c) whose metadata was changed. One
+ * byte tells the mode of the mount; then come changes of objects: which one, where in it, the new
+ * bytes. The CRC of the object is put right afterwards unless the change says otherwise.
  *
  * A mount that fails writes nothing. One that succeeds gives a pool whose regions lie in its ranges
  * and share no granule, that keeps working, and that mounts again.
  */
 #include "hv/lib/errno.h"
-#include "mm/crc32c.h"
+#include "mm/pool/crc32c.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/pool_world.h"
 

@@ -1,5 +1,5 @@
-/* mm/pm.h on memory that no power cut threatens: stores are stores. */
-#include "mm/pm.h"
+/* mm/pool/pm.h on memory that no power cut threatens: stores are stores. */
+#include "mm/pool/pm.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@ SPURIOUS      equ 0x7f               ; a real one may come when the priority ris
 LEVEL         equ 0x31
 ROUNDS        equ 1000
 IOAPIC        equ 0xfec00000
-IOAPIC_DATA   equ 0x10
+VIOAPIC_DATA   equ 0x10
 COM1_PIN      equ 4
 COM1_IER      equ COM1 + 1
 IER_THRE      equ 2
@@ -150,7 +150,7 @@ MCR_OUT2      equ 8
         ; a line of the I/O APIC that is level-triggered comes again after its end, and only then
         mov eax, IOAPIC
         mov dword [rax], 0x10 + 2 * COM1_PIN
-        mov dword [rax + IOAPIC_DATA], 1 << 15 | LEVEL
+        mov dword [rax + VIOAPIC_DATA], 1 << 15 | LEVEL
         mov dx, COM1 + 4
         mov al, MCR_OUT2
         out dx, al

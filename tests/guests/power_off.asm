@@ -1,4 +1,4 @@
-; A test guest that switches its machine off at once (guest/platform.h, acpi_pm.h).
+; A test guest that switches its machine off at once (guest/dev/platform.h, acpi_pm.h).
 %include "bzimage.inc"
 
         say "guest: switches off"

@@ -1,4 +1,4 @@
-; A test guest that resets its machine soon after each start (guest/platform.h, acpi_pm.h).
+; A test guest that resets its machine soon after each start (guest/dev/platform.h, acpi_pm.h).
 %include "bzimage.inc"
 
 LIFE       equ 70000000                 ; ticks of the TSC

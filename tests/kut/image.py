@@ -75,7 +75,7 @@ def for_all(name, data):
 
 
 def for_x2apic(data):
-    """The suite resets its local APIC to xAPIC mode, which our VMs do not have (guest/lapic.h): it begins in x2APIC
+    """The suite resets its local APIC to xAPIC mode, which our VMs do not have (guest/dev/vlapic.h): it begins in x2APIC
     mode, where it would arrive a moment later."""
     elf = Elf(data)
     symbols = elf.symbols()

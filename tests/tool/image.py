@@ -1,6 +1,6 @@
 """An NVRAM image for the off-line tool's tests: the tool run on it, and the places on media that tests damage.
 
-The layout is that of mm/pool_format.h for one range below 32 GiB.
+The layout is that of mm/pool/pool_format.h for one range below 32 GiB.
 """
 import json
 import struct

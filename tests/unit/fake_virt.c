@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "drivers/lapic.h"
-#include "guest/platform.h"
-#include "guest/run.h"
+#include "guest/dev/platform.h"
+#include "guest/exec/run.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
-#include "hv/trap.h"
+#include "hv/trap/trap.h"
 
 #define MEMORY     (64 * MiB)
 #define VM_MEMORY  (16 * MiB)
@@ -242,10 +242,6 @@ static const struct virt_apic_ops fake_apic_ops = {
     .irq_waits = apic_irq_waits,
 };
 
-static void kicked(void)
-{
-}
-
 static void set_deadline(struct vcpu *vcpu, uint64_t tsc)
 {
         (void)vcpu;
@@ -274,18 +270,21 @@ static const struct virt_ops fake_ops = {
     .want_irq_window = want_irq_window,
     .offer_irq = offer_irq,
     .offer_waits = offer_waits,
-    .kick = kicked,
     .set_deadline = set_deadline,
     .flush_tlb = flush_tlb,
     .apic = &fake_apic_ops,
 };
 
-uint32_t host_lapic_id(void)
+uint32_t lapic_id(void)
 {
         return 0;
 }
 
-void host_lapic_eoi(void)
+void lapic_eoi(void)
+{
+}
+
+void trap_wait_interrupt(void)
 {
 }
 

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "guest/vm.h"
+#include "guest/vm/vm.h"
 
 /* An exit, and what the guest has in the registers that instructions with an exit use. */
 struct fake_step {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/pm.h"
+#include "mm/pool/pm.h"
 #include "tests/unit/unit.h"
 
 #define LINE      64u

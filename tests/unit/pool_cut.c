@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "mm/pool_space.h"
+#include "mm/pool/pool_space.h"
 
 #define REGIONS_MAX 12
 #define CHUNK       (512 * KiB) /* the model writes the first line of each */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/pool.h"
+#include "mm/pool/pool.h"
 #include "tests/unit/unit.h"
 
 #define WORLD_HPA 0x140000000ull

@@ -4,8 +4,8 @@
  */
 #pragma once
 
-#include "guest/vm.h"
-#include "hv/trap.h"
+#include "guest/vm/vm.h"
+#include "hv/trap/trap.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
 

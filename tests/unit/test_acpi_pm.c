@@ -1,5 +1,5 @@
 /* Tests of the power control registers: only the two defined writes have an effect. */
-#include "guest/acpi_pm.h"
+#include "guest/dev/acpi_pm.h"
 #include "hv/lib/errno.h"
 #include "tests/unit/unit.h"
 

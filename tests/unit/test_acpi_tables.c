@@ -2,11 +2,11 @@
  * A guest's ACPI tables, read back by the parsers that read the machine's own tables, and byte by
  * byte where those have no interest.
  */
-#include "guest/acpi_tables.h"
+#include "guest/load/acpi_tables.h"
 
 #include "drivers/acpi.h"
-#include "guest/acpi_pm.h"
-#include "guest/platform.h"
+#include "guest/dev/acpi_pm.h"
+#include "guest/dev/platform.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"

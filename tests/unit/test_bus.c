@@ -1,6 +1,6 @@
 /* Tests of the VM's buses: registration rules, dispatch, splitting, and random accesses to a model.
  */
-#include "guest/bus.h"
+#include "guest/dev/bus.h"
 #include "hv/lib/errno.h"
 #include "tests/unit/unit.h"
 

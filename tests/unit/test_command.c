@@ -1,5 +1,5 @@
 /* Commands: words, options, checks before a verb runs, help, completion. */
-#include "guest/command.h"
+#include "guest/text/command.h"
 
 #include <errno.h>
 

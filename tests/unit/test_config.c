@@ -1,6 +1,6 @@
 /* Configuration: the hypervisor's options, VMs' module lines, and every mistake with its message.
  */
-#include "guest/config.h"
+#include "guest/config/config.h"
 
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"

@@ -2,7 +2,7 @@
  * The CPUID policy over made-up machines: what is let through, what is hidden, over every leaf, on
  * a CPU that claims every feature and on random ones.
  */
-#include "guest/cpuid.h"
+#include "guest/dev/cpuid.h"
 
 #include "guest/abi.h"
 #include "hv/lib/string.h"
@@ -78,7 +78,7 @@ static void test_hidden_features(void)
         CHECK_EQ(r.ecx & (1u << 15 | 1u << 18), 0); /* PDCM, DCA */
         CHECK_EQ(r.edx & (1u << 21 | 1u << 28), 0); /* DS, more than one thread */
         CHECK_EQ(r.ebx >> 16, 1);                   /* one thread, APIC ID 0 */
-        /* machine checks are the hypervisor's own, see guest/mca.h */
+        /* machine checks are the hypervisor's own, see guest/dev/mca.h */
         CHECK_EQ(r.edx & (1u << 7 | 1u << 14), 1u << 7 | 1u << 14);
         r = ask(claims_all, 7, 0);
         CHECK_EQ(r.ebx & (1u << 2 | 1u << 14), 0); /* SGX, MPX */

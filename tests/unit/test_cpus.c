@@ -3,7 +3,7 @@
  * test is CPU 0; its privileged instructions are played by a signal handler, and what would come
  * from another CPU comes where the loop calls out.
  */
-#include "guest/cpus.h"
+#include "guest/life/cpus.h"
 
 #include <asm/prctl.h>
 #include <signal.h>
@@ -13,11 +13,11 @@
 #include <unistd.h>
 
 #include "drivers/lapic.h"
-#include "guest/vm.h"
-#include "hv/alarm.h"
+#include "guest/vm/vm.h"
 #include "hv/cpu.h"
 #include "hv/lib/work.h"
 #include "hv/percpu.h"
+#include "hv/trap/alarm.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
 
@@ -47,7 +47,7 @@ void mitigate_switch(void)
 {
 }
 
-/* As hv/trap.c. */
+/* As hv/trap/trap.c. */
 static void take_nmi(void)
 {
         cpus[0].kicked = true;
@@ -55,17 +55,17 @@ static void take_nmi(void)
                 self_ipi = true;
 }
 
-void host_lapic_send_nmi(uint32_t apic_id)
+void lapic_send_nmi(uint32_t apic_id)
 {
         kicks_of[apic_id]++;
         if (nmi_on_kick)
                 take_nmi();
 }
 
-void host_lapic_send(uint32_t apic_id, uint8_t vector)
+void lapic_send(uint32_t apic_id, uint8_t vector)
 {
         (void)vector;
-        host_lapic_send_nmi(apic_id);
+        lapic_send_nmi(apic_id);
 }
 
 static void play(int sig, siginfo_t *info, void *context)
@@ -152,7 +152,7 @@ static struct sched_entity *put_to_sleep(void)
         struct sched *s = cpus_sched();
 
         sleeper.vm = &vm;
-        *e = (struct sched_entity){.weight = SCHED_WEIGHT, .cpus = cpu_set_first(1)};
+        *e = (struct sched_entity){.weight = CONFIG_WEIGHT, .cpus = cpu_set_first(1)};
         sched_add(s, e, cpu_rdtsc());
         (void)sched_wake(s, e, cpu_rdtsc());
         CHECK(sched_pick(s, 0, cpu_rdtsc()) == e);

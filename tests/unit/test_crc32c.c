@@ -1,5 +1,5 @@
 /* CRC-32C against the published test vectors and a bit-by-bit computation. */
-#include "mm/crc32c.h"
+#include "mm/pool/crc32c.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Tests of the MMIO decoder: a table of encodings, truncation, the registers' rules, and random
  * bytes. */
-#include "guest/decode.h"
+#include "guest/mem/decode.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"

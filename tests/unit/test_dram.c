@@ -2,7 +2,7 @@
  * The DRAM allocator against a plain map of frames: what it hands out is managed, aligned, free and
  * its own; what it refuses is not there; what comes back wrongly is found.
  */
-#include "mm/dram.h"
+#include "mm/dram/dram.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* permafrost.cfg: the words as GRUB 2.06 hands them over, and mistakes with their lines. */
-#include "boot/efi_config.h"
+#include "boot/efi/efi_config.h"
 
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"

@@ -1,6 +1,6 @@
 /* What the EFI loader hands over: its struct boot_info, and pixel formats of EFI. */
-#include "boot/efi_info.h"
-#include "boot/efi_screen.h"
+#include "boot/efi/efi_info.h"
+#include "boot/efi/efi_screen.h"
 
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"

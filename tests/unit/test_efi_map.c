@@ -1,5 +1,5 @@
 /* The EFI memory map: what each type becomes, long maps, and maps that lie. */
-#include "boot/efi_map.h"
+#include "boot/efi/efi_map.h"
 
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"

@@ -1,5 +1,5 @@
 /* ELF images for fixed addresses: what is taken as it is, and files that lie. */
-#include "boot/elf_load.h"
+#include "boot/efi/elf_load.h"
 
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"

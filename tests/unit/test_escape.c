@@ -1,5 +1,5 @@
 /* The console's escape: every way to follow Ctrl-]. */
-#include "guest/escape.h"
+#include "guest/console/escape.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Guest memory by guest-physical address: the extent list, lookups, copies over extent borders. */
-#include "guest/gmem.h"
+#include "guest/mem/gmem.h"
 
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"

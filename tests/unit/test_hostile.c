@@ -3,11 +3,11 @@
  * memory. Whatever they do ends in an answer, an exception or the end of this VM; ASan and UBSan
  * watch, and answers are checked against what the interfaces say.
  */
-#include "guest/run.h"
+#include "guest/exec/run.h"
 
 #include "guest/abi.h"
-#include "guest/decode.h"
-#include "guest/platform.h"
+#include "guest/dev/platform.h"
+#include "guest/mem/decode.h"
 #include "hv/lib/string.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"

@@ -1,5 +1,5 @@
 /* Initrds that are whole, and the same cut at every byte. */
-#include "guest/initrd.h"
+#include "guest/load/initrd.h"
 
 #include <stdio.h>
 #include <stdlib.h>

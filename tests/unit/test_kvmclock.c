@@ -1,6 +1,6 @@
 /* Tests of the KVM clock: what a guest computes from the structures, and which addresses are
  * refused. */
-#include "guest/kvmclock.h"
+#include "guest/dev/kvmclock.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"

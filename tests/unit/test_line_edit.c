@@ -2,7 +2,7 @@
  * The line editor. Its echo is played on a model of a terminal's line, so that what the user sees
  * is compared with what the editor holds, cursor included.
  */
-#include "guest/line_edit.h"
+#include "guest/text/line_edit.h"
 
 #include <string.h>
 

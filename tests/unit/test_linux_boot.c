@@ -2,9 +2,9 @@
  * The Linux loader on made-up bzImages: layout of guest memory, what the kernel is told, and each
  * reason to refuse a file.
  */
-#include "guest/linux_boot.h"
+#include "guest/load/linux_boot.h"
 
-#include "guest/platform.h"
+#include "guest/dev/platform.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"

@@ -1,9 +1,9 @@
 /* Machine checks: single banks judged, and whole scans of a CPU whose registers are an array. */
-#include "hv/mce.h"
+#include "hv/trap/mce.h"
 
 #include <string.h>
 
-#include "guest/mca.h"
+#include "guest/dev/mca.h"
 #include "tests/unit/unit.h"
 
 #define ERROR    (MC_VAL | MC_UC | MC_EN | MC_ADDRV)

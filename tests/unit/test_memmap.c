@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hv/lib/printk.h"
+#include "tests/unit/e820.h"
 #include "tests/unit/unit.h"
 
 #define UNITS 4096

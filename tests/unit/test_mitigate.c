@@ -1,5 +1,5 @@
 /* What is decided about CPUs' weaknesses: a table of CPUs as they are, and each bit alone. */
-#include "hv/mitigate_plan.h"
+#include "hv/safety/mitigate_plan.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* MMIO emulation: fetching a guest's instruction through its own page tables, and carrying it out.
  */
-#include "guest/mmio.h"
+#include "guest/exec/mmio.h"
 
-#include "guest/platform.h"
+#include "guest/dev/platform.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "tests/unit/fake_virt.h"

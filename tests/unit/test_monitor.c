@@ -2,11 +2,13 @@
  * The monitor's verbs on hosted VMs: the queue of VMs, what the tables say, and the prompt itself
  * with bytes that were typed before it opens.
  */
-#include "guest/monitor.h"
+#include "guest/admin/monitor.h"
 
-#include "guest/console.h"
-#include "guest/map_view.h"
+#include "guest/admin/map_view.h"
+#include "guest/console/console.h"
+#include "guest/life/cpu0.h"
 #include "hv/lib/errno.h"
+#include "tests/unit/e820.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/pool_world.h"
 #include "tests/unit/text_sink.h"
@@ -376,12 +378,18 @@ static void type(const char *bytes)
                 console_type((uint8_t)*bytes);
 }
 
-static unsigned idle_calls;
+static unsigned idle_calls, serve_calls;
 
-static void wait(void)
+/* In place of CPU 0's loop. */
+void cpu0_wait(void)
 {
         if (++idle_calls == 3)
                 type("n\r" ENTER);
+}
+
+void cpu0_serve(void)
+{
+        serve_calls++;
 }
 
 /* A question waits for its answer, and the machine goes on meanwhile. */
@@ -390,15 +398,15 @@ static void test_prompt(void)
         start();
         start_next();
         monitor_init(&monitor, tables, 2, &host);
-        monitor.wait = wait;
         type(ENTER "vm st\tb\ty" ENTER);
         monitor_run(&monitor);
         CHECK_EQ(state("b"), VMS_QUEUED);
         type(ENTER "vm stop b\r\nyvm stop a\r");
-        idle_calls = 0;
+        idle_calls = serve_calls = 0;
         monitor_run(&monitor);
         CHECK(!console_in_monitor());
         CHECK_EQ(idle_calls, 3);
+        CHECK_EQ(serve_calls, 3); /* behind each line, the last is empty */
         CHECK_EQ(state("b"), VMS_CONFIGURED);
         CHECK_EQ(state("a"), VMS_RUNNING);
         monitor_run_line(&monitor, "vm stop a");

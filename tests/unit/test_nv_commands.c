@@ -1,5 +1,5 @@
 /* The `nv` verbs over a hosted pool: what they say and do, every error line, valid JSON, quota. */
-#include "guest/nv_commands.h"
+#include "guest/admin/nv/nv_commands.h"
 
 #include <errno.h>
 
@@ -14,7 +14,7 @@ static const uint64_t two_ranges[] = {16 * MiB, 16 * MiB}; /* 7 granules of data
 static struct world world;
 static struct mounted m;
 static struct text_sink sink;
-static uint64_t quota; /* of VM "db" */
+static struct config config; /* of one VM, "db" */
 
 static uint64_t entropy(void)
 {
@@ -23,13 +23,7 @@ static uint64_t entropy(void)
         return unit_random(&state);
 }
 
-static uint64_t quota_of(void *ctx, const char *owner)
-{
-        CHECK(ctx == &quota);
-        return strcmp(owner, "db") == 0 ? quota : 0;
-}
-
-static struct nv_host host = {&m.pool, entropy, quota_of, &quota};
+static struct nv_host host = {&m.pool, entropy, &config};
 
 static int run(const char *line, bool json)
 {
@@ -81,7 +75,7 @@ static void setup(void)
         world = world_make(2, two_ranges, 0, 0);
         world_mount(&world, world.memory, false, &m);
         CHECK_EQ(m.err, 0);
-        quota = 0;
+        config.vm[0].nvram_max = 0;
 }
 
 static void cleanup(void)
@@ -280,7 +274,9 @@ static void test_busy(void)
 static void test_quota(void)
 {
         setup();
-        quota = 8 * MiB;
+        config.vm_count = 1;
+        strcpy(config.vm[0].name, "db");
+        config.vm[0].nvram_max = 8 * MiB;
         expect("nv create a 4M db", 0, NULL);
         expect("nv create b 6M db", -EPERM,
                "error: VM db has 4 MiB of NVRAM and a quota of 8 MiB: 6 MiB more are above it\n");
@@ -292,11 +288,11 @@ static void test_quota(void)
         expect("nv clone a b web", 0, NULL);
         expect("nv create c 8M", 0, NULL);
         expect("nv create d 2M db", 0, NULL);
-        quota = 2 * MiB; /* less than it has */
+        config.vm[0].nvram_max = 2 * MiB; /* less than it has */
         expect("nv create e 2M db", -EPERM, NULL);
-        host.quota = NULL;
+        host.config = NULL;
         expect("nv create e 2M db", 0, NULL);
-        host.quota = quota_of;
+        host.config = &config;
         cleanup();
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "tests/unit/e820.h"
 #include "tests/unit/unit.h"
 
 static struct memmap map;

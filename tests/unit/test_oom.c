@@ -3,7 +3,7 @@
  * until it can be built; and with the 1st, 2nd ... allocation failing, until none is reached. Each
  * time what was taken is given back, NVRAM too, and a VM is either there or not.
  */
-#include "guest/vms.h"
+#include "guest/life/vms.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Tables and lines: alignment for people, valid JSON for programs. */
-#include "guest/out.h"
+#include "guest/text/out.h"
 
 #include "tests/unit/text_sink.h"
 #include "tests/unit/unit.h"

@@ -1,5 +1,5 @@
 /* Tests of the PCI host bridge: Linux' own checks of the mechanism, and every address at random. */
-#include "guest/pci_host.h"
+#include "guest/dev/pci_host.h"
 #include "hv/lib/errno.h"
 #include "tests/unit/unit.h"
 

@@ -1,6 +1,6 @@
 /* The persistent-memory primitives as they run on the machine: stores, and flush hints at fences.
  */
-#include "mm/pm.h"
+#include "mm/pool/pm.h"
 
 #include <string.h>
 

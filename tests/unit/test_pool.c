@@ -1,5 +1,5 @@
 /* The NVRAM pool: attachment, grants, stale references, bad granules, odd ranges. */
-#include "mm/pool.h"
+#include "mm/pool/pool.h"
 
 #include <errno.h>
 #include <stdio.h>

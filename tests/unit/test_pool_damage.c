@@ -4,8 +4,8 @@
  */
 #include <errno.h>
 
-#include "mm/crc32c.h"
-#include "mm/pool_index.h"
+#include "mm/pool/crc32c.h"
+#include "mm/pool/pool_index.h"
 #include "tests/unit/pool_world.h"
 
 static const uint64_t two_ranges[] = {8 * MiB, 8 * MiB};

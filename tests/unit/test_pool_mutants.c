@@ -1,5 +1,5 @@
 /*
- * Mutants of the pool: for every call of pm_flush and pm_fence in mm/pool*.c, the pool without it
+ * Mutants of the pool: for every call of pm_flush and pm_fence in mm/pool/, the pool without it
  * must lose or mix up something in some crash image. Calls are told apart by their return
  * addresses, and counted in the sources, so that none is missed.
  */
@@ -43,7 +43,7 @@ static size_t count_all_calls(void)
         glob_t files;
         size_t n = 0;
 
-        CHECK_EQ(glob("mm/pool*.c", 0, NULL, &files), 0);
+        CHECK_EQ(glob("mm/pool/pool*.c", 0, NULL, &files), 0);
         for (size_t i = 0; i < files.gl_pathc; i++)
                 n += count_calls(files.gl_pathv[i]);
         globfree(&files);

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "mm/pool_format.h"
+#include "mm/pool/pool_format.h"
 #include "tests/unit/pm_model.h"
 #include "tests/unit/unit.h"
 

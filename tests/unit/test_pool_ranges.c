@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "mm/pool_judge.h"
+#include "mm/pool/pool_judge.h"
 #include "tests/unit/unit.h"
 
 #define RANGES   72

@@ -1,5 +1,5 @@
 /* Free runs against a plain map of granules: claims, releases, takes, 1 GiB blocks. */
-#include "mm/pool_space.h"
+#include "mm/pool/pool_space.h"
 
 #include <errno.h>
 #include <string.h>

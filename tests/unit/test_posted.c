@@ -1,5 +1,5 @@
 /* Posted interrupts: what comes out, and that nothing is lost between threads. */
-#include "guest/posted.h"
+#include "guest/dev/posted.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -12,10 +12,10 @@
 #define POSTS   100000u
 #define SPINS   1000u /* before the CPU is given away, should there be one only */
 
-static void open_lapic(struct lapic *l)
+static void open_lapic(struct vlapic *l)
 {
-        lapic_init(l, 0, true, 8, NULL);
-        CHECK_EQ(lapic_msr_write(l, 0x80f, 0x1ff, 0), 0);
+        vlapic_init(l, 0, true, 8, NULL);
+        CHECK_EQ(vlapic_msr_write(l, 0x80f, 0x1ff, 0), 0);
 }
 
 static void post(struct posted *p, enum apic_mode mode, uint8_t vector, bool level)
@@ -28,27 +28,27 @@ static void post(struct posted *p, enum apic_mode mode, uint8_t vector, bool lev
 static void test_vectors(void)
 {
         struct posted p = {0};
-        struct lapic l;
+        struct vlapic l;
 
         for (unsigned v = 16; v < 256; v++) {
                 open_lapic(&l);
                 CHECK(!posted_pending(&p));
                 CHECK_EQ(posted_drain(&p, &l), 0);
-                CHECK_EQ(lapic_next_irq(&l), -1);
+                CHECK_EQ(vlapic_next_irq(&l), -1);
                 post(&p, v & 2 ? APIC_LOWEST : APIC_FIXED, (uint8_t)v, v & 1);
                 CHECK(posted_pending(&p));
                 CHECK_EQ(posted_drain(&p, &l), 0);
-                CHECK_EQ(lapic_next_irq(&l), v);
+                CHECK_EQ(vlapic_next_irq(&l), v);
                 CHECK_EQ(l.tmr[v / 32] >> v % 32 & 1, v & 1);
-                lapic_accept(&l, (uint8_t)v);
-                CHECK_EQ(lapic_next_irq(&l), -1);
+                vlapic_accept(&l, (uint8_t)v);
+                CHECK_EQ(vlapic_next_irq(&l), -1);
         }
 }
 
 static void test_events(void)
 {
         struct posted p = {0};
-        struct lapic l;
+        struct vlapic l;
 
         open_lapic(&l);
         post(&p, APIC_STARTUP, 0x9a, false);
@@ -67,7 +67,7 @@ static void test_events(void)
         post(&p, APIC_EXTINT, 0x30, false);
         CHECK(!posted_pending(&p));
         CHECK_EQ(posted_drain(&p, &l), 0);
-        CHECK_EQ(lapic_next_irq(&l), -1);
+        CHECK_EQ(vlapic_next_irq(&l), -1);
 }
 
 /* Each thread has vectors of its own and posts one again only once the receiver has seen it. */
@@ -92,13 +92,13 @@ static void *poster(void *arg)
         return NULL;
 }
 
-static void take_all(struct lapic *l)
+static void take_all(struct vlapic *l)
 {
         int v;
 
-        while ((v = lapic_next_irq(l)) >= 0) {
-                lapic_accept(l, (uint8_t)v);
-                lapic_eoi(l);
+        while ((v = vlapic_next_irq(l)) >= 0) {
+                vlapic_accept(l, (uint8_t)v);
+                vlapic_eoi(l);
                 __atomic_fetch_add(&seen[v], 1, __ATOMIC_RELEASE);
         }
 }
@@ -108,7 +108,7 @@ static void test_threads(void)
 {
         pthread_t thread[THREADS];
         unsigned total = 0, idle = 0;
-        struct lapic l;
+        struct vlapic l;
 
         open_lapic(&l);
         for (uintptr_t i = 0; i < THREADS; i++)

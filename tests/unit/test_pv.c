@@ -1,7 +1,7 @@
 /* KVM's paravirtual features: registration, the shared structures, and decoded hypercalls. */
-#include "guest/pv.h"
+#include "guest/dev/pv.h"
 
-#include "guest/lapic.h"
+#include "guest/dev/vlapic.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "hv/virt.h"
@@ -144,23 +144,23 @@ static void test_eoi(void)
 /* When the local APIC lets its EOI wait: edge-triggered, in service, nothing behind it. */
 static void test_eoi_may_wait(void)
 {
-        struct lapic l;
+        struct vlapic l;
 
-        lapic_init(&l, 0, true, 8, NULL);
-        CHECK_EQ(lapic_msr_write(&l, 0x80f, 0x1ff, 0), 0);
-        CHECK(!lapic_eoi_may_wait(&l));
-        lapic_raise(&l, 0x50, false);
-        CHECK(!lapic_eoi_may_wait(&l));
-        lapic_accept(&l, 0x50);
-        CHECK(lapic_eoi_may_wait(&l));
-        lapic_raise(&l, 0x30, false);
-        CHECK(!lapic_eoi_may_wait(&l));
-        lapic_hand_over(&l, 0x30);
-        lapic_raise(&l, 0x60, true);
-        lapic_accept(&l, 0x60);
-        CHECK(!lapic_eoi_may_wait(&l)); /* level: the I/O APIC waits */
-        lapic_eoi(&l);
-        CHECK(lapic_eoi_may_wait(&l));
+        vlapic_init(&l, 0, true, 8, NULL);
+        CHECK_EQ(vlapic_msr_write(&l, 0x80f, 0x1ff, 0), 0);
+        CHECK(!vlapic_eoi_may_wait(&l));
+        vlapic_raise(&l, 0x50, false);
+        CHECK(!vlapic_eoi_may_wait(&l));
+        vlapic_accept(&l, 0x50);
+        CHECK(vlapic_eoi_may_wait(&l));
+        vlapic_raise(&l, 0x30, false);
+        CHECK(!vlapic_eoi_may_wait(&l));
+        vlapic_hand_over(&l, 0x30);
+        vlapic_raise(&l, 0x60, true);
+        vlapic_accept(&l, 0x60);
+        CHECK(!vlapic_eoi_may_wait(&l)); /* level: the I/O APIC waits */
+        vlapic_eoi(&l);
+        CHECK(vlapic_eoi_may_wait(&l));
 }
 
 static void test_refused(void)

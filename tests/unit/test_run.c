@@ -1,11 +1,11 @@
 /* The exit policy with a scripted backend: what each kind of exit does to guest and VM. */
-#include "guest/run.h"
+#include "guest/exec/run.h"
 
 #include "guest/abi.h"
-#include "guest/console.h"
-#include "guest/platform.h"
+#include "guest/console/console.h"
+#include "guest/dev/platform.h"
 #include "hv/lib/string.h"
-#include "hv/mce.h"
+#include "hv/trap/mce.h"
 #include "tests/unit/run_steps.h"
 
 #define UART_SCRATCH (PLATFORM_COM1_PORT + 7)

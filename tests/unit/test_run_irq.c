@@ -2,10 +2,10 @@
  * The exit policy with a scripted backend: when a vCPU gets its interrupts, whether they are
  * injected, held by the CPU or given to a virtualized local APIC; task priority, timer and rests.
  */
-#include "guest/run.h"
+#include "guest/exec/run.h"
 
-#include "guest/vcpu_apic.h"
-#include "guest/vcpu_irq.h"
+#include "guest/exec/vcpu_irq.h"
+#include "guest/vm/vcpu_apic.h"
 #include "tests/unit/run_steps.h"
 
 #define MSR_TPR       0x808u
@@ -98,7 +98,7 @@ static void test_interrupt_is_injected(void)
         CHECK_EQ(fake.irq, 0x41);
         CHECK_EQ(vm.vcpu[0]->interrupts, 1);
         CHECK(!fake.window);
-        CHECK_EQ(lapic_next_irq(&vm.vcpu[0]->lapic), -1);
+        CHECK_EQ(vlapic_next_irq(&vm.vcpu[0]->lapic), -1);
 }
 
 static void test_interrupt_waits_for_its_window(void)
@@ -235,7 +235,7 @@ static void test_offered_interrupt_and_late_end(void)
         CHECK(vcpu_eoi_may_wait(v));
         expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
         expect_skip(wrmsr(MSR_X2APIC_EOI, 0));
-        lapic_raise(&v->lapic, 0x51, true);
+        vlapic_raise(&v->lapic, 0x51, true);
         expect_skip(plain(VM_EXIT_CACHE));
         CHECK_EQ(fake.offered, 0x51);
         CHECK(!vcpu_eoi_may_wait(v)); /* level-triggered */
@@ -284,7 +284,7 @@ static void test_virtual_apic(void)
         expect_skip(wrmsr(MSR_SVR, 0xff)); /* masks what is unmasked */
         CHECK_EQ(fake.apic[0x32], 0x10034);
         expect_skip(wrmsr(MSR_SVR, 0x1ff));
-        lapic_raise(&v->lapic, 0x71, true);
+        vlapic_raise(&v->lapic, 0x71, true);
         fake.irqs_blocked = true; /* the CPU waits for the moment */
         CHECK_EQ(play_one(plain(VM_EXIT_CACHE)), VM_POWERED_OFF);
         fake.irqs_blocked = false;
@@ -310,7 +310,7 @@ static void test_virtual_apic_rest(void)
         struct vm_vcpu *v = vm.vcpu[0];
 
         fake.state.rflags = RFLAGS_IF;
-        lapic_raise(&v->lapic, 0x72, false);
+        vlapic_raise(&v->lapic, 0x72, false);
         CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
         CHECK_EQ(fake.apic_irqs, 1);
         CHECK_EQ(fake.halts, 0);
@@ -319,7 +319,7 @@ static void test_virtual_apic_rest(void)
         fake.state.rflags = 0;
         expect_skip(wrmsr(MSR_IA32_APIC_BASE, APIC_BASE_ADDR | APIC_BASE_BSP));
         CHECK_EQ(fake.apic_stops, 1);
-        lapic_reset(&v->lapic);
+        vlapic_reset(&v->lapic);
         vm.virtual_apic = false;
         expect_skip(wrmsr(MSR_SVR, 0x1ff));
 }

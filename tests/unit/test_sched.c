@@ -1,5 +1,5 @@
 /* The scheduler on simulated CPUs: shares by weight, pinning, latency of what wakes. */
-#include "guest/sched.h"
+#include "guest/vm/sched.h"
 
 #include "hv/lib/string.h"
 #include "tests/unit/unit.h"

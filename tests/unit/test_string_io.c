@@ -1,11 +1,11 @@
 /* INS and OUTS against a fake CPU: registers, segments, pages, faults, and the bound of one exit.
  */
-#include "guest/string_io.h"
+#include "guest/exec/string_io.h"
 
-#include "guest/platform.h"
+#include "guest/dev/platform.h"
 #include "hv/cpu.h"
 #include "hv/lib/string.h"
-#include "mm/paging.h"
+#include "mm/paging/paging.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"
 

@@ -1,5 +1,5 @@
 /* Tests of the serial port: driven the way Linux' 8250 driver probes, starts and uses one. */
-#include "guest/uart16550.h"
+#include "guest/dev/uart16550.h"
 #include "hv/lib/errno.h"
 #include "tests/unit/unit.h"
 

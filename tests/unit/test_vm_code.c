@@ -1,9 +1,9 @@
 /* What a guest may execute where the size of a page that is executed must not change. */
-#include "guest/vm_code.h"
+#include "guest/vm/vm_code.h"
 
 #include <errno.h>
 
-#include "guest/run.h"
+#include "guest/exec/run.h"
 #include "hv/lib/work.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/unit.h"

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "guest/vm_nvram.h"
+#include "guest/vm/vm_nvram.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/pool_world.h"
 

@@ -1,16 +1,16 @@
 /* NVRAM of VMs: who gets a region and how, what is refused, read-only regions, idle scrubbing. */
-#include "guest/vm_nvram.h"
+#include "guest/vm/vm_nvram.h"
 
 #include <errno.h>
 
 #include "guest/abi.h"
-#include "guest/hypercall.h"
-#include "guest/idle.h"
-#include "guest/machine_check.h"
-#include "guest/platform.h"
-#include "guest/run.h"
+#include "guest/dev/platform.h"
+#include "guest/exec/damage.h"
+#include "guest/exec/hypercall.h"
+#include "guest/exec/run.h"
+#include "guest/life/idle.h"
 #include "hv/cpu.h"
-#include "mm/pool_space.h"
+#include "mm/pool/pool_space.h"
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/pool_world.h"
 
@@ -91,7 +91,7 @@ static unsigned damage(uint64_t hpa, unsigned order)
         struct mce_place place = {HPA(align_down(hpa, 1ull << order)), order};
 
         vm.mca.waiting = 0;
-        machine_check_tell(&vm, &place);
+        damage_tell(&vm, &place);
         return vm.mca.waiting;
 }
 
@@ -156,19 +156,19 @@ static void test_damage_is_raised(void)
         fake.irqs_blocked = true;
         fake.exceptions = 0;
         /* CR4 is not enough, as SVM sets it for itself */
-        CHECK_EQ(machine_check_offer(vm.vcpu[0]), -ENOTSUP);
+        CHECK_EQ(damage_offer(vm.vcpu[0]), -ENOTSUP);
         CHECK_EQ(mca_msr_write(&vm.mca, MSR_MC_CTL(0), 1), 0);
-        CHECK_EQ(machine_check_offer(vm.vcpu[0]), 0);
+        CHECK_EQ(damage_offer(vm.vcpu[0]), 0);
         CHECK_EQ(fake.exceptions, 0);
         CHECK(fake.window);
         fake.irqs_blocked = false;
-        CHECK_EQ(machine_check_offer(vm.vcpu[0]), 0);
+        CHECK_EQ(damage_offer(vm.vcpu[0]), 0);
         CHECK_EQ(fake.exceptions, 1);
         CHECK_EQ(fake.exception, VECTOR_MC);
         CHECK_EQ(vm.mca.addr, GiB);
         /* the next not before the guest is done with this one */
         mca_add(&vm.mca, GPA(2 * GiB));
-        CHECK_EQ(machine_check_offer(vm.vcpu[0]), 0);
+        CHECK_EQ(damage_offer(vm.vcpu[0]), 0);
         CHECK_EQ(fake.exceptions, 1);
         CHECK_EQ(mca_msr_write(&vm.mca, MSR_MCG_STATUS, 0), 0);
         CHECK_EQ(mca_msr_write(&vm.mca, MSR_MC_STATUS(0), 0), 0);
@@ -182,7 +182,7 @@ static void test_damage_is_raised(void)
         CHECK_EQ(mca_msr_write(&vm.mca, MSR_MC_STATUS(0), 0), 0);
         /* who takes none is ended, by the run loop */
         fake.state.cr4 = 0;
-        CHECK_EQ(machine_check_offer(vm.vcpu[0]), -ENOTSUP);
+        CHECK_EQ(damage_offer(vm.vcpu[0]), -ENOTSUP);
         CHECK_EQ(fake_play(&vm, NULL, 0), VM_CRASHED);
         vm_destroy(&vm);
         end();

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "guest/out.h"
+#include "guest/text/out.h"
 
 struct text_sink {
         struct out out;

@@ -46,7 +46,7 @@
 #define LARGE            0x80
 #define CPUID_ENTRIES    256
 #define COM1             0x3f8
-#define SLEEP_CONTROL    0x600 /* guest/platform.h */
+#define SLEEP_CONTROL    0x600 /* guest/dev/platform.h */
 #define CODE_SELECTOR    0x10
 #define DATA_SELECTOR    0x18
 

@@ -1,0 +1,259 @@
+/* The verbs without a group: map, mem, mem-fail, cpu, stats, log, poweroff, reboot. */
+#include "guest/admin/monitor_commands.h"
+
+#include "guest/admin/map_view.h"
+#include "guest/vm/vm_stats.h"
+#include "hv/cpu.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/format.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+#include "hv/safety/mitigate.h"
+#include "hv/trap/mce.h"
+#include "mm/pool/pm.h"
+
+#define LOG_LINE_SIZE 300
+#define MEMORY_PARTS  6 /* total, used, free, metadata, to be scrubbed, bad */
+
+static const struct monitor_host *host_of(const struct command_call *call)
+{
+        return call->host;
+}
+
+static int map(const struct command_call *call)
+{
+        const struct monitor_host *host = host_of(call);
+
+        map_view_ranges(call->out, host->map);
+        if (call->verbose) {
+                map_view_bars(call->out, host->map, host->dram, host->pool);
+                map_view_regions(call->out, host->pool);
+        }
+        return 0;
+}
+
+static void memory_row(struct out *out, const char *name, const uint64_t bytes[MEMORY_PARTS])
+{
+        out_cell(out, "%s", name);
+        for (size_t i = 0; i < MEMORY_PARTS; i++)
+                out_cell_size(out, bytes[i]);
+}
+
+static void show_blocks(struct out *out, const struct dram_stats *stats)
+{
+        static const struct out_column columns[] = {
+            {"order", "ORDER", 5}, {"size", "BLOCK", 9}, {"used", "IN USE", 10}};
+
+        out_table_begin(out, columns, ARRAY_LEN(columns));
+        for (unsigned order = 0; order < DRAM_ORDERS; order++) {
+                if (!stats->used_blocks[order])
+                        continue;
+                out_cell_number(out, order);
+                out_cell_size(out, PAGE_4K << order);
+                out_cell_number(out, stats->used_blocks[order]);
+        }
+        out_table_end(out);
+        out_line(out, "free blocks: %lu of 2 MiB, %lu of 1 GiB", stats->free_2m, stats->free_1g);
+}
+
+/* In short words for programs, and for people's tables alike. */
+static void show_persistence(struct out *out, const struct monitor_host *host)
+{
+        static const struct out_column columns[] = {
+            {"domain", "DOMAIN", -8}, {"flush", "FLUSH", -10}, {"volatile", "VOLATILE", 8}};
+
+        out_table_begin(out, columns, ARRAY_LEN(columns));
+        out_cell(out, "%s", nfit_domain_word(host->vms->host->domain));
+        out_cell(out, "%s", pm_flush_name());
+        out_cell_bool(out, pool_is_volatile(host->pool));
+        out_table_end(out);
+}
+
+static int mem(const struct command_call *call)
+{
+        static const struct out_column columns[] = {
+            {"memory", "MEMORY", -6}, {"total", "TOTAL", 10},       {"used", "USED", 10},
+            {"free", "FREE", 10},     {"metadata", "METADATA", 10}, {"scrub", "TO SCRUB", 10},
+            {"bad", "BAD", 9}};
+        const struct monitor_host *host = host_of(call);
+        struct dram_stats dram;
+
+        dram_get_stats(host->dram, &dram);
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        memory_row(call->out, "DRAM",
+                   (const uint64_t[]){dram.total_bytes, dram.total_bytes - dram.free_bytes,
+                                      dram.free_bytes, dram.metadata_bytes, 0, 0});
+        if (host->pool) {
+                struct pool_usage n = pool_usage(host->pool);
+
+                memory_row(call->out, "NVRAM",
+                           (const uint64_t[]){n.total * PAGE_2M, n.used * PAGE_2M, n.free * PAGE_2M,
+                                              n.metadata * PAGE_2M, n.dying * PAGE_2M,
+                                              n.bad * PAGE_2M});
+        }
+        out_table_end(call->out);
+        show_blocks(call->out, &dram);
+        if (host->pool)
+                show_persistence(call->out, host);
+        return 0;
+}
+
+/* A fault for tests: what an operation does when memory ends in the middle of it. */
+static int mem_fail(const struct command_call *call)
+{
+        const char *text = call->word[0];
+        uint64_t n;
+
+        if (config_parse_size(text, strlen(text), &n)) {
+                out_error(call->out, "%s: not a number", text);
+                return -EINVAL;
+        }
+        n = dram_fail_after(host_of(call)->vms->host->dram, n);
+        out_line(call->out, n ? "%lu allocations were left to go" : "no fault was to come", n);
+        return 0;
+}
+
+static void counter(struct out *out, const char *of, const char *prefix, const char *name,
+                    uint64_t value)
+{
+        out_cell(out, "%s", of);
+        out_cell(out, "%s%s", prefix, name);
+        out_cell_number(out, value);
+}
+
+static uint64_t milliseconds_since(uint64_t tsc, const struct vm_host *machine)
+{
+        return machine->tsc_khz ? (cpu_rdtsc() - tsc) / machine->tsc_khz : 0;
+}
+
+static uint64_t microseconds(uint64_t ticks, const struct vm_host *machine)
+{
+        return machine->tsc_khz ? ticks * 1000 / machine->tsc_khz : 0;
+}
+
+/* What the scheduler measured. */
+static void show_vcpu(struct out *out, const struct vm *vm, unsigned i)
+{
+        const struct sched_entity *e = &vm->vcpu[i]->sched;
+        char prefix[24];
+
+        format_text(prefix, sizeof prefix, "vcpu%u ", i);
+        counter(out, vm->config->name, prefix, "ran us",
+                microseconds(sched_ran(vm->host->sched, e, cpu_rdtsc()), vm->host));
+        counter(out, vm->config->name, prefix, "waited us", microseconds(e->waited, vm->host));
+        counter(out, vm->config->name, prefix, "wakes", e->wakes);
+        if (e->wakes)
+                counter(out, vm->config->name, prefix, "latency us",
+                        microseconds(e->latency_sum / e->wakes, vm->host));
+        counter(out, vm->config->name, prefix, "latency max us",
+                microseconds(e->latency_max, vm->host));
+}
+
+static void show_vm_counters(struct out *out, const struct vm *vm)
+{
+        const char *name = vm->config->name;
+        uint64_t exits[VM_EXIT_KINDS], total = 0;
+
+        /* at one time: it runs while they are shown */
+        for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
+                total += exits[k] = vm_exits(vm, k);
+        if (vm->start_tsc)
+                counter(out, name, "uptime ms", "", milliseconds_since(vm->start_tsc, vm->host));
+        counter(out, name, "interrupts injected", "", vm_interrupts(vm));
+        counter(out, name, "exits", "", total);
+        for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
+                if (exits[k])
+                        counter(out, name, "exits ", vm_exit_name(k), exits[k]);
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                show_vcpu(out, vm, i);
+}
+
+static int stats(const struct command_call *call)
+{
+        static const struct out_column columns[] = {
+            {"of", "OF", -10}, {"counter", "COUNTER", -20}, {"value", "VALUE", 16}};
+        const struct vms *vms = host_of(call)->vms;
+
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        counter(call->out, "machine", "uptime ms", "",
+                milliseconds_since(vms->host->entry_tsc, vms->host));
+        counter(call->out, "machine", "TSC kHz", "", vms->host->tsc_khz);
+        counter(call->out, "machine", "unexpected NMIs", "", mce_nmis());
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms->entry[i].state == VMS_RUNNING)
+                        show_vm_counters(call->out, vms->entry[i].vm);
+        out_table_end(call->out);
+        return 0;
+}
+
+static int cpu(const struct command_call *call)
+{
+        static const struct out_column columns[] = {{"weakness", "WEAKNESS", -16},
+                                                    {"vulnerable", "HERE", 4},
+                                                    {"state", "STATE", -10},
+                                                    {"measure", "MEASURE", -20},
+                                                    {"by", "BY", -1}};
+        const struct mitigate_plan *plan = mitigate_current();
+
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        for (unsigned i = 0; i < MITIGATE_COUNT; i++) {
+                out_cell(call->out, "%s", mitigate_name(i));
+                out_cell_bool(call->out, plan->row[i].vulnerable);
+                out_cell(call->out, "%s", mitigate_state_name(plan->row[i].state));
+                out_cell(call->out, "%s", plan->row[i].measure);
+                out_cell(call->out, "%s", plan->row[i].by);
+        }
+        out_table_end(call->out);
+        out_line(call->out,
+                 "guests are not offered IA32_SPEC_CTRL: they run with the hypervisor's, 0x%lx",
+                 plan->spec_ctrl);
+        return 0;
+}
+
+static int show_log(const struct command_call *call)
+{
+        static const struct out_column columns[] = {{"line", "LOG", -1}};
+        char line[LOG_LINE_SIZE];
+        size_t at = 0;
+
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        while (log_next_line(&at, line, sizeof line))
+                out_cell(call->out, "%s", line);
+        out_table_end(call->out);
+        return 0;
+}
+
+/* The VMs first, as their ends are logged with their statistics. */
+static int end_machine(const struct command_call *call, enum config_exit how)
+{
+        struct vms *vms = host_of(call)->vms;
+
+        for (size_t i = 0; i < vms->count; i++)
+                if (vms_stop(vms, &vms->entry[i]))
+                        continue; /* it did not run */
+        host_of(call)->end(how);
+        return 0;
+}
+
+static int power_off_machine(const struct command_call *call)
+{
+        return end_machine(call, CONFIG_EXIT_POWEROFF);
+}
+
+static int reboot_machine(const struct command_call *call)
+{
+        return end_machine(call, CONFIG_EXIT_REBOOT);
+}
+
+const struct command monitor_commands[] = {
+    {"map", "", "the memory map; -v also draws DRAM and NVRAM", 0, 0, false, 0, map},
+    {"mem", "", "DRAM and NVRAM: total, used, free, blocks by order", 0, 0, false, 0, mem},
+    {"mem-fail", "N", "for tests: the N-th allocation of DRAM from now on fails; 0: none", 1, 1,
+     false, 0, mem_fail},
+    {"cpu", "", "weaknesses of the CPU, and what is done about them", 0, 0, false, 0, cpu},
+    {"stats", "", "the VMs' exits by kind, their vCPUs' times", 0, 0, false, 0, stats},
+    {"log", "", "the last lines of the log", 0, 0, false, 0, show_log},
+    {"poweroff", "", "stop all VMs and switch the machine off", 0, 0, true, 0, power_off_machine},
+    {"reboot", "", "stop all VMs and reset the machine", 0, 0, true, 0, reboot_machine},
+};
+const size_t monitor_command_count = ARRAY_LEN(monitor_commands);

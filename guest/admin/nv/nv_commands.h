@@ -1,0 +1,18 @@
+/*
+ * The `nv` verbs: the NVRAM pool's administration, for the monitor, run= and the off-line tool.
+ * host of a table that holds them is a struct nv_host.
+ */
+#pragma once
+
+#include "guest/config/config.h"
+#include "guest/text/command.h"
+#include "mm/pool/pool.h"
+
+struct nv_host {
+        struct pool *pool;
+        uint64_t (*entropy)(void);
+        const struct config *config; /* whose nvram-max= hold; NULL: there are no limits */
+};
+
+extern const struct command nv_commands[];
+extern const size_t nv_command_count;

@@ -1,0 +1,158 @@
+/* `nv list` and `nv show`: what is in the pool. */
+#include "guest/admin/nv/nv_region.h"
+#include "guest/admin/nv/nv_verbs.h"
+
+#include "hv/lib/errno.h"
+#include "hv/lib/format.h"
+
+typedef unsigned long long ull;
+
+static void totals_line(struct out *out, const struct pool_usage *usage)
+{
+        out_line(out,
+                 "pool: %s in %zu ranges: %s used by %zu regions, %s to scrub, %s bad, %s free",
+                 nv_size(usage->total * POOL_GRANULE).text, usage->ranges,
+                 nv_size(usage->used * POOL_GRANULE).text, usage->regions,
+                 nv_size(usage->dying * POOL_GRANULE).text, nv_size(usage->bad * POOL_GRANULE).text,
+                 nv_size(usage->free * POOL_GRANULE).text);
+}
+
+static void totals_object(struct out *out, const struct pool *pool, const struct pool_usage *usage)
+{
+        static const struct out_column column[] = {
+            {"uuid", "UUID", -36}, {"total", "TOTAL", 10},  {"metadata", "META", 10},
+            {"used", "USED", 10},  {"scrub", "SCRUB", 10},  {"bad", "BAD", 10},
+            {"free", "FREE", 10},  {"ranges", "RANGES", 6}, {"regions", "REGIONS", 7},
+            {"lost", "LOST", 4},   {"simulated", "SIM", 3}, {"read_only", "RO", 3},
+        };
+        const uint64_t size[] = {usage->total, usage->metadata, usage->used,
+                                 usage->dying, usage->bad,      usage->free};
+
+        out_table_begin(out, column, ARRAY_LEN(column));
+        out_cell(out, "%s", nv_uuid(pool->uuid).text);
+        for (size_t i = 0; i < ARRAY_LEN(size); i++)
+                out_cell_size(out, size[i] * POOL_GRANULE);
+        out_cell_number(out, usage->ranges);
+        out_cell_number(out, usage->regions);
+        out_cell_number(out, pool->lost);
+        out_cell_bool(out, pool->simulated);
+        out_cell_bool(out, pool->read_only);
+        out_table_end(out);
+}
+
+int nv_list(const struct command_call *call)
+{
+        struct pool *pool = nv_pool(call);
+        struct pool_region *region = NULL;
+        struct pool_usage usage;
+
+        if (!pool)
+                return -ENODEV;
+        nv_table_begin(call);
+        while ((region = pool_next(pool, region))) {
+                struct nv_facts facts = nv_facts(pool, region);
+
+                nv_table_row(call, &facts);
+        }
+        out_table_end(call->out);
+        usage = pool_usage(pool);
+        totals_line(call->out, &usage);
+        if (call->out->json)
+                totals_object(call->out, pool, &usage);
+        return 0;
+}
+
+static void show_lines(struct out *out, const struct nv_facts *facts)
+{
+        out_line(out, "name        %s", facts->name);
+        out_line(out, "size        %s (%llu bytes)", nv_size(facts->size).text, (ull)facts->size);
+        out_line(out, "owner       %s", nv_owner(facts));
+        out_line(out, "state       %s", nv_state(facts));
+        out_line(out, "attached    %s", nv_attached(facts).text);
+        out_line(out, "uuid        %s", nv_uuid(facts->uuid).text);
+        out_line(out, "generation  %llu", (ull)facts->generation);
+        out_line(out, "volatile    %s", facts->is_volatile ? "yes: its memory forgets" : "no");
+        out_line(out, "to scrub    %s", nv_size(facts->dying).text);
+        out_line(out, "bad         %llu granules", (ull)facts->bad);
+}
+
+static void show_object(struct out *out, const struct nv_facts *facts)
+{
+        static const struct out_column column[] = {
+            {"name", "NAME", -20},     {"size", "SIZE", 10},      {"owner", "OWNER", -12},
+            {"state", "STATE", -7},    {"readers", "READERS", 7}, {"writer", "WRITER", 6},
+            {"extents", "EXTENTS", 7}, {"generation", "GEN", 4},  {"uuid", "UUID", -36},
+            {"scrub", "SCRUB", 10},    {"bad", "BAD", 4},         {"volatile", "VOLATILE", 8},
+        };
+
+        out_table_begin(out, column, ARRAY_LEN(column));
+        out_cell(out, "%s", facts->name);
+        out_cell_size(out, facts->size);
+        out_cell(out, "%s", nv_owner(facts));
+        out_cell(out, "%s", nv_state(facts));
+        out_cell_number(out, facts->readers);
+        out_cell_bool(out, facts->writer);
+        out_cell_number(out, facts->extents);
+        out_cell_number(out, facts->generation);
+        out_cell(out, "%s", nv_uuid(facts->uuid).text);
+        out_cell_size(out, facts->dying);
+        out_cell_number(out, facts->bad);
+        out_cell_bool(out, facts->is_volatile);
+        out_table_end(out);
+}
+
+static void show_grants(struct out *out, const struct pool_region *region)
+{
+        static const struct out_column column[] = {{"vm", "GRANTED TO", -31},
+                                                   {"access", "ACCESS", -6}};
+        enum pool_access access;
+        char vm[POOL_NAME_SIZE];
+
+        if (!out->json && !pool_region_grant(region, 0, vm, &access))
+                return;
+        out_line(out, "%s", "");
+        out_table_begin(out, column, ARRAY_LEN(column));
+        for (size_t i = 0; pool_region_grant(region, i, vm, &access); i++) {
+                out_cell(out, "%s", vm);
+                out_cell(out, "%s", nv_access_name(access));
+        }
+        out_table_end(out);
+}
+
+static void show_extents(struct out *out, const struct pool *pool, const struct pool_region *region)
+{
+        static const struct out_column column[] = {
+            {"offset", "OFFSET", 14}, {"hpa", "HPA", 14}, {"size", "SIZE", 10}};
+        uint64_t offset = 0;
+
+        out_line(out, "%s", "");
+        out_table_begin(out, column, ARRAY_LEN(column));
+        for (size_t i = 0; i < pool_region_extents(region); i++) {
+                struct pool_extent extent = pool_region_extent(pool, region, i);
+
+                out_cell_address(out, offset);
+                out_cell_address(out, extent.hpa.v);
+                out_cell_size(out, extent.size);
+                offset += extent.size;
+        }
+        out_table_end(out);
+}
+
+int nv_show(const struct command_call *call)
+{
+        struct pool *pool = nv_pool(call);
+        const struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
+        struct nv_facts facts;
+
+        if (!region)
+                return nv_absent(pool);
+        facts = nv_facts(pool, region);
+        if (call->out->json)
+                show_object(call->out, &facts);
+        else
+                show_lines(call->out, &facts);
+        show_grants(call->out, region);
+        show_extents(call->out, pool, region);
+        (void)nv_bad_table(call, pool, region, ", at:");
+        return 0;
+}

@@ -1,0 +1,203 @@
+/* The off-line tool's images: ranges of files and devices, locked and mapped. */
+#define _GNU_SOURCE
+#include "guest/admin/nvpool/nvpool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest/admin/nvpool/in_use.h"
+#include "guest/admin/nvpool/pm_file.h"
+#include "guest/config/config.h"
+
+#define HPA_BY_OFFSET UINT64_MAX
+
+/* Read a number up to one of the characters in `ends` or the end; leaves *text there. */
+static bool take_number(const char **text, const char *ends, uint64_t *value)
+{
+        size_t len = strcspn(*text, ends);
+
+        if (config_parse_size(*text, len, value))
+                return false;
+        *text += len;
+        return true;
+}
+
+/* "@OFFSET[+SIZE][=HPA]" or "=HPA". */
+static bool parse_place(const char *text, struct image *image)
+{
+        bool good = true;
+
+        if (*text == '@') {
+                text++;
+                good = take_number(&text, "+=", &image->offset);
+        }
+        if (good && *text == '+') {
+                text++;
+                good = take_number(&text, "=", &image->size) && image->size;
+        }
+        if (good && *text == '=') {
+                text++;
+                good = take_number(&text, "", &image->hpa);
+        }
+        return good && !*text;
+}
+
+bool image_add(struct tool *tool, char *spec)
+{
+        struct image image = {.path = spec, .fd = -1, .hpa = HPA_BY_OFFSET};
+        char *place = strrchr(spec, '@');
+
+        if (tool->images == POOL_RANGES_MAX) {
+                tool_say("a pool has %u ranges at most", POOL_RANGES_MAX);
+                return false;
+        }
+        if (!place)
+                place = strrchr(spec, '=');
+        /* A file that has the whole name is meant; its name may hold any character. */
+        if (place && access(spec, F_OK) != 0) {
+                if (!parse_place(place, &image)) {
+                        tool_say("%s: PATH[@OFFSET[+SIZE]][=HPA] is expected", spec);
+                        return false;
+                }
+                *place = '\0';
+        }
+        tool->image[tool->images++] = image;
+        return true;
+}
+
+static bool same_file(int a, int b)
+{
+        struct stat x, y;
+
+        return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool image_is_open(const struct tool *tool, int fd)
+{
+        for (size_t i = 0; i < tool->images; i++)
+                if (tool->image[i].fd >= 0 && same_file(tool->image[i].fd, fd))
+                        return true;
+        return false;
+}
+
+/* The same file under an earlier range is opened and locked once. */
+static bool open_file(struct tool *tool, struct image *image)
+{
+        int fd = open(image->path, (tool->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+
+        if (fd < 0) {
+                tool_say("%s: %s", image->path, strerror(errno));
+                return false;
+        }
+        for (const struct image *other = tool->image; other < image; other++)
+                if (same_file(other->fd, fd)) {
+                        close(fd);
+                        image->fd = other->fd;
+                        return true;
+                }
+        image->fd = fd;
+        if (flock(fd, (tool->writable ? LOCK_EX : LOCK_SH) | LOCK_NB)) {
+                tool_say("%s: in use: another nvpool or a running machine has it locked",
+                         image->path);
+                return false;
+        }
+        return !in_use(fd, image->path);
+}
+
+/* How large the file or device is; 0: it does not tell. */
+static uint64_t size_of(int fd)
+{
+        off_t end = lseek(fd, 0, SEEK_END);
+
+        return end > 0 ? (uint64_t)end : 0;
+}
+
+static bool place(struct image *image)
+{
+        uint64_t end = size_of(image->fd);
+
+        if (!is_aligned(image->offset, PAGE_4K)) {
+                tool_say("%s: offset 0x%lx is not a multiple of 4 KiB", image->path, image->offset);
+                return false;
+        }
+        if (!image->size && end > image->offset)
+                image->size = end - image->offset;
+        if (!image->size || image->size > UINT64_MAX / 2 - image->offset ||
+            (end && image->offset + image->size > end)) {
+                tool_say(end ? "%s: the range does not lie in it" : "%s: +SIZE is wanted",
+                         image->path);
+                return false;
+        }
+        return true;
+}
+
+/* The first earlier range that would share addresses with this one. */
+static const struct image *shares_hpa(const struct tool *tool, const struct image *image)
+{
+        for (const struct image *other = tool->image; other < image; other++)
+                if (image->hpa < other->hpa + other->size && other->hpa < image->hpa + image->size)
+                        return other;
+        return NULL;
+}
+
+/* HPAs are the offsets; what would lie on an earlier range goes behind it, aligned the same. */
+static void choose_hpa(const struct tool *tool, struct image *image)
+{
+        const struct image *other;
+
+        image->hpa = image->offset;
+        while ((other = shares_hpa(tool, image)))
+                image->hpa =
+                    align_up(other->hpa + other->size, POOL_GRANULE) + image->offset % POOL_GRANULE;
+}
+
+static bool overlaps(const struct tool *tool, const struct image *image)
+{
+        for (const struct image *other = tool->image; other < image; other++)
+                if (other->fd == image->fd && other->offset < image->offset + image->size &&
+                    image->offset < other->offset + other->size) {
+                        tool_say("%s: two ranges overlap", image->path);
+                        return true;
+                }
+        return false;
+}
+
+static bool map(struct tool *tool, struct image *image)
+{
+        int flags = tool->writable ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
+
+        image->base =
+            mmap(NULL, image->size, PROT_READ | PROT_WRITE, flags, image->fd, (off_t)image->offset);
+        if (image->base == MAP_FAILED) {
+                tool_say("%s: cannot be mapped: %s", image->path, strerror(errno));
+                return false;
+        }
+        if (tool->writable)
+                pm_file_add(image->base, image->size);
+        return true;
+}
+
+bool image_open_all(struct tool *tool)
+{
+        for (size_t i = 0; i < tool->images; i++) {
+                struct image *image = &tool->image[i];
+
+                if (!open_file(tool, image) || !place(image) || overlaps(tool, image) ||
+                    !map(tool, image))
+                        return false;
+                if (image->hpa == HPA_BY_OFFSET)
+                        choose_hpa(tool, image);
+                if (shares_hpa(tool, image)) {
+                        tool_say("%s: HPA 0x%lx is another range's", image->path, image->hpa);
+                        return false;
+                }
+                tool->range[i] = (struct pool_range){
+                    .base = image->base, .hpa = HPA(image->hpa), .size = image->size};
+        }
+        return true;
+}

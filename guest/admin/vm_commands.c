@@ -1,0 +1,172 @@
+/* The `vm` verbs: list, start, stop, reset, pause, resume, log, console. */
+#include "guest/admin/monitor_commands.h"
+#include "guest/console/console.h"
+#include "guest/vm/vm_stats.h"
+#include "hv/lib/errno.h"
+
+static struct vms *vms_of(const struct command_call *call)
+{
+        return ((const struct monitor_host *)call->host)->vms;
+}
+
+/* The VM that the first argument names; NULL, with the reason printed. */
+static struct vms_entry *named(const struct command_call *call)
+{
+        struct vms_entry *entry = vms_find(vms_of(call), call->word[0]);
+
+        if (!entry)
+                out_error(call->out, "%s: no such VM", call->word[0]);
+        return entry;
+}
+
+static int list(const struct command_call *call)
+{
+        static const struct out_column columns[] = {
+            {"number", "NO", 3},     {"name", "NAME", -10}, {"state", "STATE", -12},
+            {"module", "MODULE", 6}, {"mem", "MEM", 9},     {"regions", "REGIONS", 7},
+            {"starts", "STARTS", 6}};
+        struct vms *vms = vms_of(call);
+
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        for (size_t i = 0; i < vms->count; i++) {
+                const struct vms_entry *e = &vms->entry[i];
+
+                out_cell_number(call->out, i + 1);
+                out_cell(call->out, "%s", e->config->name);
+                out_cell(call->out, "%s", vms_state_text(e));
+                out_cell_number(call->out, e->config->module);
+                out_cell_size(call->out, e->config->mem);
+                out_cell_number(call->out, e->config->region_count);
+                out_cell_number(call->out, e->starts);
+        }
+        out_table_end(call->out);
+        return 0;
+}
+
+static void say_start(const struct command_call *call, const struct vms_entry *entry,
+                      const struct vms_entry *other)
+{
+        if (other)
+                out_line(call->out, "%s: starts behind the end of %s", entry->config->name,
+                         other->config->name);
+        else
+                out_line(call->out, "%s: starts", entry->config->name);
+}
+
+static int start(const struct command_call *call)
+{
+        struct vms_entry *entry = named(call);
+        int err;
+
+        if (!entry)
+                return -ENOENT;
+        err = vms_start(vms_of(call), entry);
+        if (err == -EBUSY)
+                out_error(call->out, "%s: it is %s", entry->config->name, vms_state_text(entry));
+        else if (err)
+                out_error(call->out, "%s: its module line (module %u) has mistakes, see the log",
+                          entry->config->name, entry->config->module);
+        else
+                say_start(call, entry, vms_waits_for(vms_of(call), entry));
+        return err;
+}
+
+static int not_running(const struct command_call *call, const struct vms_entry *entry, int err)
+{
+        if (err)
+                out_error(call->out, "%s: it is not running (%s)", entry->config->name,
+                          vms_state_text(entry));
+        return err;
+}
+
+static int stop(const struct command_call *call)
+{
+        struct vms_entry *entry = named(call);
+
+        return entry ? not_running(call, entry, vms_stop(vms_of(call), entry)) : -ENOENT;
+}
+
+static int reset(const struct command_call *call)
+{
+        struct vms_entry *entry = named(call);
+
+        return entry ? not_running(call, entry, vms_reset(vms_of(call), entry)) : -ENOENT;
+}
+
+static int pause(const struct command_call *call)
+{
+        struct vms_entry *entry = named(call);
+
+        return entry ? not_running(call, entry, vms_pause(vms_of(call), entry)) : -ENOENT;
+}
+
+static int resume(const struct command_call *call)
+{
+        struct vms_entry *entry = named(call);
+        int err = entry ? vms_resume(vms_of(call), entry) : -ENOENT;
+
+        if (entry && err)
+                out_error(call->out, "%s: it is not paused (%s)", entry->config->name,
+                          vms_state_text(entry));
+        return err;
+}
+
+static int console(const struct command_call *call)
+{
+        struct vms_entry *entry = named(call);
+
+        if (!entry)
+                return -ENOENT;
+        if (entry->state != VMS_RUNNING)
+                return not_running(call, entry, -EINVAL);
+        vms_set_focus(entry->vm);
+        console_set_monitor(false);
+        return 0;
+}
+
+/* Line by line, as the log's verb. */
+static int show_log(const struct command_call *call)
+{
+        static const struct out_column columns[] = {{"line", "CONSOLE", -1}};
+        struct vms_entry *entry = named(call);
+        char line[200], byte;
+        size_t at = 0, n = 0;
+
+        if (!entry)
+                return -ENOENT;
+        if (entry->state != VMS_RUNNING)
+                return not_running(call, entry, -EINVAL);
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        while (vm_console_read(&entry->vm->console, &at, &byte, 1)) {
+                if (byte == '\n' || n == sizeof line - 1) {
+                        line[n] = '\0';
+                        out_cell(call->out, "%s", line);
+                        n = 0;
+                }
+                if (byte != '\r' && byte != '\n')
+                        line[n++] = byte;
+        }
+        line[n] = '\0';
+        if (n)
+                out_cell(call->out, "%s", line);
+        out_table_end(call->out);
+        return 0;
+}
+
+const struct command vm_commands[] = {
+    {"list", "", "all VMs and their states", 0, 0, false, 0, list},
+    {"start", "NAME", "queue a VM that has ended or was stopped", 1, 1, false, COMMAND_COMPLETE_VM,
+     start},
+    {"stop", "NAME", "end a running VM at once, or take one from the queue", 1, 1, true,
+     COMMAND_COMPLETE_VM, stop},
+    {"reset", "NAME", "build a running VM again from its modules", 1, 1, true, COMMAND_COMPLETE_VM,
+     reset},
+    {"pause", "NAME", "stop the vCPUs of a VM where they are", 1, 1, false, COMMAND_COMPLETE_VM,
+     pause},
+    {"log", "NAME", "the last of what a running VM has written", 1, 1, false, COMMAND_COMPLETE_VM,
+     show_log},
+    {"resume", "NAME", "let a paused VM go on", 1, 1, false, COMMAND_COMPLETE_VM, resume},
+    {"console", "NAME", "leave the monitor for a running VM's console", 1, 1, false,
+     COMMAND_COMPLETE_VM, console},
+};
+const size_t vm_command_count = ARRAY_LEN(vm_commands);

@@ -1,0 +1,315 @@
+/* Module lines that describe VMs, and the whole configuration; the syntax is in config.h. */
+#include "guest/config/config.h"
+
+#include "guest/config/config_line.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+
+#define COM1_PORT 0x3f8
+
+static struct vm_config *line_vm(const struct config_line *line)
+{
+        return &line->config->vm[line->vm];
+}
+
+static void vm_name(struct config_line *line, struct config_word value)
+{
+        struct vm_config *vm = line_vm(line);
+
+        if (!config_read_name(line, value, vm->name))
+                return;
+        for (int i = 0; i < line->vm; i++)
+                if (strcmp(line->config->vm[i].name, vm->name) == 0)
+                        config_complain(line, "the VM of module %u has this name already",
+                                        line->config->vm[i].module);
+}
+
+static void vm_mem(struct config_line *line, struct config_word value)
+{
+        config_read_mapped_size(line, value, CONFIG_MEM_MIN, &line_vm(line)->mem);
+}
+
+static void vm_vcpus(struct config_line *line, struct config_word value)
+{
+        struct config_word rest;
+        uint64_t count;
+
+        if (config_read_digits(value, &count, &rest) || rest.len > 0 || count == 0)
+                config_complain(line, "a number from 1 is expected");
+        else if (count > CONFIG_VCPUS_MAX)
+                config_complain(line, "at most %u virtual CPUs are supported", CONFIG_VCPUS_MAX);
+        else
+                line_vm(line)->vcpus = (unsigned)count;
+}
+
+/* N[,N...] or N-M, of CPUs by their number. */
+static void vm_cpus(struct config_line *line, struct config_word value)
+{
+        struct config_word item, rest = value;
+        uint64_t from, to;
+        bool more;
+
+        do {
+                more = config_word_split(rest, ',', &item, &rest);
+                if (config_read_digits(item, &from, &item)) {
+                        config_complain(line, "numbers of CPUs are expected: N, N-M, N,M");
+                        return;
+                }
+                to = from;
+                if (item.len &&
+                    (item.text[0] != '-' ||
+                     config_read_digits((struct config_word){item.text + 1, item.len - 1}, &to,
+                                        &item) ||
+                     item.len)) {
+                        config_complain(line, "numbers of CPUs are expected: N, N-M, N,M");
+                        return;
+                }
+                if (from > to || to >= CPUS_MAX) {
+                        config_complain(line, "CPUs are numbered from 0 to %u", CPUS_MAX - 1);
+                        return;
+                }
+                for (; from <= to; from++)
+                        cpu_set_add(&line_vm(line)->cpus, (unsigned)from);
+        } while (more);
+}
+
+static void read_number(struct config_line *line, struct config_word value, uint32_t max,
+                        uint32_t *out)
+{
+        struct config_word rest;
+        uint64_t number;
+
+        if (config_read_digits(value, &number, &rest) || rest.len || !number || number > max)
+                config_complain(line, "a number from 1 to %u is expected", max);
+        else
+                *out = (uint32_t)number;
+}
+
+static void vm_weight(struct config_line *line, struct config_word value)
+{
+        read_number(line, value, CONFIG_WEIGHT_MAX, &line_vm(line)->weight);
+}
+
+static void vm_watchdog(struct config_line *line, struct config_word value)
+{
+        read_number(line, value, CONFIG_WATCHDOG_MAX, &line_vm(line)->watchdog);
+}
+
+/* Of a VM before it, so that none waits for itself. */
+static void vm_after(struct config_line *line, struct config_word value)
+{
+        for (int i = 0; i < line->vm; i++)
+                if (config_word_is(value, line->config->vm[i].name)) {
+                        memcpy(line_vm(line)->after, line->config->vm[i].name, CONFIG_NAME_SIZE);
+                        return;
+                }
+        config_complain(line, "no VM of that name in a module before it");
+}
+
+/*
+ * The VM, up to the line's own, that names this region in a way that excludes the line's: itself,
+ * or another one that also wants to write. NULL: none does.
+ */
+static const struct vm_config *region_rival(const struct config_line *line,
+                                            const struct config_region *region)
+{
+        for (int v = 0; v <= line->vm; v++) {
+                const struct vm_config *vm = &line->config->vm[v];
+
+                for (size_t i = 0; i < vm->region_count; i++)
+                        if (strcmp(vm->region[i].name, region->name) == 0 &&
+                            (v == line->vm || !(vm->region[i].read_only || region->read_only)))
+                                return vm;
+        }
+        return NULL;
+}
+
+static void vm_region(struct config_line *line, struct config_word item)
+{
+        struct vm_config *vm = line_vm(line);
+        struct config_region region = {.size = 0};
+        struct config_word name, size, access;
+        const struct vm_config *rival;
+
+        if (!config_word_split(item, ':', &name, &size)) {
+                config_complain(line, "NAME:SIZE[:ro][,NAME:SIZE...] is expected");
+                return;
+        }
+        region.read_only = config_word_split(size, ':', &size, &access);
+        if (region.read_only && !config_word_is(access, "ro")) {
+                config_complain(line, "only ro is known behind NAME:SIZE:");
+                return;
+        }
+        if (!config_read_name(line, name, region.name) ||
+            !config_read_mapped_size(line, size, PAGE_2M, &region.size))
+                return;
+        rival = region_rival(line, &region);
+        if (rival)
+                config_complain(line, "region %s is named in module %u already", region.name,
+                                rival->module);
+        else if (vm->region_count == CONFIG_REGIONS_MAX)
+                config_complain(line, "more than %d regions", CONFIG_REGIONS_MAX);
+        else
+                vm->region[vm->region_count++] = region;
+}
+
+static void vm_nvram(struct config_line *line, struct config_word value)
+{
+        struct config_word item, rest = value;
+        bool more;
+
+        do {
+                more = config_word_split(rest, ',', &item, &rest);
+                vm_region(line, item);
+        } while (more);
+}
+
+static void vm_nvram_max(struct config_line *line, struct config_word value)
+{
+        config_read_mapped_size(line, value, PAGE_2M, &line_vm(line)->nvram_max);
+}
+
+static const struct config_key vm_keys[] = {
+    {"vm", false, vm_name},
+    {"mem", false, vm_mem},
+    {"vcpus", false, vm_vcpus},
+    {"nvram", false, vm_nvram},
+    {"nvram-max", false, vm_nvram_max},
+    {"cpus", false, vm_cpus},
+    {"weight", false, vm_weight},
+    {"after", false, vm_after},
+    {"watchdog", false, vm_watchdog},
+};
+
+static void copy_cmdline(struct config_line *line)
+{
+        const char *text = line->rest;
+        size_t len;
+
+        while (config_is_blank(*text))
+                text++;
+        len = strlen(text);
+        while (len > 0 && config_is_blank(text[len - 1]))
+                len--;
+        if (len < CONFIG_CMDLINE_SIZE)
+                memcpy(line_vm(line)->cmdline, text, len); /* the rest of it is zero */
+        else
+                config_complain(line, "the kernel's command line is longer than %d characters",
+                                CONFIG_CMDLINE_SIZE - 1);
+}
+
+static void open_vm(struct config_line *line, const struct config_file *file)
+{
+        struct config *config = line->config;
+
+        config->current_dropped = config->vm_count == CONFIG_VMS_MAX;
+        if (config->current_dropped) {
+                line->vm = CONFIG_NO_VM;
+                config_complain(line, "more than %d VMs", CONFIG_VMS_MAX);
+                return;
+        }
+        line->vm = (int)config->vm_count++;
+        *line_vm(line) = (struct vm_config){.module = line->module, .kernel = *file, .vcpus = 1};
+        if (file->size == 0)
+                config_complain(line, "the module is empty");
+        do {
+                if (config_word_is(line->word, "--")) {
+                        copy_cmdline(line);
+                        break;
+                }
+                config_parse_word(line, vm_keys, ARRAY_LEN(vm_keys));
+        } while (config_next_word(line));
+}
+
+static void add_initrd(struct config_line *line, const struct config_file *file)
+{
+        struct vm_config *vm;
+
+        if (line->vm == CONFIG_NO_VM) {
+                config_complain(line, "no vm= in a module before it: whose initrd is it?");
+                return;
+        }
+        vm = line_vm(line);
+        if (vm->has_initrd)
+                config_complain(line, "VM %s has an initrd already", vm->name);
+        else if (file->size == 0)
+                config_complain(line, "the module is empty");
+        vm->initrd = *file;
+        vm->has_initrd = true;
+        while (config_next_word(line))
+                config_complain(line, "unknown key");
+}
+
+static bool names_root(const char *cmdline)
+{
+        struct config_line line = {.rest = cmdline};
+
+        while (config_next_word(&line))
+                if (line.word.len > 5 && memcmp(line.word.text, "root=", 5) == 0)
+                        return true;
+        return false;
+}
+
+void config_init(struct config *config)
+{
+        memset(config, 0, sizeof *config);
+        config->options.console_port = COM1_PORT;
+        config->options.exit = CONFIG_EXIT_HALT;
+        config->options.log_level = LOG_NOTICE;
+}
+
+int config_add_module(struct config *config, hpa_t start, uint64_t size, const char *string)
+{
+        struct config_file file = {start, size};
+        struct config_line line = {
+            .config = config,
+            .module = ++config->modules,
+            .vm = (int)config->vm_count - 1, /* CONFIG_NO_VM before the first */
+            .rest = string,
+        };
+        struct config_word name, value;
+
+        if (config->current_dropped)
+                line.vm = CONFIG_NO_VM;
+        config_next_word(&line);
+        if (config_word_split(line.word, '=', &name, &value) && config_word_is(name, "vm"))
+                open_vm(&line, &file);
+        else if (config->current_dropped)
+                return -EINVAL; /* said when its VM was dropped */
+        else if (config_word_is(line.word, "initrd"))
+                add_initrd(&line, &file);
+        else
+                config_complain(&line, "a module starts with vm=NAME or initrd");
+        return line.mistakes ? -EINVAL : 0;
+}
+
+void config_finish(struct config *config)
+{
+        for (size_t i = 0; i < config->vm_count; i++) {
+                struct vm_config *vm = &config->vm[i];
+                struct config_line line = {.config = config, .module = vm->module, .vm = (int)i};
+
+                line.word = (struct config_word){vm->name, strlen(vm->name)};
+                if (vm->mem == 0 && vm->mistakes == 0)
+                        config_complain(&line, "mem= is missing");
+                /* GRUB passes over a file that it cannot read: without this check its absence
+                   would only show as a guest that finds no root file system */
+                if (!vm->has_initrd && vm->mistakes == 0 && !names_root(vm->cmdline))
+                        config_complain(&line, "no initrd module, and no root= for the kernel");
+                vm->startable = vm->mistakes == 0;
+        }
+}
+
+void config_report(const struct config *config)
+{
+        for (size_t i = 0; i < config->error_count && i < CONFIG_ERRORS_MAX; i++)
+                printk(LOG_ERROR, "%s", config->error[i].text);
+        if (config->error_count > CONFIG_ERRORS_MAX)
+                printk(LOG_ERROR, "and %zu more mistakes in the configuration",
+                       config->error_count - CONFIG_ERRORS_MAX);
+        for (size_t i = 0; i < config->vm_count; i++)
+                if (!config->vm[i].startable)
+                        printk(LOG_ERROR, "VM %s (module %u) is not started: see above",
+                               config->vm[i].name, config->vm[i].module);
+}

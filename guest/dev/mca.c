@@ -1,0 +1,109 @@
+/* A vCPU's machine-check bank; contract in mca.h. */
+#include "guest/dev/mca.h"
+
+#include "hv/lib/errno.h"
+#include "hv/trap/mce_decode.h"
+
+#define BANKS         1u
+#define SCRUB_ERROR   0xc0u  /* of memory, found by a scrubber: SDM table 16-8 */
+#define BUS_ERROR     0xe03u /* generic, of memory, at no known level: APM vol. 2 9.3 */
+#define MISC_PHYSICAL (2u << 6)
+#define LINE_ORDER    6u
+
+bool mca_owns_msr(uint32_t msr)
+{
+        return msr == MSR_MCG_CAP || msr == MSR_MCG_STATUS ||
+               (msr >= MSR_MC_CTL(0) && msr < MSR_MC_CTL(BANKS));
+}
+
+int mca_msr_read(const struct mca *mca, uint32_t msr, uint64_t *value)
+{
+        switch (msr) {
+        case MSR_MCG_CAP:
+                *value = (mca->amd ? 0 : MCG_CAP_RECOVER) | BANKS;
+                return 0;
+        case MSR_MCG_STATUS:
+                *value = mca->mcg_status;
+                return 0;
+        case MSR_MC_CTL(0):
+                *value = mca->ctl;
+                return 0;
+        case MSR_MC_STATUS(0):
+                *value = mca->status;
+                return 0;
+        case MSR_MC_ADDR(0):
+                *value = mca->addr;
+                return 0;
+        case MSR_MC_MISC(0):
+                *value = mca->misc;
+                return 0;
+        default:
+                return -EINVAL;
+        }
+}
+
+/* All zeros clears; anything else is refused by these (SDM vol. 3 16.3.2.2). */
+static int clear(uint64_t *reg, uint64_t value)
+{
+        if (value)
+                return -EINVAL;
+        *reg = 0;
+        return 0;
+}
+
+int mca_msr_write(struct mca *mca, uint32_t msr, uint64_t value)
+{
+        switch (msr) {
+        case MSR_MCG_STATUS:
+                return clear(&mca->mcg_status, value);
+        case MSR_MC_CTL(0):
+                mca->ctl = value;
+                return 0;
+        case MSR_MC_STATUS(0):
+                return clear(&mca->status, value);
+        case MSR_MC_ADDR(0): /* these keep what is written, as AMD's CPUs and KVM do */
+                mca->addr = value;
+                return 0;
+        case MSR_MC_MISC(0):
+                mca->misc = value;
+                return 0;
+        default:
+                return -EINVAL;
+        }
+}
+
+void mca_add(struct mca *mca, gpa_t gpa)
+{
+        for (unsigned i = 0; i < mca->waiting; i++)
+                if (mca->place[i].v == gpa.v)
+                        return;
+        if (mca->waiting < MCA_PLACES)
+                mca->place[mca->waiting++] = gpa;
+}
+
+bool mca_is_due(const struct mca *mca)
+{
+        return mca->waiting && !(mca->mcg_status & MCG_MCIP) && !(mca->status & MC_VAL);
+}
+
+/* AMD's UC has no recovery outside of user mode; POISON says that ADDR is a physical address. */
+static void fill_bank(struct mca *mca)
+{
+        if (mca->amd) {
+                mca->status = MC_VAL | MC_EN | MC_ADDRV | MC_DEFER | MC_POISON | BUS_ERROR;
+                mca->misc = 0;
+        } else {
+                mca->status = MC_VAL | MC_UC | MC_EN | MC_MISCV | MC_ADDRV | MC_S | SCRUB_ERROR;
+                mca->misc = MISC_PHYSICAL | LINE_ORDER;
+        }
+        mca->addr = mca->place[0].v;
+}
+
+void mca_raise(struct mca *mca)
+{
+        mca->mcg_status = MCG_MCIP | MCG_RIPV;
+        fill_bank(mca);
+        mca->waiting--;
+        for (unsigned i = 0; i < mca->waiting; i++)
+                mca->place[i] = mca->place[i + 1];
+}

@@ -1,0 +1,14 @@
+/* INS and OUTS, with and without REP (SDM vol. 2): port accesses whose other end is memory. */
+#pragma once
+
+#include "guest/vm/vm.h"
+
+#define STRING_IO_BOUND 128 /* elements an exit, so that interrupts come in between */
+
+/*
+ * Carry out the string instruction that made this exit, in part or to its end, and step over it
+ * when it is done; what is left comes as the next exit. Faults of segments and pages are the
+ * guest's, with the registers of the elements that were done. Memory that the VM does not have
+ * reads as all ones and drops writes, where no device answers. Alignment is not checked.
+ */
+void string_io(struct vm_vcpu *v, const struct vm_exit_io *io);

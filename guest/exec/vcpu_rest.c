@@ -1,0 +1,127 @@
+/* Rest, wake and watchdog of a vCPU; contract in vcpu_rest.h. */
+#include "guest/exec/vcpu_rest.h"
+
+#include "guest/exec/vcpu_irq.h"
+#include "guest/vm/vcpu_apic.h"
+#include "hv/cpu.h"
+#include "hv/lib/printk.h"
+#include "hv/lib/string.h"
+
+/*
+ * Whether nothing can wake this VM any more. What somebody sent meanwhile speaks against it: he was
+ * awake behind the begin of this look, and looks himself when he rests.
+ */
+static bool all_deaf(const struct vm *vm)
+{
+        uint64_t sent = __atomic_load_n(&vm->sent, __ATOMIC_SEQ_CST);
+
+        for (unsigned i = 0; i < vm->vcpus; i++)
+                if (vm_has_news(vm->vcpu[i]) ||
+                    !__atomic_load_n(&vm->vcpu[i]->deaf, __ATOMIC_SEQ_CST))
+                        return false;
+        return __atomic_load_n(&vm->sent, __ATOMIC_SEQ_CST) == sent;
+}
+
+void vcpu_become_deaf(struct vm_vcpu *v)
+{
+        __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
+        if (all_deaf(v->vm))
+                vm_finish(v->vm, VM_HALTED);
+}
+
+/* As INIT leaves a CPU, and where the start-up IPI sends it (SDM vol. 3 table 9-1, 8.4.3). */
+static void start_vcpu(struct vm_vcpu *v, uint8_t page)
+{
+        const struct vcpu_segment data = {0, 0xffff, 0, 0x93};
+        struct vcpu_state s = {.rflags = RFLAGS_FIXED, .cr0 = CR0_ET, .gdt_limit = 0xffff};
+
+        for (unsigned i = 0; i < SEG_COUNT; i++)
+                s.seg[i] = data;
+        s.seg[SEG_CS] =
+            (struct vcpu_segment){(uint64_t)page << 12, 0xffff, (uint16_t)(page << 8), 0x9b};
+        s.seg[SEG_LDTR].access = 0x82;
+        s.seg[SEG_TR].access = 0x8b;
+        s.idt_limit = 0xffff;
+        memset(v->vcpu.regs, 0, sizeof v->vcpu.regs);
+        virt->set_state(&v->vcpu, &s);
+        virt->flush_tlb(&v->vcpu);
+        v->activity = VCPU_RUNS;
+        v->deaf = false;
+}
+
+/* INIT of the vCPU that boots is the VM's reset, as there is no firmware to start it again. */
+static void take_events(struct vm_vcpu *v, uint32_t events)
+{
+        if (events & POSTED_INIT && v->id == 0) {
+                vm_finish(v->vm, VM_REBOOTED);
+                return;
+        }
+        if (events & POSTED_INIT) {
+                vlapic_reset(&v->lapic);
+                vcpu_apic_reset(v);
+                pv_reset(&v->pv);
+                v->clock = (struct kvmclock_vcpu){0};
+                v->activity = VCPU_WAITS;
+                v->nmi = false;
+                __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
+        }
+        if (events & POSTED_STARTUP && v->activity == VCPU_WAITS)
+                start_vcpu(v, (uint8_t)events);
+        if (events & POSTED_NMI && v->activity != VCPU_WAITS)
+                v->nmi = true;
+}
+
+/* Once; a kick that comes while it runs ends its next HLT. */
+static bool is_kicked(struct vm_vcpu *v)
+{
+        return __atomic_load_n(&v->unhalt, __ATOMIC_RELAXED) &&
+               __atomic_exchange_n(&v->unhalt, false, __ATOMIC_SEQ_CST);
+}
+
+/* Whether the vCPU goes on, with what has come for it. While that is looked at, it is not deaf. */
+bool vcpu_is_awake(struct vm_vcpu *v)
+{
+        bool deaf = v->deaf, news = deaf && vm_has_news(v);
+        uint32_t events;
+
+        if (news)
+                __atomic_store_n(&v->deaf, false, __ATOMIC_SEQ_CST);
+        events = posted_drain(&v->posted, &v->lapic);
+        if (events)
+                take_events(v, events);
+        if (v->activity == VCPU_HALTED && (v->nmi || is_kicked(v) || (!deaf && vcpu_irq_waits(v))))
+                v->activity = VCPU_RUNS;
+        if (v->activity == VCPU_RUNS) {
+                if (deaf)
+                        v->deaf = false;
+                return true;
+        }
+        if (news)
+                vcpu_become_deaf(v);
+        return false;
+}
+
+/*
+ * The watchdog: a vCPU that was found with its interrupts off at every look for so long does
+ * nothing any more that a kernel should. It is told once; what to do is the administrator's.
+ */
+void vcpu_watch(struct vm_vcpu *v, uint64_t now)
+{
+        const struct vm *vm = v->vm;
+        uint64_t second = (uint64_t)vm->host->tsc_khz * 1000;
+        struct vcpu_state s;
+
+        virt->get_state(&v->vcpu, &s);
+        if (s.rflags & RFLAGS_IF) {
+                v->off_since = 0;
+                __atomic_store_n(&v->hung, false, __ATOMIC_RELAXED);
+        } else if (!v->off_since) {
+                v->off_since = now;
+        } else if (!v->hung && now - v->off_since >= vm->config->watchdog * second) {
+                printk(LOG_WARN, "vm %s: vCPU %u has had its interrupts off for %u s, at 0x%lx",
+                       vm->config->name, v->id, vm->config->watchdog, s.rip);
+                __atomic_store_n(&v->hung, true, __ATOMIC_RELAXED);
+        }
+        if (now + second < v->look_at)
+                v->look_at = now + second;
+}

@@ -1,0 +1,96 @@
+/* CPU 0's loop; contract in cpu0.h. */
+#include "guest/life/cpu0.h"
+
+#include "guest/console/console.h"
+#include "guest/exec/damage.h"
+#include "guest/life/cpus.h"
+#include "guest/life/idle.h"
+#include "hv/lib/printk.h"
+#include "hv/trap/mce.h"
+
+static struct vms vms;
+static bool attention; /* vm_host.attention */
+static bool in_prompt;
+
+/* While a guest runs on CPU 0: whether something else is to be done there. */
+static bool is_wanted(void)
+{
+        vms_take_input(&vms);
+        return attention || console_in_monitor() != in_prompt || console_has_monitor_input() ||
+               console_has_choice() || mce_any() || vms_due(&vms);
+}
+
+static void amid_work(void)
+{
+        vms_take_input(&vms);
+        if (__atomic_load_n(&attention, __ATOMIC_ACQUIRE))
+                vms_serve_code(&vms);
+}
+
+/* CPU 0 has nothing to run: a granule of released NVRAM. */
+static bool work_at_rest(uint64_t until)
+{
+        return is_wanted() || idle_scrub(vms.host->pool, vms.host->tsc_khz, until);
+}
+
+struct vms *cpu0_init(struct vm_host *host, const struct config *config)
+{
+        static const struct cpus_hooks hooks = {is_wanted, work_at_rest, amid_work};
+
+        host->sched = cpus_sched();
+        host->kick = cpus_kick;
+        host->service = cpus_service;
+        host->attention = &attention;
+        vms_init(&vms, config, host, cpus_turn);
+        cpus_init(host->tsc_khz, &hooks);
+        return &vms;
+}
+
+void cpu0_serve(void)
+{
+        struct mce_place place;
+
+        while (mce_any() && damage_next(vms.host->pool, &place))
+                vms_tell_damage(&vms, &place);
+        vms_service(&vms);
+}
+
+void cpu0_wait(void)
+{
+        size_t before = log_lines();
+
+        cpu0_serve();
+        if (log_lines() == before)
+                cpus_turn();
+}
+
+static void run_prompt(void (*prompt)(void))
+{
+        in_prompt = true;
+        vm_console_set_monitor(true);
+        prompt();
+        vm_console_set_monitor(false);
+        in_prompt = false;
+}
+
+void cpu0_run(bool stay, void (*prompt)(void))
+{
+        if (stay && !console_can_input())
+                printk(LOG_WARN, "monitor: nothing can be typed here: exit=monitor is exit=halt");
+        for (;;) {
+                cpu0_serve();
+                if (console_in_monitor()) {
+                        run_prompt(prompt);
+                        continue;
+                }
+                if (vms_alive(&vms)) {
+                        cpus_turn();
+                        continue;
+                }
+                if (!vms.any)
+                        printk(LOG_WARN, "permafrost: no VM was started");
+                if (!stay || !console_can_input())
+                        return;
+                console_set_monitor(true);
+        }
+}

@@ -1,0 +1,189 @@
+/* Tables and lines as text or JSON; contract in out.h. */
+#include "guest/text/out.h"
+
+#include <stdarg.h>
+
+#include "hv/lib/format.h"
+#include "hv/lib/string.h"
+#include "mm/memmap.h"
+
+#define NUMBER_SIZE 24
+
+static const char blanks[] = "                ";
+
+static void put_text(struct out *out, const char *text)
+{
+        out->put(out->ctx, text, strlen(text));
+}
+
+/* A JSON string (RFC 8259 7). Bytes outside of ASCII are told as the code points of their value. */
+static void put_string(struct out *out, const char *text)
+{
+        char escaped[8];
+
+        put_text(out, "\"");
+        for (const char *p = text; *p; p++) {
+                unsigned char c = (unsigned char)*p;
+
+                if (c == '"' || c == '\\')
+                        format_text(escaped, sizeof escaped, "\\%c", *p);
+                else if (c < 0x20 || c >= 0x7f)
+                        format_text(escaped, sizeof escaped, "\\u%04x", c);
+                else
+                        format_text(escaped, sizeof escaped, "%c", *p);
+                put_text(out, escaped);
+        }
+        put_text(out, "\"");
+}
+
+static void put_blanks(struct out *out, size_t n)
+{
+        while (n) {
+                size_t some = n < sizeof blanks - 1 ? n : sizeof blanks - 1;
+
+                out->put(out->ctx, blanks, some);
+                n -= some;
+        }
+}
+
+/* Text in its column: two blanks before every column but the first, none behind the last. */
+static void put_aligned(struct out *out, size_t column, const char *text)
+{
+        int width = out->column[column].width;
+        size_t wanted = (size_t)(width < 0 ? -width : width), n = strlen(text);
+        size_t pad = wanted > n ? wanted - n : 0;
+
+        if (column)
+                put_blanks(out, 2);
+        if (width > 0)
+                put_blanks(out, pad);
+        put_text(out, text);
+        if (width < 0 && column + 1 < out->columns)
+                put_blanks(out, pad);
+}
+
+/* A cell in the form of the output; quoted: it is a string, in JSON. */
+static void put_cell(struct out *out, const char *text, bool quoted)
+{
+        bool first = out->at == 0, last = out->at + 1 == out->columns;
+
+        if (out->json) {
+                put_text(out, !first ? ", " : out->rows ? ", {" : "{");
+                put_string(out, out->column[out->at].key);
+                put_text(out, ": ");
+                if (quoted)
+                        put_string(out, text);
+                else
+                        put_text(out, text);
+        } else {
+                put_aligned(out, out->at, text);
+        }
+        if (last)
+                put_text(out, out->json ? "}" : "\n");
+        out->rows += last;
+        out->at = last ? 0 : out->at + 1;
+}
+
+void out_line(struct out *out, const char *fmt, ...)
+{
+        char text[OUT_TEXT_SIZE];
+        va_list ap;
+
+        if (out->json)
+                return;
+        va_start(ap, fmt);
+        format_text_v(text, sizeof text, fmt, ap);
+        va_end(ap);
+        put_text(out, text);
+        put_text(out, "\n");
+}
+
+void out_error(struct out *out, const char *fmt, ...)
+{
+        char text[OUT_TEXT_SIZE];
+        va_list ap;
+
+        va_start(ap, fmt);
+        format_text_v(text, sizeof text, fmt, ap);
+        va_end(ap);
+        put_text(out, out->json ? "{\"error\": " : "error: ");
+        if (out->json)
+                put_string(out, text);
+        else
+                put_text(out, text);
+        put_text(out, out->json ? "}\n" : "\n");
+}
+
+void out_table_begin(struct out *out, const struct out_column *columns, size_t count)
+{
+        out->column = columns;
+        out->columns = count;
+        out->at = 0;
+        out->rows = 0;
+        if (out->json) {
+                put_text(out, "[");
+                return;
+        }
+        for (size_t i = 0; i < count; i++)
+                put_aligned(out, i, columns[i].title);
+        put_text(out, "\n");
+}
+
+void out_table_end(struct out *out)
+{
+        if (out->json)
+                put_text(out, "]\n");
+        out->column = NULL;
+        out->columns = 0;
+}
+
+void out_cell(struct out *out, const char *fmt, ...)
+{
+        char text[OUT_TEXT_SIZE];
+        va_list ap;
+
+        va_start(ap, fmt);
+        format_text_v(text, sizeof text, fmt, ap);
+        va_end(ap);
+        put_cell(out, text, true);
+}
+
+void out_cell_number(struct out *out, uint64_t value)
+{
+        char text[NUMBER_SIZE];
+
+        format_text(text, sizeof text, "%lu", value);
+        put_cell(out, text, false);
+}
+
+void out_cell_size(struct out *out, uint64_t bytes)
+{
+        char text[NUMBER_SIZE];
+
+        if (out->json) {
+                out_cell_number(out, bytes);
+                return;
+        }
+        memmap_format_size(text, sizeof text, bytes);
+        put_cell(out, text, false);
+}
+
+void out_cell_address(struct out *out, uint64_t addr)
+{
+        char text[NUMBER_SIZE];
+
+        if (out->json) {
+                out_cell_number(out, addr);
+                return;
+        }
+        format_text(text, sizeof text, "0x%lx", addr);
+        put_cell(out, text, false);
+}
+
+void out_cell_bool(struct out *out, bool value)
+{
+        if (out->json)
+                put_cell(out, value ? "true" : "false", false);
+        else
+                put_cell(out, value ? "yes" : "no", false);
+}
