@@ -10,6 +10,8 @@
 #include "mm/dram/dram.h"
 #include "mm/paging/paging.h"
 
+#define VCPU_ORDER 1u /* of a vCPU: a frame for its struct svm_vcpu, one for its VMCB */
+
 #define CPUID_SVM           0x8000000au
 #define CPUID_7_EBX_INVPCID (1u << 10)
 
@@ -18,6 +20,8 @@
 #define KVM_EBX                0x4b4d564bu /* "KVMKVMKVM" */
 #define KVM_ECX                0x564b4d56u
 #define KVM_EDX                0x4du
+
+_Static_assert(sizeof(struct svm_vcpu) <= PAGE_4K, "a VMCB begins behind it");
 
 static bool has_leaf(uint32_t leaf)
 {
@@ -142,19 +146,14 @@ static void svm_load(struct vcpu *vcpu)
 static int svm_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
 {
         struct svm_vcpu *v;
-        hpa_t frame, vmcb;
-        int err = dram_alloc_zeroed(dram, 0, &frame);
+        hpa_t frame;
+        int err = dram_alloc_zeroed(dram, VCPU_ORDER, &frame);
 
         if (err)
                 return err;
-        err = dram_alloc_zeroed(dram, 0, &vmcb);
-        if (err) {
-                if (dram_free(dram, frame, 0))
-                        panic("SVM: a frame just allocated cannot be freed");
-                return err;
-        }
         v = (struct svm_vcpu *)frame.v;
-        *v = (struct svm_vcpu){.vmcb = (struct vmcb *)vmcb.v, .dram = dram, .deadline = UINT64_MAX};
+        *v = (struct svm_vcpu){
+            .vmcb = (struct vmcb *)(frame.v + PAGE_4K), .dram = dram, .deadline = UINT64_MAX};
         vcpu->arch = v;
         lent_state_reset(&v->lent);
         svm_setup_vmcb(v->vmcb, root);
@@ -169,7 +168,7 @@ static void svm_vcpu_destroy(struct vcpu *vcpu)
 
         if (vcpu->cpu)
                 svm_unload(vcpu);
-        if (dram_free(dram, HPA((uint64_t)v->vmcb), 0) || dram_free(dram, HPA((uint64_t)v), 0))
+        if (dram_free(dram, HPA((uint64_t)v), VCPU_ORDER))
                 panic("SVM: the frames of a vCPU cannot be freed");
         vcpu->arch = NULL;
 }
