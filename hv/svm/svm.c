@@ -23,22 +23,14 @@
 
 _Static_assert(sizeof(struct svm_vcpu) <= PAGE_4K, "a VMCB begins behind it");
 
-static bool has_leaf(uint32_t leaf)
-{
-        return cpu_cpuid(leaf & 0x80000000, 0).eax >= leaf;
-}
-
 static struct svm_features read_features(void)
 {
-        struct svm_features f = {0};
+        struct cpuid_regs x1 = cpu_leaf(0x80000001), xa = cpu_leaf(CPUID_SVM);
+        struct svm_features f = {.x1_ecx = x1.ecx, .x1_edx = x1.edx};
 
-        if (has_leaf(0x80000001)) {
-                f.x1_ecx = cpu_cpuid(0x80000001, 0).ecx;
-                f.x1_edx = cpu_cpuid(0x80000001, 0).edx;
-        }
-        if (f.x1_ecx & CPUID_X1_ECX_SVM && has_leaf(CPUID_SVM)) {
-                f.asids = cpu_cpuid(CPUID_SVM, 0).ebx;
-                f.xa_edx = cpu_cpuid(CPUID_SVM, 0).edx;
+        if (f.x1_ecx & CPUID_X1_ECX_SVM && xa.eax) {
+                f.asids = xa.ebx;
+                f.xa_edx = xa.edx;
                 f.vm_cr = cpu_rdmsr(MSR_VM_CR);
         }
         return f;
@@ -81,7 +73,7 @@ static int svm_probe(bool first, struct virt_caps *caps)
             .holds_irq = !kvm_is_below(),
             .page_max = svm_caps.page_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = svm_caps.rdtscp,
-            .invpcid = has_leaf(7) && cpu_cpuid(7, 0).ebx & CPUID_7_EBX_INVPCID,
+            .invpcid = cpu_leaf(7).ebx & CPUID_7_EBX_INVPCID,
             .fast_strings = true,
         };
         return 0;
