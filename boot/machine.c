@@ -31,10 +31,10 @@ extern const uint8_t image_start[], image_end[];
  */
 static uint64_t address_limit(void)
 {
-        unsigned bits = cpu_cpuid(0x80000000, 0).eax >= 0x80000008
-                            ? cpu_cpuid(0x80000008, 0).eax & 0xff
-                            : ADDRESS_BITS_LEAST;
+        unsigned bits = cpu_leaf(0x80000008).eax & 0xff;
 
+        if (!bits)
+                bits = ADDRESS_BITS_LEAST;
         return 1ull << (bits < paging_host.va_bits ? bits : paging_host.va_bits);
 }
 

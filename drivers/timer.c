@@ -205,11 +205,8 @@ static uint32_t measure(void)
 
 static uint32_t ask_cpuid(void)
 {
-        struct cpuid_regs r;
+        struct cpuid_regs r = cpu_leaf(CPUID_TSC_LEAF);
 
-        if (cpu_cpuid(0, 0).eax < CPUID_TSC_LEAF)
-                return 0;
-        r = cpu_cpuid(CPUID_TSC_LEAF, 0);
         return timer_cpuid_khz(r.eax, r.ebx, r.ecx);
 }
 

@@ -87,6 +87,22 @@ static inline struct cpuid_regs cpu_cpuid(uint32_t leaf, uint32_t subleaf)
         return r;
 }
 
+/* A leaf's subleaf 0; all 0 when the CPU does not have the leaf. */
+static inline struct cpuid_regs cpu_leaf(uint32_t leaf)
+{
+        bool has = cpu_cpuid(leaf & 0x80000000, 0).eax >= leaf;
+
+        return has ? cpu_cpuid(leaf, 0) : (struct cpuid_regs){0};
+}
+
+/* AMD's CPUs and Hygon's, which are made after them: their machine checks and weaknesses differ. */
+static inline bool cpu_is_amd(void)
+{
+        uint32_t maker = cpu_cpuid(0, 0).ebx;
+
+        return maker == 0x68747541 /* "Auth" */ || maker == 0x6f677948 /* "Hygo" */;
+}
+
 static inline uint64_t cpu_rdmsr(uint32_t msr)
 {
         uint32_t lo, hi;

@@ -189,7 +189,8 @@ class Document:
         if name and name[1] not in self.code.text:
             self.blame(number, f"`{span}`: the code has no {name[1]}=")
         identifier = re.fullmatch(r"(?:struct )?\w+_\w+|struct \w+", span)
-        if identifier and not re.search(rf"\b{span}\b", self.code.text):
+        others = self.path.parts[0] == "tests"  # kvm-unit-tests, whose names are not ours
+        if identifier and not others and not re.search(rf"\b{span}\b", self.code.text):
             self.blame(number, f"`{span}`: the code has no such name")
         target = re.match(r"make ([a-z][\w-]*)(?= |$)", span)
         if target and target[1] not in self.code.targets:

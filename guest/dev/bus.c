@@ -117,11 +117,6 @@ void bus_port_write(struct bus *bus, uint16_t port, unsigned size, uint64_t valu
         space_write(&bus->ports, port, size, value);
 }
 
-bool bus_mmio_claimed(struct bus *bus, gpa_t gpa)
-{
-        return space_find(&bus->mmio, gpa.v) != NULL;
-}
-
 uint64_t bus_mmio_read(struct bus *bus, gpa_t gpa, unsigned size)
 {
         return space_read(&bus->mmio, gpa.v, size);

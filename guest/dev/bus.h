@@ -56,9 +56,6 @@ must_check int bus_add_mmio(struct bus *bus, gpa_t base, uint64_t size,
 uint64_t bus_port_read(struct bus *bus, uint16_t port, unsigned size);
 void bus_port_write(struct bus *bus, uint16_t port, unsigned size, uint64_t value);
 
-/* Whether a device answers at gpa: worth decoding the instruction that touched it. */
-bool bus_mmio_claimed(struct bus *bus, gpa_t gpa);
-
 /* Memory access of size 1, 2, 4 or 8, with the rules of ports. */
 uint64_t bus_mmio_read(struct bus *bus, gpa_t gpa, unsigned size);
 void bus_mmio_write(struct bus *bus, gpa_t gpa, unsigned size, uint64_t value);

@@ -50,15 +50,6 @@ int kvmclock_init(struct kvmclock *k, uint32_t tsc_khz, uint64_t base_tsc, uint6
         return 0;
 }
 
-uint64_t kvmclock_ns(const struct kvmclock *k, uint64_t tsc)
-{
-        uint64_t ticks = tsc - k->base_tsc;
-
-        ticks = k->shift < 0 ? ticks >> -k->shift : ticks << k->shift;
-        /* The product has 96 bits. */
-        return ((ticks >> 32) * k->mul) + (((ticks & UINT32_MAX) * k->mul) >> 32);
-}
-
 /* Copy body to a guest structure after its version, which is odd meanwhile. */
 static void publish(void *guest, const void *body, size_t size)
 {

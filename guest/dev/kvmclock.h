@@ -48,6 +48,3 @@ static inline bool kvmclock_owns_msr(uint32_t msr)
 must_check int kvmclock_msr_read(const struct kvmclock_vcpu *v, uint32_t msr, uint64_t *value);
 must_check int kvmclock_msr_write(struct kvmclock_vcpu *v, const struct kvmclock *k,
                                   const struct gmem *mem, uint32_t msr, uint64_t value);
-
-/* Nanoseconds of system time at guest TSC tsc, as the guest computes them. */
-uint64_t kvmclock_ns(const struct kvmclock *k, uint64_t tsc);

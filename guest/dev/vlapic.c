@@ -223,14 +223,6 @@ static void take(struct vlapic *l, const struct apic_message *m)
         }
 }
 
-bool vlapic_deliver(struct vlapic *l, const struct apic_message *message)
-{
-        if (!hard_enabled(l) || !addressed(l->id, message))
-                return false;
-        take(l, message);
-        return true;
-}
-
 enum { TO_ADDRESSED, TO_SELF, TO_ALL, TO_OTHERS }; /* destination shorthands, SDM 10.6.1 */
 
 /* Whether an IPI that this APIC has taken itself also goes to others. */

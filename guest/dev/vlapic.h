@@ -52,8 +52,7 @@ struct vlapic_ops {
         void *ctx;
         /* an IPI that (also) concerns other vCPUs than the sender, which is served already */
         void (*send)(void *ctx, const struct apic_message *message);
-        /* NMI, SMI, INIT or start-up that this vCPU has sent to itself, or vlapic_deliver brought
-         */
+        /* NMI, SMI, INIT or start-up that this vCPU has sent to itself */
         void (*signal)(void *ctx, enum apic_mode mode, uint8_t vector);
         /* end of a level-triggered interrupt: for the I/O APIC */
         void (*eoi)(void *ctx, uint8_t vector);
@@ -141,9 +140,6 @@ void vlapic_raise(struct vlapic *l, uint8_t vector, bool level);
  * It looks at no APIC's state, so anybody may ask. All that match get it; of APIC_LOWEST the first.
  */
 bool vlapic_matches(uint32_t target_id, uint32_t sender_id, const struct apic_message *message);
-
-/* Take the message if it is addressed here. Returns whether it was. */
-bool vlapic_deliver(struct vlapic *l, const struct apic_message *message);
 
 /* The slow half of vlapic_next_irq. */
 int vlapic_highest_irq(const struct vlapic *l);

@@ -166,32 +166,27 @@ static bool covers(const struct gmem *mem, uint64_t gpa, bool write, uint64_t le
         return true;
 }
 
-enum access { ACCESS_READ, ACCESS_WRITE, ACCESS_ZERO };
-
-static int for_each_extent(const struct gmem *mem, gpa_t gpa, enum access access, uint8_t *to,
-                           const uint8_t *from, uint64_t len)
+/* Copy what stands there to `to`, or where that is NULL `from` to there. */
+static int for_each_extent(const struct gmem *mem, gpa_t gpa, uint8_t *to, const uint8_t *from,
+                           uint64_t len)
 {
-        bool write = access != ACCESS_READ;
-
-        if (!covers(mem, gpa.v, write, len))
+        if (!covers(mem, gpa.v, !to, len))
                 return -EFAULT;
         for (uint64_t done = 0, n; done < len; done += n) {
-                uint8_t *host = extent_ptr(mem, gpa.v + done, write, &n);
+                uint8_t *host = extent_ptr(mem, gpa.v + done, !to, &n);
 
                 n = n < len - done ? n : len - done;
-                if (access == ACCESS_READ)
+                if (to)
                         memcpy(to + done, host, n);
-                else if (access == ACCESS_WRITE)
-                        memcpy(host, from + done, n);
                 else
-                        memset(host, 0, n);
+                        memcpy(host, from + done, n);
         }
         return 0;
 }
 
 int gmem_read(const struct gmem *mem, gpa_t gpa, void *dst, uint64_t len)
 {
-        return for_each_extent(mem, gpa, ACCESS_READ, dst, NULL, len);
+        return for_each_extent(mem, gpa, dst, NULL, len);
 }
 
 int gmem_read_word(const struct gmem *mem, gpa_t gpa, uint64_t *out)
@@ -210,10 +205,5 @@ int gmem_read_word(const struct gmem *mem, gpa_t gpa, uint64_t *out)
 
 int gmem_write(const struct gmem *mem, gpa_t gpa, const void *src, uint64_t len)
 {
-        return for_each_extent(mem, gpa, ACCESS_WRITE, NULL, src, len);
-}
-
-int gmem_zero(const struct gmem *mem, gpa_t gpa, uint64_t len)
-{
-        return for_each_extent(mem, gpa, ACCESS_ZERO, NULL, NULL, len);
+        return for_each_extent(mem, gpa, NULL, src, len);
 }

@@ -58,4 +58,3 @@ must_check int gmem_read(const struct gmem *mem, gpa_t gpa, void *dst, uint64_t 
 must_check int gmem_write(const struct gmem *mem, gpa_t gpa, const void *src, uint64_t len);
 /* The same for 8 bytes at an address aligned to 8, faster. */
 must_check int gmem_read_word(const struct gmem *mem, gpa_t gpa, uint64_t *out);
-must_check int gmem_zero(const struct gmem *mem, gpa_t gpa, uint64_t len);

@@ -51,16 +51,11 @@ void __stack_chk_fail(void)
 
 static uint64_t wanted_cr4(void)
 {
-        struct cpuid_regs r;
-        uint64_t cr4 = 0;
+        struct cpuid_regs r = cpu_leaf(7);
 
-        if (cpu_cpuid(0, 0).eax < 7)
-                return 0;
-        r = cpu_cpuid(7, 0);
-        cr4 |= r.ebx & CPUID_7_EBX_SMEP ? CR4_SMEP : 0;
-        cr4 |= r.ebx & CPUID_7_EBX_SMAP ? CR4_SMAP : 0;
-        cr4 |= r.ecx & CPUID_7_ECX_UMIP ? CR4_UMIP : 0;
-        return cr4;
+        return (r.ebx & CPUID_7_EBX_SMEP ? CR4_SMEP : 0) |
+               (r.ebx & CPUID_7_EBX_SMAP ? CR4_SMAP : 0) |
+               (r.ecx & CPUID_7_ECX_UMIP ? CR4_UMIP : 0);
 }
 
 void harden_cpu(void)

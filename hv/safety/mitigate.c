@@ -8,29 +8,15 @@
 #define CPUID_1_EDX_HTT   (1u << 28)
 #define CPUID_7_EDX_CAPS  (1u << 29)
 #define CPUID_X1_ECX_TOPO (1u << 22)
-#define CPUID_0_EBX_AMD   0x68747541u /* "Auth" */
-#define CPUID_0_EBX_HYGON 0x6f677948u
 
 uint32_t mitigate_flags, mitigate_exit;
 
 static struct mitigate_plan plan;
 
-static struct cpuid_regs leaf(uint32_t number)
-{
-        if (cpu_cpuid(number & 0x80000000, 0).eax < number)
-                return (struct cpuid_regs){0};
-        return cpu_cpuid(number, 0);
-}
-
-static uint32_t leaf_7_2_edx(void)
-{
-        return cpu_cpuid(0, 0).eax >= 7 && cpu_cpuid(7, 0).eax >= 2 ? cpu_cpuid(7, 2).edx : 0;
-}
-
 /* APM vol. 3 E.3.2: the extended part counts where the base is full. */
 static unsigned family(void)
 {
-        uint32_t eax = leaf(1).eax;
+        uint32_t eax = cpu_leaf(1).eax;
         unsigned base = eax >> 8 & 0xf;
 
         return base == 0xf ? base + (eax >> 20 & 0xff) : base;
@@ -39,27 +25,26 @@ static unsigned family(void)
 /* Whether a core may have several threads; yes where nothing tells. */
 static bool has_threads(bool amd)
 {
-        if (!(leaf(1).edx & CPUID_1_EDX_HTT))
+        if (!(cpu_leaf(1).edx & CPUID_1_EDX_HTT))
                 return false;
-        if (leaf(0xb).ebx & 0xffff)
-                return (leaf(0xb).ebx & 0xffff) > 1;
-        if (amd && leaf(0x80000001).ecx & CPUID_X1_ECX_TOPO)
-                return leaf(0x8000001e).ebx >> 8 & 0xff;
+        if (cpu_leaf(0xb).ebx & 0xffff)
+                return (cpu_leaf(0xb).ebx & 0xffff) > 1;
+        if (amd && cpu_leaf(0x80000001).ecx & CPUID_X1_ECX_TOPO)
+                return cpu_leaf(0x8000001e).ebx >> 8 & 0xff;
         return true;
 }
 
 static struct mitigate_cpu this_one(void)
 {
-        uint32_t vendor = cpu_cpuid(0, 0).ebx;
         struct mitigate_cpu cpu = {
-            .amd = vendor == CPUID_0_EBX_AMD || vendor == CPUID_0_EBX_HYGON,
+            .amd = cpu_is_amd(),
             .family = family(),
-            .l7_ebx = leaf(7).ebx,
-            .l7_edx = leaf(7).edx,
-            .l7_2_edx = leaf_7_2_edx(),
-            .x8_ebx = leaf(0x80000008).ebx,
-            .x21_eax = leaf(0x80000021).eax,
-            .x21_ecx = leaf(0x80000021).ecx,
+            .l7_ebx = cpu_leaf(7).ebx,
+            .l7_edx = cpu_leaf(7).edx,
+            .l7_2_edx = cpu_leaf(7).eax >= 2 ? cpu_cpuid(7, 2).edx : 0,
+            .x8_ebx = cpu_leaf(0x80000008).ebx,
+            .x21_eax = cpu_leaf(0x80000021).eax,
+            .x21_ecx = cpu_leaf(0x80000021).ecx,
         };
 
         cpu.threads = has_threads(cpu.amd);

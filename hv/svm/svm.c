@@ -10,6 +10,8 @@
 #include "mm/dram/dram.h"
 #include "mm/paging/paging.h"
 
+#define VCPU_ORDER 1u /* of a vCPU: a frame for its struct svm_vcpu, one for its VMCB */
+
 #define CPUID_SVM           0x8000000au
 #define CPUID_7_EBX_INVPCID (1u << 10)
 
@@ -19,22 +21,16 @@
 #define KVM_ECX                0x564b4d56u
 #define KVM_EDX                0x4du
 
-static bool has_leaf(uint32_t leaf)
-{
-        return cpu_cpuid(leaf & 0x80000000, 0).eax >= leaf;
-}
+_Static_assert(sizeof(struct svm_vcpu) <= PAGE_4K, "a VMCB begins behind it");
 
 static struct svm_features read_features(void)
 {
-        struct svm_features f = {0};
+        struct cpuid_regs x1 = cpu_leaf(0x80000001), xa = cpu_leaf(CPUID_SVM);
+        struct svm_features f = {.x1_ecx = x1.ecx, .x1_edx = x1.edx};
 
-        if (has_leaf(0x80000001)) {
-                f.x1_ecx = cpu_cpuid(0x80000001, 0).ecx;
-                f.x1_edx = cpu_cpuid(0x80000001, 0).edx;
-        }
-        if (f.x1_ecx & CPUID_X1_ECX_SVM && has_leaf(CPUID_SVM)) {
-                f.asids = cpu_cpuid(CPUID_SVM, 0).ebx;
-                f.xa_edx = cpu_cpuid(CPUID_SVM, 0).edx;
+        if (f.x1_ecx & CPUID_X1_ECX_SVM && xa.eax) {
+                f.asids = xa.ebx;
+                f.xa_edx = xa.edx;
                 f.vm_cr = cpu_rdmsr(MSR_VM_CR);
         }
         return f;
@@ -77,7 +73,7 @@ static int svm_probe(bool first, struct virt_caps *caps)
             .holds_irq = !kvm_is_below(),
             .page_max = svm_caps.page_1g ? PAGE_1G : PAGE_2M,
             .rdtscp = svm_caps.rdtscp,
-            .invpcid = has_leaf(7) && cpu_cpuid(7, 0).ebx & CPUID_7_EBX_INVPCID,
+            .invpcid = cpu_leaf(7).ebx & CPUID_7_EBX_INVPCID,
             .fast_strings = true,
         };
         return 0;
@@ -142,19 +138,14 @@ static void svm_load(struct vcpu *vcpu)
 static int svm_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
 {
         struct svm_vcpu *v;
-        hpa_t frame, vmcb;
-        int err = dram_alloc_zeroed(dram, 0, &frame);
+        hpa_t frame;
+        int err = dram_alloc_zeroed(dram, VCPU_ORDER, &frame);
 
         if (err)
                 return err;
-        err = dram_alloc_zeroed(dram, 0, &vmcb);
-        if (err) {
-                if (dram_free(dram, frame, 0))
-                        panic("SVM: a frame just allocated cannot be freed");
-                return err;
-        }
         v = (struct svm_vcpu *)frame.v;
-        *v = (struct svm_vcpu){.vmcb = (struct vmcb *)vmcb.v, .dram = dram, .deadline = UINT64_MAX};
+        *v = (struct svm_vcpu){
+            .vmcb = (struct vmcb *)(frame.v + PAGE_4K), .dram = dram, .deadline = UINT64_MAX};
         vcpu->arch = v;
         lent_state_reset(&v->lent);
         svm_setup_vmcb(v->vmcb, root);
@@ -169,7 +160,7 @@ static void svm_vcpu_destroy(struct vcpu *vcpu)
 
         if (vcpu->cpu)
                 svm_unload(vcpu);
-        if (dram_free(dram, HPA((uint64_t)v->vmcb), 0) || dram_free(dram, HPA((uint64_t)v), 0))
+        if (dram_free(dram, HPA((uint64_t)v), VCPU_ORDER))
                 panic("SVM: the frames of a vCPU cannot be freed");
         vcpu->arch = NULL;
 }

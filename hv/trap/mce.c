@@ -8,8 +8,6 @@
 #define CPUID_1_EDX_MCE   (1u << 7)
 #define CPUID_1_EDX_MCA   (1u << 14)
 #define CPUID_X7_EBX_SMCA (1u << 3)
-#define CPUID_0_EBX_AMD   0x68747541u /* "Auth" */
-#define CPUID_0_EBX_HYGON 0x6f677948u
 
 #define QUEUE_SIZE  32u
 #define QUEUE_ORDER 63ull /* the low bits of an entry; 0 is an empty one */
@@ -82,16 +80,14 @@ static const struct mce_ops ops = {read_msr, write_msr, is_nvram, enqueue};
 
 static struct mce_machine this_machine(void)
 {
-        uint32_t vendor = cpu_cpuid(0, 0).ebx;
-        bool amd = vendor == CPUID_0_EBX_AMD || vendor == CPUID_0_EBX_HYGON;
+        bool amd = cpu_is_amd();
         uint64_t cap = cpu_rdmsr(MSR_MCG_CAP);
 
         return (struct mce_machine){
             .banks = (unsigned)cap & MCG_CAP_BANKS,
             .recover = !amd && cap & MCG_CAP_RECOVER,
             .address_modes = !amd,
-            .scalable = amd && cpu_cpuid(0x80000000, 0).eax >= 0x80000007 &&
-                        cpu_cpuid(0x80000007, 0).ebx & CPUID_X7_EBX_SMCA,
+            .scalable = amd && cpu_leaf(0x80000007).ebx & CPUID_X7_EBX_SMCA,
             .defers = amd,
         };
 }

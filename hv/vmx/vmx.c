@@ -16,6 +16,8 @@
 
 #define CPUID_1_ECX_VMX (1u << 5)
 
+_Static_assert(sizeof(struct vmx_vcpu) <= PAGE_4K, "a VMCS begins behind it");
+
 static struct {
         hpa_t vmxon_region;
         struct tag_pool vpids;
@@ -26,6 +28,8 @@ struct invalidation {
         uint64_t context;
         uint64_t address;
 };
+
+#define VCPU_ORDER 1u /* of a vCPU: a frame for its struct vmx_vcpu, one for its VMCS */
 
 #define INVALIDATE_SINGLE 1ull
 #define INVALIDATE_ALL    2ull
@@ -79,13 +83,9 @@ static void set_fixed_bits(void)
                       vmx_msrs.vmx[VMX_CR4_FIXED1]);
 }
 
-static int new_region(struct dram *dram, hpa_t *out)
+static void set_revision(hpa_t region)
 {
-        int err = dram_alloc_zeroed(dram, 0, out);
-
-        if (!err)
-                *(uint32_t *)out->v = vmx_caps.revision;
-        return err;
+        *(uint32_t *)region.v = vmx_caps.revision;
 }
 
 /* The firmware may have left it open, on each CPU for itself. */
@@ -101,10 +101,11 @@ static int vmx_cpu_enable(struct dram *dram)
 {
         hpa_t *region = &of_cpu[this_cpu()->index].vmxon_region;
         uint8_t failed;
-        int err = new_region(dram, region);
+        int err = dram_alloc_zeroed(dram, 0, region);
 
         if (err)
                 return err;
+        set_revision(*region);
         if (this_cpu()->index == 0)
                 vmx_setup_bitmaps();
         err = lent_state_enable();
@@ -212,16 +213,12 @@ static int vmx_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
 {
         struct vmx_vcpu *v;
         hpa_t frame, vmcs;
-        int err = dram_alloc_zeroed(dram, 0, &frame);
+        int err = dram_alloc_zeroed(dram, VCPU_ORDER, &frame);
 
         if (err)
                 return err;
-        err = new_region(dram, &vmcs);
-        if (err) {
-                if (dram_free(dram, frame, 0))
-                        panic("VT-x: a frame just allocated cannot be freed");
-                return err;
-        }
+        vmcs = HPA(frame.v + PAGE_4K);
+        set_revision(vmcs);
         v = (struct vmx_vcpu *)frame.v;
         *v = (struct vmx_vcpu){.vmcs = vmcs, .dram = dram, .deadline = UINT64_MAX};
         v->timer_stale = true;
@@ -244,8 +241,8 @@ static void vmx_vcpu_destroy(struct vcpu *vcpu)
 
         if (vcpu->cpu)
                 vmx_unload(vcpu);
-        if ((v->has_apic && dram_free(dram, v->apic, 0)) || dram_free(dram, v->vmcs, 0) ||
-            dram_free(dram, HPA((uint64_t)v), 0))
+        if ((v->has_apic && dram_free(dram, v->apic, 0)) ||
+            dram_free(dram, HPA((uint64_t)v), VCPU_ORDER))
                 panic("VT-x: the frames of a vCPU cannot be freed");
         vcpu->arch = NULL;
 }

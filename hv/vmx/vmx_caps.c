@@ -211,17 +211,12 @@ static void fill_in_caps(const struct vmx_msrs *m, struct vmx_caps *out)
             .cpu2 = control_word(m, VMX_CPU2, CPU2_RDTSCP | CPU2_INVPCID),
             .exit = control_word(m, VMX_EXIT, 0),
             .entry = control_word(m, VMX_ENTRY, 0),
-            .true_controls = m->vmx[VMX_BASIC] & BASIC_TRUE_MSRS,
             .ept_1g = ept_vpid & EPT_CAP_1G,
             .ept_accessed_dirty = ept_vpid & EPT_CAP_AD,
             .save_timer = control_value(m, VMX_EXIT) & MAY(EXIT_SAVE_TIMER),
             .virtual_apic = has_virtual_apic(m),
-            .invept_single = ept_vpid & EPT_CAP_INVEPT_SINGLE,
             .invept_all = ept_vpid & EPT_CAP_INVEPT_ALL,
-            .invvpid_address = ept_vpid & VPID_CAP_INVVPID_ADDRESS,
-            .invvpid_single = ept_vpid & VPID_CAP_INVVPID_SINGLE,
             .invvpid_all = ept_vpid & VPID_CAP_INVVPID_ALL,
-            .invvpid_single_keep_global = ept_vpid & VPID_CAP_INVVPID_GLOBALS,
             .timer_shift = (uint8_t)(m->vmx[VMX_MISC] & MISC_TIMER_SHIFT),
         };
         out->rdtscp = out->cpu2 & CPU2_RDTSCP;
@@ -265,8 +260,8 @@ static void report_other(const char *name, uint64_t first, uint64_t other, repor
 {
         char line[128];
 
-        format_text(line, sizeof line, "VT-x: %s is 0x%llx here and 0x%llx on the first CPU", name,
-                    (unsigned long long)other, (unsigned long long)first);
+        format_text(line, sizeof line, "VT-x: %s is 0x%lx here and 0x%lx on the first CPU", name,
+                    other, first);
         report(ctx, line);
 }
 

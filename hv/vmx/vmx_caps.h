@@ -35,20 +35,18 @@ enum vmx_msr {
 #define FEATURE_CONTROL_VMX  (1ull << 2) /* VMX outside SMX operation */
 
 /* IA32_VMX_EPT_VPID_CAP, SDM A.10. */
-#define EPT_CAP_WALK_4           (1ull << 6)
-#define EPT_CAP_UNCACHED         (1ull << 8)
-#define EPT_CAP_WRITE_BACK       (1ull << 14)
-#define EPT_CAP_2M               (1ull << 16)
-#define EPT_CAP_1G               (1ull << 17)
-#define EPT_CAP_INVEPT           (1ull << 20)
-#define EPT_CAP_AD               (1ull << 21)
-#define EPT_CAP_INVEPT_SINGLE    (1ull << 25)
-#define EPT_CAP_INVEPT_ALL       (1ull << 26)
-#define VPID_CAP_INVVPID         (1ull << 32)
-#define VPID_CAP_INVVPID_ADDRESS (1ull << 40)
-#define VPID_CAP_INVVPID_SINGLE  (1ull << 41)
-#define VPID_CAP_INVVPID_ALL     (1ull << 42)
-#define VPID_CAP_INVVPID_GLOBALS (1ull << 43)
+#define EPT_CAP_WALK_4          (1ull << 6)
+#define EPT_CAP_UNCACHED        (1ull << 8)
+#define EPT_CAP_WRITE_BACK      (1ull << 14)
+#define EPT_CAP_2M              (1ull << 16)
+#define EPT_CAP_1G              (1ull << 17)
+#define EPT_CAP_INVEPT          (1ull << 20)
+#define EPT_CAP_AD              (1ull << 21)
+#define EPT_CAP_INVEPT_SINGLE   (1ull << 25)
+#define EPT_CAP_INVEPT_ALL      (1ull << 26)
+#define VPID_CAP_INVVPID        (1ull << 32)
+#define VPID_CAP_INVVPID_SINGLE (1ull << 41)
+#define VPID_CAP_INVVPID_ALL    (1ull << 42)
 
 /* Raw values as read; an MSR that this CPU does not have is 0. */
 struct vmx_msrs {
@@ -67,15 +65,13 @@ struct vmx_caps {
          * CPU_INTERRUPT_WINDOW, PIN_PREEMPTION_TIMER (with EXIT_SAVE_TIMER), ENTRY_GUEST_64BIT. */
         uint32_t pin, cpu, cpu2, exit, entry;
 
-        bool true_controls; /* the words come from the TRUE MSRs */
         bool ept_1g;
         bool ept_accessed_dirty;
         bool rdtscp;
         bool invpcid;
         bool save_timer;
         bool virtual_apic; /* x2APIC mode, APIC registers and interrupt delivery (SDM 29) */
-        bool invept_single, invept_all;
-        bool invvpid_address, invvpid_single, invvpid_all, invvpid_single_keep_global;
+        bool invept_all, invvpid_all; /* of all contexts; else of one at a time */
         uint8_t timer_shift; /* the preemption timer counts down once in 2^timer_shift TSC ticks */
 };
 

@@ -67,10 +67,10 @@ static void read_guest(struct guest *g, struct entry_check *e)
 
         *g = (struct guest){
             .e = e,
-            .cr0 = vmx_check_read(e, VMCS_GUEST_CR0),
-            .cr4 = vmx_check_read(e, VMCS_GUEST_CR4),
-            .rflags = vmx_check_read(e, VMCS_GUEST_RFLAGS),
-            .debugctl = vmx_check_read(e, VMCS_GUEST_DEBUGCTL),
+            .cr0 = entry_field(e, VMCS_GUEST_CR0),
+            .cr4 = entry_field(e, VMCS_GUEST_CR4),
+            .rflags = entry_field(e, VMCS_GUEST_RFLAGS),
+            .debugctl = entry_field(e, VMCS_GUEST_DEBUGCTL),
             .unrestricted = e->cpu2 & CPU2_UNRESTRICTED,
             .long_mode = e->entry & ENTRY_GUEST_64BIT,
         };
@@ -79,69 +79,68 @@ static void read_guest(struct guest *g, struct entry_check *e)
                 unsigned step = i * VMCS_SEGMENT_STEP;
 
                 g->seg[i].name = names[i];
-                g->seg[i].selector = vmx_check_read(e, VMCS_GUEST_ES_SEL + step);
-                g->seg[i].base = vmx_check_read(e, VMCS_GUEST_ES_BASE + step);
-                g->seg[i].limit = (uint32_t)vmx_check_read(e, VMCS_GUEST_ES_LIMIT + step);
-                g->seg[i].access = (uint32_t)vmx_check_read(e, VMCS_GUEST_ES_ACCESS + step);
+                g->seg[i].selector = entry_field(e, VMCS_GUEST_ES_SEL + step);
+                g->seg[i].base = entry_field(e, VMCS_GUEST_ES_BASE + step);
+                g->seg[i].limit = (uint32_t)entry_field(e, VMCS_GUEST_ES_LIMIT + step);
+                g->seg[i].access = (uint32_t)entry_field(e, VMCS_GUEST_ES_ACCESS + step);
         }
 }
 
 static void check_control_registers(struct guest *g)
 {
         struct entry_check *e = g->e;
-        uint64_t cr3 = vmx_check_read(e, VMCS_GUEST_CR3);
+        uint64_t cr3 = entry_field(e, VMCS_GUEST_CR3);
         uint64_t ignored = CR0_CD | CR0_NW | (g->unrestricted ? CR0_PE | CR0_PG : 0);
 
-        vmx_check_fixed(e, "guest CR0", g->cr0, VMX_CR0_FIXED0, ignored);
-        vmx_check_fixed(e, "guest CR4", g->cr4, VMX_CR4_FIXED0, 0);
-        vmx_check_rule(e, !(g->cr0 & CR0_PG) || (g->cr0 & CR0_PE), "guest CR0", g->cr0,
-                       "has PG (bit 31) without PE (bit 0) (SDM 26.3.1.1)");
-        vmx_check_rule(e, !(g->cr4 & CR4_CET) || (g->cr0 & CR0_WP), "guest CR4", g->cr4,
-                       "has CET (bit 23) without CR0.WP (SDM 26.3.1.1)");
+        entry_fixed(e, "guest CR0", g->cr0, VMX_CR0_FIXED0, ignored);
+        entry_fixed(e, "guest CR4", g->cr4, VMX_CR4_FIXED0, 0);
+        entry_rule(e, !(g->cr0 & CR0_PG) || (g->cr0 & CR0_PE), "guest CR0", g->cr0,
+                   "has PG (bit 31) without PE (bit 0) (SDM 26.3.1.1)");
+        entry_rule(e, !(g->cr4 & CR4_CET) || (g->cr0 & CR0_WP), "guest CR4", g->cr4,
+                   "has CET (bit 23) without CR0.WP (SDM 26.3.1.1)");
         if (g->long_mode) {
-                vmx_check_rule(e, g->cr0 & CR0_PG, "guest CR0", g->cr0,
-                               "lacks PG (bit 31), which an IA-32e guest needs (SDM 26.3.1.1)");
-                vmx_check_rule(e, g->cr4 & CR4_PAE, "guest CR4", g->cr4,
-                               "lacks PAE (bit 5), which an IA-32e guest needs (SDM 26.3.1.1)");
+                entry_rule(e, g->cr0 & CR0_PG, "guest CR0", g->cr0,
+                           "lacks PG (bit 31), which an IA-32e guest needs (SDM 26.3.1.1)");
+                entry_rule(e, g->cr4 & CR4_PAE, "guest CR4", g->cr4,
+                           "lacks PAE (bit 5), which an IA-32e guest needs (SDM 26.3.1.1)");
         } else {
-                vmx_check_rule(e, !(g->cr4 & CR4_PCIDE), "guest CR4", g->cr4,
-                               "has PCIDE (bit 17) outside IA-32e mode (SDM 26.3.1.1)");
+                entry_rule(e, !(g->cr4 & CR4_PCIDE), "guest CR4", g->cr4,
+                           "has PCIDE (bit 17) outside IA-32e mode (SDM 26.3.1.1)");
         }
-        vmx_check_bits(e, "guest CR3", cr3, cr3 & vmx_check_beyond_physical(e),
-                       "must be 0 (SDM 26.3.1.1)");
+        entry_bits(e, "guest CR3", cr3, cr3 & entry_beyond(e), "must be 0 (SDM 26.3.1.1)");
 }
 
 static void check_efer(struct guest *g)
 {
-        uint64_t efer = vmx_check_read(g->e, VMCS_GUEST_EFER);
+        uint64_t efer = entry_field(g->e, VMCS_GUEST_EFER);
         bool lma = efer & EFER_LMA;
 
-        vmx_check_efer_reserved(g->e, "guest EFER", efer);
-        vmx_check_rule(g->e, lma == g->long_mode, "guest EFER", efer,
-                       "LMA (bit 10) differs from the entry control 'IA-32e mode guest' "
-                       "(SDM 26.3.1.1)");
-        vmx_check_rule(g->e, !(g->cr0 & CR0_PG) || lma == !!(efer & EFER_LME), "guest EFER", efer,
-                       "LMA (bit 10) differs from LME (bit 8) while CR0.PG is 1 (SDM 26.3.1.1)");
+        entry_efer(g->e, "guest EFER", efer);
+        entry_rule(g->e, lma == g->long_mode, "guest EFER", efer,
+                   "LMA (bit 10) differs from the entry control 'IA-32e mode guest' "
+                   "(SDM 26.3.1.1)");
+        entry_rule(g->e, !(g->cr0 & CR0_PG) || lma == !!(efer & EFER_LME), "guest EFER", efer,
+                   "LMA (bit 10) differs from LME (bit 8) while CR0.PG is 1 (SDM 26.3.1.1)");
 }
 
 static void check_msrs(struct guest *g)
 {
-        static const struct vmx_check_field addresses[] = {
+        static const struct entry_name addresses[] = {
             {VMCS_GUEST_SYSENTER_ESP, "guest SYSENTER_ESP"},
             {VMCS_GUEST_SYSENTER_EIP, "guest SYSENTER_EIP"},
         };
         struct entry_check *e = g->e;
 
         if (e->entry & ENTRY_LOAD_DEBUG) {
-                uint64_t dr7 = vmx_check_read(e, VMCS_GUEST_DR7);
+                uint64_t dr7 = entry_field(e, VMCS_GUEST_DR7);
 
-                vmx_check_bits(e, "guest DEBUGCTL", g->debugctl, g->debugctl & DEBUGCTL_RESERVED,
-                               "is reserved (SDM 26.3.1.1)");
-                vmx_check_bits(e, "guest DR7", dr7, dr7 >> 32 << 32, "must be 0 (SDM 26.3.1.1)");
+                entry_bits(e, "guest DEBUGCTL", g->debugctl, g->debugctl & DEBUGCTL_RESERVED,
+                           "is reserved (SDM 26.3.1.1)");
+                entry_bits(e, "guest DR7", dr7, dr7 >> 32 << 32, "must be 0 (SDM 26.3.1.1)");
         }
-        vmx_check_canonical(e, addresses, ARRAY_LEN(addresses), "26.3.1.1");
+        entry_canonical(e, addresses, ARRAY_LEN(addresses), "26.3.1.1");
         if (e->entry & ENTRY_LOAD_PAT)
-                vmx_check_pat(e, "guest PAT", vmx_check_read(e, VMCS_GUEST_PAT));
+                entry_pat(e, "guest PAT", entry_field(e, VMCS_GUEST_PAT));
         if (e->entry & ENTRY_LOAD_EFER)
                 check_efer(g);
 }
@@ -154,11 +153,10 @@ static bool is_usable(const struct segment *s)
 static void segment_rule(struct guest *g, bool ok, const struct segment *s, const char *rule)
 {
         if (!ok)
-                vmx_check_fail(g->e,
-                               "guest %s (selector 0x%llx, base 0x%llx, limit 0x%x, access 0x%x): "
-                               "%s (SDM 26.3.1.2)",
-                               s->name, (unsigned long long)s->selector,
-                               (unsigned long long)s->base, s->limit, s->access, rule);
+                entry_fail(g->e,
+                           "guest %s (selector 0x%lx, base 0x%lx, limit 0x%x, access 0x%x): "
+                           "%s (SDM 26.3.1.2)",
+                           s->name, s->selector, s->base, s->limit, s->access, rule);
 }
 
 /* Rules that every usable segment has in common. */
@@ -243,13 +241,13 @@ static void check_system_segments(struct guest *g)
         segment_rule(g, !(tr->selector & SELECTOR_TI), tr, "TI (selector bit 2) must be 0");
         segment_rule(g, type == TYPE_BUSY_TSS || (type == TYPE_BUSY_TSS16 && !g->long_mode), tr,
                      "type must be 11, busy TSS (or 3 outside IA-32e mode)");
-        segment_rule(g, vmx_check_is_canonical(tr->base), tr, "base is not canonical");
+        segment_rule(g, is_canonical(tr->base), tr, "base is not canonical");
         if (!is_usable(ldtr))
                 return;
         check_descriptor(g, ldtr, true);
         segment_rule(g, !(ldtr->selector & SELECTOR_TI), ldtr, "TI (selector bit 2) must be 0");
         segment_rule(g, ACCESS_TYPE(ldtr->access) == TYPE_LDT, ldtr, "type must be 2, LDT");
-        segment_rule(g, vmx_check_is_canonical(ldtr->base), ldtr, "base is not canonical");
+        segment_rule(g, is_canonical(ldtr->base), ldtr, "base is not canonical");
 }
 
 static void check_segments(struct guest *g)
@@ -258,8 +256,7 @@ static void check_segments(struct guest *g)
                 const struct segment *s = &g->seg[i];
                 bool wide = i == SEG_FS || i == SEG_GS;
 
-                segment_rule(g, !wide || vmx_check_is_canonical(s->base), s,
-                             "base is not canonical");
+                segment_rule(g, !wide || is_canonical(s->base), s, "base is not canonical");
                 segment_rule(g, wide || (i != SEG_CS && !is_usable(s)) || !(s->base >> 32), s,
                              "base must be below 4 GiB");
                 if (!g->virtual_8086)
@@ -283,47 +280,47 @@ static void check_segments(struct guest *g)
 
 static void check_descriptor_tables(struct guest *g)
 {
-        static const struct vmx_check_field bases[] = {
+        static const struct entry_name bases[] = {
             {VMCS_GUEST_GDTR_BASE, "guest GDTR base"},
             {VMCS_GUEST_IDTR_BASE, "guest IDTR base"},
         };
-        static const struct vmx_check_field limits[] = {
+        static const struct entry_name limits[] = {
             {VMCS_GUEST_GDTR_LIMIT, "guest GDTR limit"},
             {VMCS_GUEST_IDTR_LIMIT, "guest IDTR limit"},
         };
 
-        vmx_check_canonical(g->e, bases, ARRAY_LEN(bases), "26.3.1.3");
+        entry_canonical(g->e, bases, ARRAY_LEN(bases), "26.3.1.3");
         for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
-                uint64_t limit = vmx_check_read(g->e, limits[i].field);
+                uint64_t limit = entry_field(g->e, limits[i].field);
 
-                vmx_check_bits(g->e, limits[i].name, limit, limit & ~0xffffull,
-                               "must be 0 (SDM 26.3.1.3)");
+                entry_bits(g->e, limits[i].name, limit, limit & ~0xffffull,
+                           "must be 0 (SDM 26.3.1.3)");
         }
 }
 
 static void check_rip_and_rflags(struct guest *g)
 {
         struct entry_check *e = g->e;
-        uint64_t rip = vmx_check_read(e, VMCS_GUEST_RIP);
+        uint64_t rip = entry_field(e, VMCS_GUEST_RIP);
         uint64_t top = rip >> 48;
 
         if (g->long_mode && (g->seg[SEG_CS].access & ACCESS_L))
-                vmx_check_rule(e, top == 0 || top == 0xffff, "guest RIP", rip,
-                               "has bits 63:48 that are not all the same (SDM 26.3.1.4)");
+                entry_rule(e, top == 0 || top == 0xffff, "guest RIP", rip,
+                           "has bits 63:48 that are not all the same (SDM 26.3.1.4)");
         else
-                vmx_check_rule(e, !(rip >> 32), "guest RIP", rip,
-                               "is not below 4 GiB outside 64-bit mode (SDM 26.3.1.4)");
+                entry_rule(e, !(rip >> 32), "guest RIP", rip,
+                           "is not below 4 GiB outside 64-bit mode (SDM 26.3.1.4)");
 
-        vmx_check_bits(e, "guest RFLAGS", g->rflags, g->rflags & RFLAGS_RESERVED,
-                       "must be 0 (SDM 26.3.1.4)");
-        vmx_check_bits(e, "guest RFLAGS", g->rflags, ~g->rflags & RFLAGS_FIXED,
-                       "must be 1 (SDM 26.3.1.4)");
-        vmx_check_rule(e, !g->virtual_8086 || (!g->long_mode && (g->cr0 & CR0_PE)), "guest RFLAGS",
-                       g->rflags, "has VM (bit 17) in IA-32e or real mode (SDM 26.3.1.4)");
-        vmx_check_rule(
-            e, !e->inject || INTR_TYPE(e->inject) != INTR_EXTERNAL || (g->rflags & RFLAGS_IF),
-            "guest RFLAGS", g->rflags,
-            "lacks IF (bit 9) while an external interrupt is injected (SDM 26.3.1.4)");
+        entry_bits(e, "guest RFLAGS", g->rflags, g->rflags & RFLAGS_RESERVED,
+                   "must be 0 (SDM 26.3.1.4)");
+        entry_bits(e, "guest RFLAGS", g->rflags, ~g->rflags & RFLAGS_FIXED,
+                   "must be 1 (SDM 26.3.1.4)");
+        entry_rule(e, !g->virtual_8086 || (!g->long_mode && (g->cr0 & CR0_PE)), "guest RFLAGS",
+                   g->rflags, "has VM (bit 17) in IA-32e or real mode (SDM 26.3.1.4)");
+        entry_rule(e,
+                   !e->inject || INTR_TYPE(e->inject) != INTR_EXTERNAL || (g->rflags & RFLAGS_IF),
+                   "guest RFLAGS", g->rflags,
+                   "lacks IF (bit 9) while an external interrupt is injected (SDM 26.3.1.4)");
 }
 
 /* Whether an event may be injected into an inactive CPU. */
@@ -348,19 +345,18 @@ static void check_activity(struct guest *g, uint64_t activity, uint64_t blocked)
         /* IA32_VMX_MISC bits 6 to 8 tell of the states 1 to 3. */
         uint64_t states = (e->from->msrs->vmx[VMX_MISC] >> 6 & 7) << 1 | 1u << ACTIVITY_ACTIVE;
 
-        vmx_check_rule(e, activity <= ACTIVITY_WAIT_SIPI && (states >> activity & 1),
-                       "guest activity state", activity,
-                       "is not supported (IA32_VMX_MISC bits 8:6; SDM 26.3.1.5)");
-        vmx_check_rule(e, activity != ACTIVITY_HLT || !ACCESS_DPL(g->seg[SEG_SS].access),
-                       "guest activity state", activity,
-                       "is HLT while the DPL of SS is not 0 (SDM 26.3.1.5)");
-        vmx_check_rule(
-            e, activity == ACTIVITY_ACTIVE || !(blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)),
-            "guest activity state", activity,
-            "is not active while STI or MOV SS blocks events (SDM 26.3.1.5)");
-        vmx_check_rule(e, !e->inject || activity_allows(activity, e->inject),
-                       "guest activity state", activity,
-                       "does not allow the event that is injected (SDM 26.3.1.5)");
+        entry_rule(e, activity <= ACTIVITY_WAIT_SIPI && (states >> activity & 1),
+                   "guest activity state", activity,
+                   "is not supported (IA32_VMX_MISC bits 8:6; SDM 26.3.1.5)");
+        entry_rule(e, activity != ACTIVITY_HLT || !ACCESS_DPL(g->seg[SEG_SS].access),
+                   "guest activity state", activity,
+                   "is HLT while the DPL of SS is not 0 (SDM 26.3.1.5)");
+        entry_rule(e,
+                   activity == ACTIVITY_ACTIVE || !(blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)),
+                   "guest activity state", activity,
+                   "is not active while STI or MOV SS blocks events (SDM 26.3.1.5)");
+        entry_rule(e, !e->inject || activity_allows(activity, e->inject), "guest activity state",
+                   activity, "does not allow the event that is injected (SDM 26.3.1.5)");
 }
 
 static void check_interruptibility(struct guest *g, uint64_t blocked)
@@ -372,45 +368,44 @@ static void check_interruptibility(struct guest *g, uint64_t blocked)
         bool irq = e->inject && INTR_TYPE(e->inject) == INTR_EXTERNAL;
         bool nmi = e->inject && INTR_TYPE(e->inject) == INTR_NMI;
 
-        vmx_check_bits(e, name, blocked, blocked & INTERRUPTIBILITY_RESERVED,
-                       "must be 0 (SDM 26.3.1.5)");
-        vmx_check_bits(e, name, blocked, blocked & BLOCKED_BY_SMI,
-                       "(blocking by SMI) must be 0 outside SMM (SDM 26.3.1.5)");
-        vmx_check_rule(e, !sti || !mov_ss, name, blocked,
-                       "has blocking by both STI and MOV SS (SDM 26.3.1.5)");
-        vmx_check_rule(e, !sti || (g->rflags & RFLAGS_IF), name, blocked,
-                       "has blocking by STI while RFLAGS.IF is 0 (SDM 26.3.1.5)");
-        vmx_check_rule(e, !irq || (!sti && !mov_ss), name, blocked,
-                       "blocks the external interrupt that is injected (SDM 26.3.1.5)");
-        vmx_check_rule(e, !nmi || (!sti && !mov_ss), name, blocked,
-                       "blocks the NMI that is injected (SDM 26.3.1.5)");
-        vmx_check_rule(e, !nmi || !(e->pin & PIN_VIRTUAL_NMI) || !(blocked & BLOCKED_BY_NMI), name,
-                       blocked, "has blocking by NMI while an NMI is injected (SDM 26.3.1.5)");
+        entry_bits(e, name, blocked, blocked & INTERRUPTIBILITY_RESERVED,
+                   "must be 0 (SDM 26.3.1.5)");
+        entry_bits(e, name, blocked, blocked & BLOCKED_BY_SMI,
+                   "(blocking by SMI) must be 0 outside SMM (SDM 26.3.1.5)");
+        entry_rule(e, !sti || !mov_ss, name, blocked,
+                   "has blocking by both STI and MOV SS (SDM 26.3.1.5)");
+        entry_rule(e, !sti || (g->rflags & RFLAGS_IF), name, blocked,
+                   "has blocking by STI while RFLAGS.IF is 0 (SDM 26.3.1.5)");
+        entry_rule(e, !irq || (!sti && !mov_ss), name, blocked,
+                   "blocks the external interrupt that is injected (SDM 26.3.1.5)");
+        entry_rule(e, !nmi || (!sti && !mov_ss), name, blocked,
+                   "blocks the NMI that is injected (SDM 26.3.1.5)");
+        entry_rule(e, !nmi || !(e->pin & PIN_VIRTUAL_NMI) || !(blocked & BLOCKED_BY_NMI), name,
+                   blocked, "has blocking by NMI while an NMI is injected (SDM 26.3.1.5)");
 }
 
 static void check_pending_debug(struct guest *g, uint64_t activity, uint64_t blocked)
 {
         struct entry_check *e = g->e;
-        uint64_t pending = vmx_check_read(e, VMCS_GUEST_PENDING_DEBUG);
+        uint64_t pending = entry_field(e, VMCS_GUEST_PENDING_DEBUG);
         bool stepping = (g->rflags & RFLAGS_TF) && !(g->debugctl & DEBUGCTL_BTF);
         bool held = (blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) || activity == ACTIVITY_HLT;
 
-        vmx_check_bits(e, "guest pending debug exceptions", pending, pending & PENDING_RESERVED,
-                       "must be 0 (SDM 26.3.1.5)");
-        vmx_check_rule(e, !held || !!(pending & PENDING_BS) == stepping,
-                       "guest pending debug exceptions", pending,
-                       stepping ? "lacks BS (bit 14) of a single step (SDM 26.3.1.5)"
-                                : "has BS (bit 14) without a single step (SDM 26.3.1.5)");
+        entry_bits(e, "guest pending debug exceptions", pending, pending & PENDING_RESERVED,
+                   "must be 0 (SDM 26.3.1.5)");
+        entry_rule(e, !held || !!(pending & PENDING_BS) == stepping,
+                   "guest pending debug exceptions", pending,
+                   stepping ? "lacks BS (bit 14) of a single step (SDM 26.3.1.5)"
+                            : "has BS (bit 14) without a single step (SDM 26.3.1.5)");
 }
 
 static void check_link_pointer(struct guest *g)
 {
-        uint64_t link = vmx_check_read(g->e, VMCS_LINK_POINTER);
+        uint64_t link = entry_field(g->e, VMCS_LINK_POINTER);
 
         if (link != ~0ull)
-                vmx_check_bits(g->e, "VMCS link pointer", link,
-                               link & (0xfff | vmx_check_beyond_physical(g->e)),
-                               "must be 0 unless all are 1 (SDM 26.3.1.5)");
+                entry_bits(g->e, "VMCS link pointer", link, link & (0xfff | entry_beyond(g->e)),
+                           "must be 0 unless all are 1 (SDM 26.3.1.5)");
 }
 
 /* With EPT the entries of PAE paging come from the VMCS, not from memory. */
@@ -423,20 +418,20 @@ static void check_pdptes(struct guest *g)
         if (!pae || !(g->e->cpu2 & CPU2_EPT))
                 return;
         for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
-                uint64_t pdpte = vmx_check_read(g->e, VMCS_GUEST_PDPTE0 + 2 * i);
+                uint64_t pdpte = entry_field(g->e, VMCS_GUEST_PDPTE0 + 2 * i);
 
                 if (pdpte & PDPTE_PRESENT)
-                        vmx_check_bits(g->e, names[i], pdpte,
-                                       pdpte & (PDPTE_RESERVED | vmx_check_beyond_physical(g->e)),
-                                       "must be 0 (SDM 26.3.1.6)");
+                        entry_bits(g->e, names[i], pdpte,
+                                   pdpte & (PDPTE_RESERVED | entry_beyond(g->e)),
+                                   "must be 0 (SDM 26.3.1.6)");
         }
 }
 
 void vmx_check_guest(struct entry_check *e)
 {
         struct guest g;
-        uint64_t activity = vmx_check_read(e, VMCS_GUEST_ACTIVITY);
-        uint64_t blocked = vmx_check_read(e, VMCS_GUEST_INTERRUPTIBILITY);
+        uint64_t activity = entry_field(e, VMCS_GUEST_ACTIVITY);
+        uint64_t blocked = entry_field(e, VMCS_GUEST_INTERRUPTIBILITY);
 
         read_guest(&g, e);
         check_control_registers(&g);

@@ -11,43 +11,41 @@ struct entry_check {
         uint32_t inject;                      /* entry interruption information, 0 unless valid */
 };
 
-uint64_t vmx_check_read(const struct entry_check *e, enum vmcs_field field);
+uint64_t entry_field(const struct entry_check *e, enum vmcs_field field);
 
 /* Whatever is wrong: a line of text. */
-void vmx_check_fail(struct entry_check *e, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+void entry_fail(struct entry_check *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Fails unless ok: "NAME 0xVALUE RULE". */
-void vmx_check_rule(struct entry_check *e, bool ok, const char *name, uint64_t value,
-                    const char *rule);
+void entry_rule(struct entry_check *e, bool ok, const char *name, uint64_t value, const char *rule);
 
 /* Fails if any bit is wrong: "NAME 0xVALUE: bit N RULE". */
-void vmx_check_bits(struct entry_check *e, const char *name, uint64_t value, uint64_t wrong,
-                    const char *rule);
+void entry_bits(struct entry_check *e, const char *name, uint64_t value, uint64_t wrong,
+                const char *rule);
 
 /* CR0 (or CR4) against the fixed-bit MSRs; bits in ignored are not looked at. */
-void vmx_check_fixed(struct entry_check *e, const char *name, uint64_t value, enum vmx_msr fixed0,
-                     uint64_t ignored);
+void entry_fixed(struct entry_check *e, const char *name, uint64_t value, enum vmx_msr fixed0,
+                 uint64_t ignored);
 
-struct vmx_check_field {
+struct entry_name {
         enum vmcs_field field;
         const char *name;
 };
 
 /* Each field must hold a canonical address. */
-void vmx_check_canonical(struct entry_check *e, const struct vmx_check_field *fields, size_t n,
-                         const char *section);
+void entry_canonical(struct entry_check *e, const struct entry_name *fields, size_t n,
+                     const char *section);
 
 /* IA32_PAT and IA32_EFER fields: reserved values and bits. */
-void vmx_check_pat(struct entry_check *e, const char *name, uint64_t value);
-void vmx_check_efer_reserved(struct entry_check *e, const char *name, uint64_t value);
+void entry_pat(struct entry_check *e, const char *name, uint64_t value);
+void entry_efer(struct entry_check *e, const char *name, uint64_t value);
 
 /* Bits at and above the CPU's physical-address width. */
-uint64_t vmx_check_beyond_physical(const struct entry_check *e);
+uint64_t entry_beyond(const struct entry_check *e);
 
 /* Addresses have 48 bits: the hypervisor does not switch on 57-bit paging for itself or for guests.
  */
-static inline bool vmx_check_is_canonical(uint64_t address)
+static inline bool is_canonical(uint64_t address)
 {
         uint64_t top = address >> 47;
 

@@ -103,13 +103,7 @@ static void setup_host_state(const struct vcpu *vcpu)
         vmx_write(VMCS_HOST_SS_SEL, TRAP_SELECTOR_DATA);
         vmx_write(VMCS_HOST_DS_SEL, TRAP_SELECTOR_DATA);
         vmx_write(VMCS_HOST_ES_SEL, TRAP_SELECTOR_DATA);
-        vmx_write(VMCS_HOST_FS_SEL, 0);
-        vmx_write(VMCS_HOST_GS_SEL, 0);
         vmx_write(VMCS_HOST_TR_SEL, TRAP_SELECTOR_TSS);
-        vmx_write(VMCS_HOST_FS_BASE, 0);
-        vmx_write(VMCS_HOST_SYSENTER_CS, 0);
-        vmx_write(VMCS_HOST_SYSENTER_ESP, 0);
-        vmx_write(VMCS_HOST_SYSENTER_EIP, 0);
         vmx_write(VMCS_HOST_PAT, cpu_rdmsr(MSR_PAT));
         vmx_write(VMCS_HOST_EFER, cpu_rdmsr(MSR_EFER));
         vmx_write(VMCS_HOST_RSP, (uint64_t)&vcpu->host_rsp);
@@ -139,13 +133,6 @@ static void setup_controls(hpa_t root)
         vmx_write(VMCS_ENTRY_CONTROLS, vmx_caps.entry);
         /* A guest must not be able to hang the CPU in endless delivery of one of these. */
         vmx_write(VMCS_EXCEPTION_BITMAP, EXCEPTION_ALIGNMENT | EXCEPTION_DEBUG | 1u << VECTOR_MC);
-        vmx_write(VMCS_PF_ERROR_MASK, 0);
-        vmx_write(VMCS_PF_ERROR_MATCH, 0);
-        vmx_write(VMCS_CR3_TARGET_COUNT, 0);
-        vmx_write(VMCS_EXIT_MSR_STORE_COUNT, 0);
-        vmx_write(VMCS_EXIT_MSR_LOAD_COUNT, 0);
-        vmx_write(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
-        vmx_write(VMCS_ENTRY_INTERRUPTION, 0);
         vmx_write(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap);
         vmx_write(VMCS_EPT_POINTER, eptp);
         vmx_write(VMCS_CR0_MASK, VMX_GUEST_CR0_OWNED);
@@ -154,17 +141,22 @@ static void setup_controls(hpa_t root)
 
 void vmx_setup_vmcs(const struct vcpu *vcpu, hpa_t root)
 {
+        static const uint16_t zero[] = {
+            VMCS_HOST_FS_SEL,           VMCS_HOST_GS_SEL,         VMCS_HOST_FS_BASE,
+            VMCS_HOST_SYSENTER_CS,      VMCS_HOST_SYSENTER_ESP,   VMCS_HOST_SYSENTER_EIP,
+            VMCS_PF_ERROR_MASK,         VMCS_PF_ERROR_MATCH,      VMCS_CR3_TARGET_COUNT,
+            VMCS_EXIT_MSR_STORE_COUNT,  VMCS_EXIT_MSR_LOAD_COUNT, VMCS_ENTRY_MSR_LOAD_COUNT,
+            VMCS_ENTRY_INTERRUPTION,    VMCS_GUEST_DEBUGCTL,      VMCS_GUEST_PENDING_DEBUG,
+            VMCS_GUEST_SYSENTER_CS,     VMCS_GUEST_SYSENTER_ESP,  VMCS_GUEST_SYSENTER_EIP,
+            VMCS_GUEST_INTERRUPTIBILITY};
+
+        for (size_t i = 0; i < ARRAY_LEN(zero); i++)
+                vmx_write((enum vmcs_field)zero[i], 0);
         setup_controls(root);
         setup_host_state(vcpu);
         vmx_write(VMCS_LINK_POINTER, UINT64_MAX);
-        vmx_write(VMCS_GUEST_DEBUGCTL, 0);
         vmx_write(VMCS_GUEST_PAT, PAT_RESET);
         vmx_write(VMCS_GUEST_DR7, DR7_FIXED);
-        vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
-        vmx_write(VMCS_GUEST_SYSENTER_CS, 0);
-        vmx_write(VMCS_GUEST_SYSENTER_ESP, 0);
-        vmx_write(VMCS_GUEST_SYSENTER_EIP, 0);
-        vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
         vmx_write(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
         vmx_write(VMCS_PREEMPTION_TIMER, UINT32_MAX);
 }

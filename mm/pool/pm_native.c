@@ -39,7 +39,7 @@ static size_t hint_count;
 void pm_init(void)
 {
         uint32_t line = (cpu_cpuid(1, 0).ebx >> CPUID_1_EBX_LINE_SHIFT & 0xff) * 8;
-        uint32_t features = cpu_cpuid(0, 0).eax >= 7 ? cpu_cpuid(7, 0).ebx : 0;
+        uint32_t features = cpu_leaf(7).ebx;
 
         if (line)
                 line_size = line;

@@ -128,7 +128,6 @@ static void test_read_only(void)
         CHECK(gmem_ptr(&mem, GPA(0), 17) == NULL);
         CHECK(gmem_ptr(&mem, GPA(16), 1) == NULL);
         CHECK_EQ(gmem_write(&mem, GPA(8), out, 16), -EFAULT);
-        CHECK_EQ(gmem_zero(&mem, GPA(8), 16), -EFAULT);
         CHECK_EQ(host[1], 2);
         CHECK_EQ(host[2], 3);
 }
@@ -181,12 +180,7 @@ static void test_copies_against_model(void)
                                 inside = there[i];
                         for (unsigned i = 0; i < n; i++)
                                 buf[i] = (uint8_t)unit_random(&seed);
-                        if (unit_random(&seed) % 3 == 0) {
-                                CHECK_EQ(gmem_zero(&mem, GPA(at), n), inside ? 0 : -EFAULT);
-                                memset(buf, 0, sizeof buf);
-                        } else {
-                                CHECK_EQ(gmem_write(&mem, GPA(at), buf, n), inside ? 0 : -EFAULT);
-                        }
+                        CHECK_EQ(gmem_write(&mem, GPA(at), buf, n), inside ? 0 : -EFAULT);
                         if (inside)
                                 memcpy(model + at, buf, n);
                         CHECK_EQ(gmem_read(&mem, GPA(at), out, n), inside ? 0 : -EFAULT);

@@ -57,7 +57,6 @@ static void test_system_time(void)
                 ns = guest_clock(&w, 64, 777 + hour);
                 /* within one part in 500 million, 8 us an hour */
                 CHECK(ns <= 3600000000000ull && ns > 3600000000000ull - 8000);
-                CHECK(kvmclock_ns(&w.k, 777 + hour) == ns);
                 CHECK_EQ(kvmclock_msr_read(&w.v, 0x4b564d01, &v), 0);
                 CHECK_EQ(v, RAM_GPA + 65);
         }
@@ -156,7 +155,6 @@ static void test_random(void)
 
                         tsc += unit_random(&rng) >> (28 + unit_random(&rng) % 36);
                         ns = guest_clock(&w, 0, tsc);
-                        CHECK(ns == kvmclock_ns(&w.k, tsc));
                         CHECK(ns >= last || w.k.shift > 0); /* a slow TSC overflows its shift */
                         last = ns;
                 }

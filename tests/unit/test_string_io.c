@@ -79,9 +79,10 @@ static void begin(const char *code, size_t n)
 static void begin_wide(const char *code, size_t n)
 {
         static const uint64_t links[3] = {TABLES + 0x1000, TABLES + 0x2000, TABLES + 0x3000};
+        static const uint8_t zero[0x8000];
 
         begin(code, n);
-        CHECK_EQ(gmem_zero(&vm.mem, GPA(TABLES), 0x8000), 0);
+        CHECK_EQ(gmem_write(&vm.mem, GPA(TABLES), zero, sizeof zero), 0);
         for (unsigned i = 0; i < 3; i++) {
                 uint64_t entry = links[i] | P | W | U;
 

@@ -2,6 +2,7 @@
  * APICs. */
 #include "guest/dev/vioapic.h"
 #include "hv/lib/errno.h"
+#include "tests/unit/deliver.h"
 #include "tests/unit/unit.h"
 
 struct world {
@@ -17,7 +18,7 @@ static void world_deliver(void *ctx, const struct apic_message *message)
 
         w->delivered++;
         w->message = *message;
-        vlapic_deliver(&w->l, message);
+        deliver_to(&w->l, message);
 }
 
 static void world_eoi(void *ctx, uint8_t vector)

@@ -2,6 +2,7 @@
  * model. */
 #include "guest/dev/vlapic.h"
 #include "hv/lib/errno.h"
+#include "tests/unit/deliver.h"
 #include "tests/unit/unit.h"
 
 #define TICK 8u /* TSC cycles a timer count */
@@ -264,14 +265,14 @@ static void test_deliver(void)
         struct world w;
 
         world_init(&w, 0x12);
-        CHECK(vlapic_deliver(&w.l, &m));
+        CHECK(deliver_to(&w.l, &m));
         CHECK_EQ(vlapic_next_irq(&w.l), 0x41);
         m.dest = 2;
-        CHECK(!vlapic_deliver(&w.l, &m));
+        CHECK(!deliver_to(&w.l, &m));
         m.mode = APIC_EXTINT;
         m.dest = APIC_DEST_ALL;
         m.vector = 0x90;
-        CHECK(vlapic_deliver(&w.l, &m));
+        CHECK(deliver_to(&w.l, &m));
         CHECK_EQ(vlapic_next_irq(&w.l), 0x41);
 }
 
