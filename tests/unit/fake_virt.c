@@ -286,6 +286,7 @@ void lapic_eoi(void)
 
 void trap_wait_interrupt(void)
 {
+        __asm__ volatile("sti\n\thlt\n\tcli" : : : "memory");
 }
 
 void trap_set_irq(uint8_t vector, trap_irq_fn fn)
