@@ -4,7 +4,6 @@
  */
 #include "hv/svm/svm.h"
 
-#define VECTOR_MAX      0x1fu
 #define NMI_RETRY_TICKS 20000u
 
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
