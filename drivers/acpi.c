@@ -300,7 +300,6 @@ const char *acpi_power_off_missing(const struct acpi_fadt *fadt)
 
 static void read_fixed_hardware(const struct acpi_header *h, uint32_t flags, struct acpi_fadt *fadt)
 {
-        fadt->sci_irq = (uint16_t)field(h, 46, 2);
         fadt->smi_command = (uint16_t)field(h, 48, 4);
         fadt->acpi_enable = (uint8_t)field(h, 52, 1);
         fadt->pm1a_control = read_register(h, 172, 64, 16);
@@ -361,18 +360,18 @@ int acpi_read_hpet(const struct acpi_tables *t, struct acpi_register *base)
 
 /* nobody is the ID that means all CPUs in an entry of this kind: firmware fills empty sockets with
  * it (5.2.12.2, 5.2.12.12). */
-static void add_cpu(struct acpi_madt *m, struct acpi_cpu cpu, uint32_t flags, uint32_t nobody)
+static void add_cpu(struct acpi_madt *m, uint32_t apic_id, uint64_t flags, uint32_t nobody)
 {
-        if (!(flags & 1) || cpu.apic_id == nobody)
+        if (!(flags & 1) || apic_id == nobody)
                 return;
         /* firmware may tell a CPU twice, as local APIC and as local x2APIC */
         for (unsigned i = 0; i < m->cpu_count; i++)
-                if (m->cpus[i].apic_id == cpu.apic_id)
+                if (m->cpus[i].apic_id == apic_id)
                         return;
         if (m->cpu_count == ACPI_CPUS_MAX)
                 m->cpus_left++;
         else
-                m->cpus[m->cpu_count++] = cpu;
+                m->cpus[m->cpu_count++].apic_id = apic_id;
 }
 
 static void add_ioapic(struct acpi_madt *m, const uint8_t *e)
@@ -426,14 +425,10 @@ static void add_entry(struct acpi_madt *m, const uint8_t *e)
 {
         switch (e[0]) {
         case MADT_LAPIC:
-                add_cpu(m, (struct acpi_cpu){.apic_id = e[3], .uid = e[2]},
-                        (uint32_t)acpi_read_le(e + 4, 4), ALL_LAPICS);
+                add_cpu(m, e[3], acpi_read_le(e + 4, 4), ALL_LAPICS);
                 break;
         case MADT_X2APIC:
-                add_cpu(m,
-                        (struct acpi_cpu){.apic_id = (uint32_t)acpi_read_le(e + 4, 4),
-                                          .uid = (uint32_t)acpi_read_le(e + 12, 4)},
-                        (uint32_t)acpi_read_le(e + 8, 4), ALL_X2APICS);
+                add_cpu(m, (uint32_t)acpi_read_le(e + 4, 4), acpi_read_le(e + 8, 4), ALL_X2APICS);
                 break;
         case MADT_IOAPIC:
                 add_ioapic(m, e);

@@ -68,8 +68,7 @@ struct acpi_fadt {
         uint8_t reset_value;
         uint16_t smi_command; /* port; 0: always in ACPI mode */
         uint8_t acpi_enable;  /* value for smi_command that enters ACPI mode */
-        uint16_t sci_irq;
-        uint8_t rtc_century; /* CMOS index of the century; 0: none */
+        uint8_t rtc_century;  /* CMOS index of the century; 0: none */
         hpa_t dsdt;
         bool s5_valid;                /* the two values below were found */
         bool s5_unchecked;            /* in a DSDT whose checksum is wrong */
@@ -79,7 +78,6 @@ struct acpi_fadt {
 
 struct acpi_cpu {
         uint32_t apic_id;
-        uint32_t uid;
 };
 
 struct acpi_ioapic {

@@ -51,12 +51,10 @@ static const uint8_t least_length[TYPES] = {
 static const uint8_t guid_persistent[16] = {0x79, 0xd3, 0xf0, 0x66, 0xf3, 0xb4, 0x74, 0x40,
                                             0xac, 0x43, 0x0d, 0x33, 0x18, 0xb7, 0x8c, 0xdb};
 
-typedef unsigned long long ull;
-
 static void refuse(struct nfit *nfit, uint64_t at, const char *why)
 {
         if (nfit->refused++ < REFUSALS_LOGGED)
-                printk(LOG_WARN, "nfit: 0x%llx %s: passed over", (ull)at, why);
+                printk(LOG_WARN, "nfit: 0x%lx %s: passed over", at, why);
 }
 
 /* Why a range cannot be used; what it contradicts is in doubt as well. NULL: it can. */

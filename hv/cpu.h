@@ -65,12 +65,18 @@
 #define EFER_NXE  (1ull << 11)
 #define EFER_SVME (1ull << 12)
 
+/* After a reset. */
+#define DR6_RESET 0xffff0ff0ull
+#define PAT_RESET 0x0007040600070406ull
+
 /* Exception vectors, SDM vol. 3 table 6-1. */
+#define VECTOR_DB  1
 #define VECTOR_NMI 2
 #define VECTOR_UD  6
 #define VECTOR_DF  8
 #define VECTOR_GP  13
 #define VECTOR_PF  14
+#define VECTOR_AC  17
 #define VECTOR_MC  18
 
 struct cpuid_regs {

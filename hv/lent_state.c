@@ -11,7 +11,6 @@
 #define CPUID_XSAVE_LEAF    0xdu
 #define XCR0_X87            1ull
 #define XCR0_LENT           0xe7ull /* x87, SSE, AVX, AVX-512: what cpuid.c offers */
-#define DR6_RESET           0xffff0ff0ull
 #define FXSAVE_CONTROL_WORD 0
 #define FXSAVE_MXCSR        24
 #define FPU_CONTROL_RESET   0x37fu

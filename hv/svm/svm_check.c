@@ -5,8 +5,6 @@
 #include "hv/lib/format.h"
 
 #define HIGH(x)      ((x) >> 32)
-#define ATTRIB_L     (1u << 9)
-#define ATTRIB_D     (1u << 10)
 #define CR3_RESERVED 0xfff0000000000000ull
 #define EVENT_TYPE_1 1u
 #define EVENT_TYPE_5 5u

@@ -4,7 +4,6 @@
  */
 #include "hv/svm/svm.h"
 
-#define VECTOR_MAX       0x1fu
 #define RETRY_MIN        20000u /* ticks of the TSC */
 #define NMI_RETRY_MAX    (1ull << 31)
 #define SHADOW_RETRY_MAX (RETRY_MIN << 8)

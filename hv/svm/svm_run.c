@@ -18,13 +18,9 @@
 #include "hv/trap/trap.h"
 #include "mm/paging/paging.h"
 
-#define VECTOR_DB         1u
 #define VECTOR_BP         3u
 #define VECTOR_OF         4u
-#define VECTOR_MAX        0x1fu
 #define SHORT_INSTRUCTION 3u /* bytes */
-#define ATTRIB_L          (1u << 9)
-#define ATTRIB_D          (1u << 10)
 #define CR_GPR            0x0fu
 #define UNEXPLAINED_MAX   100u
 

@@ -7,12 +7,8 @@
 #include "hv/percpu.h"
 #include "hv/svm/svm.h"
 
-#define EXCEPTION_ALIGNMENT (1u << 17)
-#define EXCEPTION_DEBUG     (1u << 1)
-#define PAT_RESET           0x0007040600070406ull
-#define DR6_RESET           0xffff0ff0ull
-#define CR8_READ            (1u << 8)
-#define CR8_WRITE           (1u << 24)
+#define CR8_READ  (1u << 8)
+#define CR8_WRITE (1u << 24)
 
 #define EFER_GUEST (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
@@ -60,7 +56,7 @@ void svm_setup_vmcb(struct vmcb *vmcb, hpa_t root)
 {
         vmcb->intercept_cr = CR8_READ | CR8_WRITE;
         /* A guest must not be able to hang the CPU in endless delivery of one of these. */
-        vmcb->intercept_exceptions = EXCEPTION_ALIGNMENT | EXCEPTION_DEBUG | 1u << VECTOR_MC;
+        vmcb->intercept_exceptions = 1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC;
         vmcb->intercept = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
                           INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
                           INTERCEPT_IO | INTERCEPT_MSR | INTERCEPT_FERR_FREEZE | INTERCEPT_SHUTDOWN;

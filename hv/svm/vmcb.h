@@ -119,6 +119,11 @@ enum svm_exit_code {
 
 #define SVM_EXIT_INVALID UINT64_MAX /* VMRUN refused the guest state; QEMU stores 32 bits */
 
+#define VECTOR_MAX 0x1fu /* of an exception: the low bits of its exit code */
+
+#define ATTRIB_L (1u << 9)
+#define ATTRIB_D (1u << 10)
+
 /* attrib: descriptor bits 40-47 in its low byte, 52-55 in the four bits above. */
 struct vmcb_segment {
         uint16_t selector, attrib;

@@ -104,6 +104,9 @@ enum vmcs_field {
  * order of enum vcpu_segment_name. */
 #define VMCS_SEGMENT_STEP 2u
 
+/* Of a code segment's access rights (table 24-2): 64-bit code. */
+#define ACCESS_L (1u << 13)
+
 /* Pin-based controls, SDM 24.6.1. */
 #define PIN_EXTERNAL_INTERRUPT (1u << 0)
 #define PIN_NMI                (1u << 3)
@@ -133,6 +136,7 @@ enum vmcs_field {
 #define CPU2_VPID               (1u << 5)
 #define CPU2_WBINVD             (1u << 6)
 #define CPU2_UNRESTRICTED       (1u << 7)
+#define CPU2_APIC               (CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY)
 #define CPU2_APIC_REGISTERS     (1u << 8)
 #define CPU2_INTERRUPT_DELIVERY (1u << 9)
 #define CPU2_INVPCID            (1u << 12)

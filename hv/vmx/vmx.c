@@ -199,14 +199,17 @@ static void make_current(struct vcpu *vcpu)
         vcpu->cpu = cpu;
 }
 
-static void vmx_load(struct vcpu *vcpu)
+static void bring_in(struct vmx_vcpu *v)
 {
-        struct vmx_vcpu *v = vcpu->arch;
-
-        make_current(vcpu);
-        take_cpu(v, vcpu->cpu);
+        take_cpu(v, this_cpu());
         lent_state_load(&v->lent);
         lent_msrs_load(&v->lent);
+}
+
+static void vmx_load(struct vcpu *vcpu)
+{
+        make_current(vcpu);
+        bring_in(vcpu->arch);
 }
 
 static int vmx_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
@@ -228,9 +231,7 @@ static int vmx_vcpu_create(struct vcpu *vcpu, hpa_t root, struct dram *dram)
         clear_vmcs(vmcs);
         make_current(vcpu);
         vmx_setup_vmcs(vcpu, root);
-        take_cpu(v, vcpu->cpu);
-        lent_state_load(&v->lent);
-        lent_msrs_load(&v->lent);
+        bring_in(v);
         return 0;
 }
 

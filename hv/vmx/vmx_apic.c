@@ -9,8 +9,6 @@
 #include "hv/vmx/vmx.h"
 #include "mm/dram/dram.h"
 
-#define CPU2_APIC (CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY)
-
 #define RVI(status)   ((uint8_t)(status))
 #define PRIORITY(reg) ((reg)&0xf0)
 

@@ -195,7 +195,7 @@ static uint32_t control_word(const struct vmx_msrs *m, enum vmx_msr word, uint32
 
 static bool has_virtual_apic(const struct vmx_msrs *m)
 {
-        uint64_t cpu2 = MAY(CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY);
+        uint64_t cpu2 = MAY(CPU2_APIC);
 
         return control_value(m, VMX_CPU) & MAY(CPU_TPR_SHADOW) && (m->vmx[VMX_CPU2] & cpu2) == cpu2;
 }

@@ -13,7 +13,6 @@
 #define EPT_TYPE_WB          6u
 #define INTR_RESERVED_BITS   0x7ffff000u
 #define SELECTOR_TI_AND_RPL  7u
-#define CPU2_APIC            (CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY)
 
 static void check_control_word(struct entry_check *e, const char *name, uint32_t value,
                                enum vmx_msr plain)

@@ -29,7 +29,6 @@
 #define ACCESS_S             (1u << 4)
 #define ACCESS_DPL(a)        ((a) >> 5 & 3)
 #define ACCESS_P             (1u << 7)
-#define ACCESS_L             (1u << 13)
 #define ACCESS_DB            (1u << 14)
 #define ACCESS_G             (1u << 15)
 #define ACCESS_RESERVED      0xfffe0f00u

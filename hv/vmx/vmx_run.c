@@ -12,11 +12,9 @@
 #include "hv/vmx/vmx.h"
 #include "hv/vmx/vmx_check.h"
 
-#define VECTOR_DB        1u
 #define DR6_WRITE_MASK   0xe00full
 #define DR7_GD           (1ull << 13)
 #define PENDING_DEBUG_BS (1ull << 14)
-#define ACCESS_L         (1u << 13)
 
 /* Exit qualification of an I/O instruction, SDM table 27-5. */
 #define IO_SIZE(q) ((uint8_t)(((q)&7) + 1))

@@ -13,9 +13,6 @@
 #define EPTP_WALK_4         (3ull << 3)
 #define EPTP_ACCESSED_DIRTY (1ull << 6)
 #define MSR_BITMAP_HALF     1024u
-#define EXCEPTION_ALIGNMENT (1u << 17)
-#define EXCEPTION_DEBUG     (1u << 1)
-#define PAT_RESET           0x0007040600070406ull
 
 extern const uint8_t vmx_exit_entry[];
 
@@ -132,7 +129,7 @@ static void setup_controls(hpa_t root)
         vmx_write(VMCS_EXIT_CONTROLS, vmx_caps.exit | (vmx_caps.save_timer ? EXIT_SAVE_TIMER : 0));
         vmx_write(VMCS_ENTRY_CONTROLS, vmx_caps.entry);
         /* A guest must not be able to hang the CPU in endless delivery of one of these. */
-        vmx_write(VMCS_EXCEPTION_BITMAP, EXCEPTION_ALIGNMENT | EXCEPTION_DEBUG | 1u << VECTOR_MC);
+        vmx_write(VMCS_EXCEPTION_BITMAP, 1u << VECTOR_AC | 1u << VECTOR_DB | 1u << VECTOR_MC);
         vmx_write(VMCS_MSR_BITMAP, (uint64_t)msr_bitmap);
         vmx_write(VMCS_EPT_POINTER, eptp);
         vmx_write(VMCS_CR0_MASK, VMX_GUEST_CR0_OWNED);

@@ -50,8 +50,8 @@ int pool_fail(struct pool *pool, enum pool_fault fault, hpa_t at)
 {
         pool->fault = fault;
         pool->fault_at = at;
-        printk(LOG_ERROR, "nvram: pool not mounted, nothing changed: %s (at 0x%llx): %s",
-               pool_fault_text(fault), (unsigned long long)at.v, pool_fault_meaning(fault));
+        printk(LOG_ERROR, "nvram: pool not mounted, nothing changed: %s (at 0x%lx): %s",
+               pool_fault_text(fault), at.v, pool_fault_meaning(fault));
         return faults[fault].error;
 }
 

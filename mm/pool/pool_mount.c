@@ -11,8 +11,6 @@
 #include "mm/pool/pool_judge.h"
 #include "mm/pool/pool_space.h"
 
-typedef unsigned long long ull;
-
 /* What a mount has to choose from. */
 struct choice {
         const struct pool_range *range;
@@ -82,11 +80,10 @@ static void tell_useless(struct pool *pool, struct choice *choice)
                 const struct pool_range *range = &choice->range[i];
 
                 if (is_left_out(choice, range)) {
-                        printk(LOG_WARN, "nvram: 0x%llx is simulated and left out of the pool",
-                               (ull)range->hpa.v);
+                        printk(LOG_WARN, "nvram: 0x%lx is simulated and left out of the pool",
+                               range->hpa.v);
                 } else if (!pool_judge_trim(&member, range, NULL)) {
-                        printk(LOG_WARN, "nvram: 0x%llx is too small for the pool",
-                               (ull)range->hpa.v);
+                        printk(LOG_WARN, "nvram: 0x%lx is too small for the pool", range->hpa.v);
                         pool->unused += range->size;
                 }
         }
@@ -158,9 +155,9 @@ static int take_member(struct pool *pool, const struct pool_range *range,
                 return pool_fail(pool, POOL_FAULT_HEADER, member.hpa);
         if (pool->member_count && memcmp(&pool->uuid, &sb->head.pool, sizeof pool->uuid)) {
                 printk(LOG_WARN,
-                       "nvram: 0x%llx holds a range of another pool: nvram-skip=0x%llx leaves it "
+                       "nvram: 0x%lx holds a range of another pool: nvram-skip=0x%lx leaves it "
                        "alone",
-                       (ull)range->hpa.v, (ull)range->hpa.v);
+                       range->hpa.v, range->hpa.v);
                 return pool_fail(pool, POOL_FAULT_MIXED, member.hpa);
         }
         if (has_id(pool, member.id))
@@ -215,8 +212,8 @@ static int take_from(struct pool *pool, const struct choice *choice, size_t i,
 
         if (range.size > choice->range[i].size)
                 printk(LOG_NOTICE,
-                       "nvram: 0x%llx: a range of the pool goes on in the ranges behind it",
-                       (ull)range.hpa.v);
+                       "nvram: 0x%lx: a range of the pool goes on in the ranges behind it",
+                       range.hpa.v);
         do {
                 err = take_member(pool, &range, content, members);
                 if (err || !find_behind(pool, &range, content))
@@ -257,9 +254,9 @@ static int take_members(struct pool *pool, const struct choice *choice, uint32_t
 static int leave_alone(struct pool *pool, hpa_t at, const char *what, bool pool_is_known)
 {
         printk(LOG_WARN,
-               "nvram: 0x%llx holds %s: left alone; nvram-skip=0x%llx says so, "
-               "nvram-format=0x%llx gives it up",
-               (ull)at.v, what ? what : "data that are not known here", (ull)at.v, (ull)at.v);
+               "nvram: 0x%lx holds %s: left alone; nvram-skip=0x%lx says so, "
+               "nvram-format=0x%lx gives it up",
+               at.v, what ? what : "data that are not known here", at.v, at.v);
         return pool_is_known ? 0 : pool_fail(pool, POOL_FAULT_FOREIGN, at);
 }
 
@@ -304,7 +301,7 @@ static int take_new(struct pool *pool, const struct choice *choice, const struct
                 return leave_alone(pool, range->hpa, content.what, pool_is_known);
         why = why_not(pool, choice, &member, formatted);
         if (why) {
-                printk(LOG_WARN, "nvram: 0x%llx %s: left out of the pool", (ull)member.hpa.v, why);
+                printk(LOG_WARN, "nvram: 0x%lx %s: left out of the pool", member.hpa.v, why);
                 return 0;
         }
         member.kind = content.kind == POOL_CONTENT_BLANK ? MEMBER_BLANK : MEMBER_FORMATTING;
@@ -478,8 +475,8 @@ static void format(struct pool *pool, struct pool_member *member)
         pool_catalogue_format(pool, member);
         pool_pair_create(pool_superblock_pair(member), &sb.head);
         member->kind = MEMBER_POOL;
-        printk(LOG_NOTICE, "nvram: 0x%llx formatted as range %u of the pool",
-               (unsigned long long)member->hpa.v, member->id);
+        printk(LOG_NOTICE, "nvram: 0x%lx formatted as range %u of the pool", member->hpa.v,
+               member->id);
 }
 
 static void add_members(struct pool *pool, const struct pool_config *config)
@@ -521,9 +518,9 @@ static void shun_bad(struct pool *pool)
                 }
                 pool->read_only = true;
                 printk(LOG_WARN,
-                       "nvram: 0x%llx: the pool's metadata lies on bad memory: the pool is "
+                       "nvram: 0x%lx: the pool's metadata lies on bad memory: the pool is "
                        "read only, so that what is there can be saved",
-                       (ull)member->hpa.v);
+                       member->hpa.v);
         }
 }
 

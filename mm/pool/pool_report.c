@@ -270,29 +270,25 @@ void pool_print(struct pool *pool)
 {
         struct pool_usage usage = pool_usage(pool);
         struct pool_region *region = NULL;
-        unsigned long long mib = POOL_GRANULE / MiB;
+        uint64_t mib = POOL_GRANULE / MiB;
         size_t unarmed = count_unarmed(pool);
 
-        printk(
-            LOG_NOTICE,
-            "nvram: pool of %zu ranges%s, %llu MiB used, %llu MiB free, %llu MiB to be scrubbed, "
-            "%zu regions",
-            usage.ranges, pool->simulated ? " (simulated, volatile)" : "", usage.used * mib,
-            usage.free * mib, usage.dying * mib, usage.regions);
+        printk(LOG_NOTICE,
+               "nvram: pool of %zu ranges%s, %lu MiB used, %lu MiB free, %lu MiB to be scrubbed, "
+               "%zu regions",
+               usage.ranges, pool->simulated ? " (simulated, volatile)" : "", usage.used * mib,
+               usage.free * mib, usage.dying * mib, usage.regions);
         if (unarmed)
                 printk(LOG_WARN, "nvram: %zu of %zu ranges are not armed (volatile)", unarmed,
                        usage.ranges);
         if (usage.bad)
-                printk(LOG_WARN, "nvram: %llu MiB are on the list of bad granules",
-                       usage.bad * mib);
+                printk(LOG_WARN, "nvram: %lu MiB are on the list of bad granules", usage.bad * mib);
         while ((region = pool_next(pool, region))) {
                 struct pool_extent first = pool_region_extent(pool, region, 0);
 
-                printk(LOG_INFO, "nvram:   %-31s %8llu MiB  owner %-31s %zu extents from 0x%llx%s",
-                       pool_region_name(region),
-                       (unsigned long long)(pool_region_size(region) / MiB),
-                       pool_region_owner(region), pool_region_extents(region),
-                       (unsigned long long)first.hpa.v,
+                printk(LOG_INFO, "nvram:   %-31s %8lu MiB  owner %-31s %zu extents from 0x%lx%s",
+                       pool_region_name(region), (pool_region_size(region) / MiB),
+                       pool_region_owner(region), pool_region_extents(region), first.hpa.v,
                        pool_region_is_volatile(pool, region) ? ", volatile" : "");
         }
 }

@@ -84,7 +84,6 @@ static void test_fadt_of_acpi1(void)
         CHECK_EQ(f.reset.address, 0);
         CHECK_EQ(f.smi_command, 0xb2);
         CHECK_EQ(f.acpi_enable, 0xf1);
-        CHECK_EQ(f.sci_irq, 9);
         CHECK_EQ(f.rtc_century, 0x32);
         CHECK_EQ(f.dsdt.v, BASE + DSDT);
         CHECK(f.s5_valid);
@@ -244,9 +243,7 @@ static void test_madt(void)
         CHECK_EQ(acpi_read_madt(&t, &m), 0);
         CHECK_EQ(m.cpu_count, 3);
         CHECK_EQ(m.cpus[1].apic_id, 4);
-        CHECK_EQ(m.cpus[1].uid, 2);
         CHECK_EQ(m.cpus[2].apic_id, 256);
-        CHECK_EQ(m.cpus[2].uid, 77);
         CHECK_EQ(m.ioapic_count, 1);
         CHECK_EQ(m.ioapics[0].base.v, 0xfec00000);
         CHECK_EQ(m.ioapics[0].id, 3);
