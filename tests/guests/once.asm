@@ -1,6 +1,6 @@
 ; A test guest that counts what may never happen: an interrupt while IF is 0, a vector within its own service or that
 ; nobody has asked for, an exception twice or without its cause, a breakpoint after the last one is gone from the code.
-; "once=N,V" on its command line: N interrupts on V vCPUs, 1 or 2; each has a timer, two send each other IPIs, and the
+; "once=N,V" on its command line: N interrupts on V vCPUs, 1 or 2; each has a timer, two send each other an IPI in turn, and the
 ; first changes code that both execute, in the manner of Linux (a breakpoint, an IPI to all, the new code, an IPI to all).
 ; Its locked access to a word that is not aligned has QEMU stop all other CPUs at any place. It ends with the counts and
 ; "once: ok" or "once: failed", whatever the number of late breakpoints, which QEMU makes itself; and switches off.
@@ -117,8 +117,10 @@ start:  lgdt [rel gdt_pointer]
         sti
         cmp byte [rel vcpus], 2
         jne round
-        mov qword [r13 + VCPU.token], 1  ; one in each direction
-        lock inc byte [rel ready]
+        cmp qword [r13 + VCPU.id], 0
+        jne .ready
+        mov qword [r13 + VCPU.token], 1  ; one at all: of two, both IPIs could wait as one
+.ready: lock inc byte [rel ready]
 .wait:  pause
         cmp byte [rel ready], 2
         jne .wait
