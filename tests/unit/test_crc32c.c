@@ -1,5 +1,5 @@
 /* CRC-32C against the published test vectors and a bit-by-bit computation. */
-#include "mm/pool/crc32c.c" /* the file: this CPU takes only one of its two ways */
+#include "mm/pool/crc32c.c" /* NOLINT(bugprone-suspicious-include): the CPU takes only one way */
 
 #include <string.h>
 
