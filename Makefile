@@ -21,7 +21,7 @@ include guest/load/dsdt.mk
 include boot/efi/efi.mk
 
 # The folders of the image. guest/linux and guest/admin/nvpool hold programs that run in Linux.
-GUEST_ROOMS := text config mem dev load console vm exec life admin admin/nv
+GUEST_ROOMS := text config mem dev dev/virtio load console vm exec life admin admin/nv
 IMAGE_DIRS := boot boot/efi $(GUEST_ROOMS:%=guest/%) mm mm/pool mm/dram mm/paging drivers \
 	hv hv/lib hv/trap hv/safety hv/vmx hv/svm
 IMAGE_SRCS := $(wildcard $(IMAGE_DIRS:%=%/*.c))

@@ -15,7 +15,7 @@ ROOMS = [
     {"text"},
     {"mem", "config"},
     {"dev"},
-    {"load", "console"},
+    {"load", "console", "dev/virtio"},
     {"vm"},
     {"exec"},
     {"life"},
