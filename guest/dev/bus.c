@@ -42,6 +42,30 @@ int bus_add_mmio(struct bus *bus, gpa_t base, uint64_t size, const struct bus_ha
         return space_add(&bus->mmio, base.v, size, handler);
 }
 
+/* The last one takes its place. */
+static int space_remove(struct bus_space *space, uint64_t base)
+{
+        for (size_t i = 0; i < space->count; i++) {
+                if (space->range[i].base != base)
+                        continue;
+                space->range[i] = space->range[--space->count];
+                space->range[space->count] = (struct bus_range){0};
+                space->last = 0;
+                return 0;
+        }
+        return -ENOENT;
+}
+
+int bus_remove_ports(struct bus *bus, uint16_t base)
+{
+        return space_remove(&bus->ports, base);
+}
+
+int bus_remove_mmio(struct bus *bus, gpa_t base)
+{
+        return space_remove(&bus->mmio, base.v);
+}
+
 static const struct bus_range *space_search(struct bus_space *space, uint64_t addr)
 {
         for (size_t i = 0; i < space->count; i++) {

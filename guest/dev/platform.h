@@ -6,8 +6,10 @@
 
 /* I/O ports */
 #define PLATFORM_COM1_PORT    0x3f8
-#define PLATFORM_ACPI_PM_PORT 0x600 /* sleep control +0, sleep status +1, reset +4: acpi_pm.h */
-#define PLATFORM_PCI_PORT     0xcf8 /* configuration address; data at +4 */
+#define PLATFORM_ACPI_PM_PORT 0x600  /* sleep control +0, sleep status +1, reset +4: acpi_pm.h */
+#define PLATFORM_PCI_PORT     0xcf8  /* configuration address; data at +4 */
+#define PLATFORM_PCI_IO_BASE  0xc000 /* the PCI bus' window of ports */
+#define PLATFORM_PCI_IO_SIZE  0x1000
 
 /* Interrupts: pins of the I/O APIC, which are the global system interrupts from 0 */
 #define PLATFORM_COM1_IRQ 4
@@ -22,6 +24,8 @@
  * regions follow, each on a 1 GiB border so that the largest pages fit.
  */
 #define PLATFORM_RAM_LOW_END   0xc0000000ull
+#define PLATFORM_PCI_BASE      0xe0000000ull /* the PCI bus' window, in the hole for devices */
+#define PLATFORM_PCI_SIZE      0x10000000ull
 #define PLATFORM_RAM_HIGH_BASE 0x100000000ull
 
 /* The first MiB: what the loader prepares for the kernel, and the area no kernel takes as RAM */

@@ -125,6 +125,7 @@ const struct vcpu_fast exits_fast = {fast_cpuid, fast_hypercall, fast_msr_read, 
 static void exit_io(struct vm_vcpu *v, const struct vm_exit_io *io)
 {
         uint64_t *rax = &v->vcpu.regs[REG_RAX];
+        struct bus_later later;
 
         if (io->string) {
                 string_io(v, io);
@@ -139,8 +140,10 @@ static void exit_io(struct vm_vcpu *v, const struct vm_exit_io *io)
                 *rax = (*rax & keep) | bus_port_read(&v->vm->bus, io->port, io->size);
         }
         vm_feed_input(v->vm); /* it may have made room */
+        later = bus_take_later(&v->vm->bus);
         spin_unlock(&v->vm->devices);
-        virt->skip(&v->vcpu);
+        if (bus_serve(&later))
+                virt->skip(&v->vcpu);
 }
 
 static void exit_msr(struct vm_vcpu *v, bool write)

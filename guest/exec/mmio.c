@@ -30,6 +30,7 @@ int mmio_access(struct vm_vcpu *v, const struct vm_exit_memory *access)
         struct vm *vm = v->vm;
         uint8_t code[DECODE_BYTES_MAX];
         struct vcpu_state s;
+        struct bus_later later;
         struct mmio_op op;
         size_t len;
         int err;
@@ -47,7 +48,9 @@ int mmio_access(struct vm_vcpu *v, const struct vm_exit_memory *access)
                 bus_mmio_write(&vm->bus, access->gpa, op.size, mmio_op_value(&op, v->vcpu.regs));
         else
                 mmio_op_store(&op, v->vcpu.regs, bus_mmio_read(&vm->bus, access->gpa, op.size));
+        later = bus_take_later(&vm->bus);
         spin_unlock(&vm->devices);
-        virt->advance(&v->vcpu, op.len);
+        if (bus_serve(&later))
+                virt->advance(&v->vcpu, op.len);
         return 0;
 }

@@ -90,12 +90,14 @@ static void set_register(uint64_t *reg, uint64_t value, unsigned bytes)
         *reg = bytes == 2 ? (*reg & ~0xffffull) | (value & 0xffff) : masked(value, bytes);
 }
 
-/* Memory is looked at before the port: what faults has not touched the device. */
+/* Memory is looked at before the port: what faults has not touched the device. -EBUSY: the device
+ * wants the same element once more. */
 static int element(struct vm_vcpu *v, const struct vcpu_state *s, const struct vm_exit_io *io,
                    const struct string_op *op)
 {
         uint64_t *index = &v->vcpu.regs[io->in ? REG_RDI : REG_RSI];
         uint64_t step = s->rflags & RFLAGS_DF ? 0ull - io->size : io->size;
+        struct bus_later later;
         struct gva_operand memory;
         int err = gva_operand(v, s, io->in ? SEG_ES : op->segment,
                               masked(*index, op->address_bytes), io->size, io->in, &memory);
@@ -107,7 +109,10 @@ static int element(struct vm_vcpu *v, const struct vcpu_state *s, const struct v
                 err = gva_write(v, &memory, bus_port_read(&v->vm->bus, io->port, io->size));
         else
                 bus_port_write(&v->vm->bus, io->port, io->size, gva_read(v, &memory));
+        later = bus_take_later(&v->vm->bus);
         spin_unlock(&v->vm->devices);
+        if (!err && !bus_serve(&later))
+                err = -EBUSY;
         if (!err)
                 set_register(index, *index + step, op->address_bytes);
         return err;

@@ -6,6 +6,10 @@
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
 
+_Static_assert(PLATFORM_PCI_BASE >= PLATFORM_RAM_LOW_END &&
+                   PLATFORM_PCI_BASE + PLATFORM_PCI_SIZE <= PLATFORM_IOAPIC_BASE,
+               "the PCI bus' window lies in the hole for devices, whatever memory a VM has");
+
 static void add_ram(struct vm_layout *layout, uint64_t gpa, uint64_t size)
 {
         layout->ram[layout->ram_count++] = (struct layout_range){GPA(gpa), size};

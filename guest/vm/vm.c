@@ -167,7 +167,7 @@ static int add_devices(struct vm *vm)
         bus_init(&vm->bus);
         vioapic_init(&vm->ioapic, PLATFORM_IOAPIC_ID, &vioapic_ops);
         uart16550_init(&vm->uart, &uart_ops);
-        pci_host_init(&vm->pci, BRIDGE_VENDOR, BRIDGE_DEVICE);
+        pci_host_init(&vm->pci, &vm->bus, BRIDGE_VENDOR, BRIDGE_DEVICE);
         acpi_pm_init(&vm->acpi_pm, vm, power_event);
         h = uart16550_handler(&vm->uart);
         err = bus_add_ports(&vm->bus, PLATFORM_COM1_PORT, UART16550_PORTS, &h);

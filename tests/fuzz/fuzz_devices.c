@@ -67,7 +67,7 @@ static void make_devices(void)
         vlapic_init(&apic, 0, true, 16, &apic_ops);
         vioapic_init(&io, PLATFORM_IOAPIC_ID, &io_ops);
         uart16550_init(&uart, &uart_ops);
-        pci_host_init(&pci, 0x1234, 0x5678);
+        pci_host_init(&pci, &bus, 0x1234, 0x5678);
         acpi_pm_init(&pm, NULL, power_event);
         h[0] = uart16550_handler(&uart);
         h[1] = pci_host_handler(&pci);

@@ -124,6 +124,18 @@ static bool dsdt_holds(const uint8_t *bytes, size_t len)
         return false;
 }
 
+/* A window of the PCI bus: minimum, maximum, translation, length, each of `width` bytes; ACPI 6.5,
+ * 6.4.3.5. */
+static bool dsdt_has_window(uint64_t base, uint64_t size, unsigned width)
+{
+        const uint64_t number[] = {base, base + size - 1, 0, size};
+        uint8_t bytes[32];
+
+        for (unsigned i = 0; i < 4 * width; i++)
+                bytes[i] = (uint8_t)(number[i / width] >> 8 * (i % width));
+        return dsdt_holds(bytes, 4 * width);
+}
+
 /* The resources of the serial port as descriptors, ACPI 6.5, 6.4.2.5 and 6.4.3.6. */
 static void test_dsdt(void)
 {
@@ -138,6 +150,7 @@ static void test_dsdt(void)
         /* consumer, edge, active high, exclusive; one interrupt */
         const uint8_t irq[] = {0x89, 6, 0, 0x03, 1, PLATFORM_COM1_IRQ, 0, 0, 0};
         const uint8_t pnp0501[] = {0x0c, 0x41, 0xd0, 0x05, 0x01};
+        const uint8_t pnp0a03[] = {0x0c, 0x41, 0xd0, 0x0a, 0x03};
         struct acpi_tables tables = open_tables(1);
         struct acpi_fadt fadt;
 
@@ -147,6 +160,9 @@ static void test_dsdt(void)
         CHECK(dsdt_holds(port, sizeof port));
         CHECK(dsdt_holds(irq, sizeof irq));
         CHECK(dsdt_holds(pnp0501, sizeof pnp0501));
+        CHECK(dsdt_holds(pnp0a03, sizeof pnp0a03));
+        CHECK(dsdt_has_window(PLATFORM_PCI_IO_BASE, PLATFORM_PCI_IO_SIZE, 2));
+        CHECK(dsdt_has_window(PLATFORM_PCI_BASE, PLATFORM_PCI_SIZE, 4));
 }
 
 /* Every size that is too small is refused without a byte written past it. */

@@ -69,6 +69,33 @@ static void test_registration(void)
         CHECK_EQ(bus_add_ports(&bus, 0x600, 1, &h), -ENOSPC);
 }
 
+static void test_removal(void)
+{
+        struct ram_device d[3] = {{.byte = {1}}, {.byte = {2}}, {.byte = {3}}};
+        struct bus_handler h;
+        struct bus bus;
+
+        bus_init(&bus);
+        for (unsigned i = 0; i < 3; i++) {
+                h = ram(&d[i], 1);
+                CHECK_EQ(bus_add_ports(&bus, (uint16_t)(0x100 * i), 0x10, &h), 0);
+        }
+        CHECK_EQ(bus_port_read(&bus, 0, 1), 1); /* the last hit goes away */
+        CHECK_EQ(bus_remove_ports(&bus, 0), 0);
+        CHECK_EQ(bus_remove_ports(&bus, 0), -ENOENT);
+        CHECK_EQ(bus_remove_ports(&bus, 0x101), -ENOENT);
+        CHECK_EQ(bus_port_read(&bus, 0, 1), 0xff);
+        CHECK_EQ(bus_port_read(&bus, 0x100, 1), 2);
+        CHECK_EQ(bus_port_read(&bus, 0x200, 1), 3);
+        h = ram(&d[0], 1);
+        CHECK_EQ(bus_add_ports(&bus, 0x300, 0x10, &h), 0);
+        CHECK_EQ(bus_port_read(&bus, 0x300, 1), 1);
+        for (unsigned i = 1; i < 4; i++)
+                CHECK_EQ(bus_remove_ports(&bus, (uint16_t)(0x100 * i)), 0);
+        CHECK_EQ(bus_port_read(&bus, 0x100, 1), 0xff);
+        CHECK_EQ(bus_remove_mmio(&bus, GPA(0)), -ENOENT);
+}
+
 static void test_unclaimed(void)
 {
         struct ram_device d = {0};
@@ -155,6 +182,7 @@ static void test_random(void)
 int main(void)
 {
         RUN(test_registration);
+        RUN(test_removal);
         RUN(test_unclaimed);
         RUN(test_split);
         RUN(test_random);
