@@ -102,6 +102,7 @@ static void describe_machine(uint64_t entry_tsc)
             .wall_sec = machine.wall_sec,
             .entry_tsc = entry_tsc,
             .small_code = mitigate_current()->small_code,
+            .random = random_source(cpu_cpuid),
             .address_bits = cpu_cpuid(0x80000008, 0).eax & 0xff,
             .domain = machine.nfit.domain,
         };

@@ -10,7 +10,8 @@
 #include "hv/lib/spinlock.h"
 #include "hv/lib/types.h"
 
-#define MSIX_NO_VECTOR 0xffffu
+#define MSIX_NO_VECTOR   0xffffu
+#define MSIX_VECTORS_MAX 16u
 
 struct msix_ops {
         void *ctx;
@@ -27,16 +28,15 @@ struct msix_vector {
 struct msix {
         struct spinlock lock;
         struct msix_ops ops;
-        struct msix_vector *table; /* vectors entries, the owner's */
-        unsigned vectors;          /* 1 to 64 */
+        struct msix_vector table[MSIX_VECTORS_MAX];
+        unsigned vectors; /* of them */
         uint64_t pending;
         bool enabled, masked; /* message control */
         bool silent;          /* the function may not send: it is no bus master */
 };
 
 /* State after reset: disabled, all vectors masked. ops is copied. */
-void msix_init(struct msix *m, struct msix_vector *table, unsigned vectors,
-               const struct msix_ops *ops);
+void msix_init(struct msix *m, unsigned vectors, const struct msix_ops *ops);
 
 /* The function's message control and command registers have changed. */
 void msix_control(struct msix *m, bool enabled, bool masked, bool silent);

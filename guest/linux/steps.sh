@@ -171,6 +171,36 @@ step_cpus() # every CPU is there, and its clock agrees with the others'
         echo "PF-TEST: cpus ok"
 }
 
+load_virtio() # the drivers of virtio devices; those of a kernel that has them built in are there
+{
+        for module in $(cat /lib/modules/virtio); do
+                grep -q "^$module " /proc/modules || insmod /lib/modules/$module.ko || return 1
+        done
+}
+
+step_virtio() # the PCI bus and the virtio devices on it: each with its driver, and with interrupts that come
+{
+        load_virtio || return 1
+        for device in /sys/bus/pci/devices/*; do
+                echo "PF-STATE: pci ${device##*/} $(cat $device/vendor):$(cat $device/device) class $(cat $device/class)"
+        done
+        for device in /sys/bus/virtio/devices/*; do
+                driver=$(readlink $device/driver)
+                echo "PF-STATE: virtio ${device##*/} type=$(cat $device/device) driver=${driver##*/} status=$(cat $device/status)"
+        done
+        sed -n 's/  */ /g; /virtio/ s/^/PF-STATE: interrupts /p' /proc/interrupts
+        echo "PF-TEST: virtio ok"
+}
+
+step_hwrng() # random numbers of the virtio device, other ones each time
+{
+        load_virtio || return 1
+        one=$(head -c 4096 /dev/hwrng | md5sum) && two=$(head -c 4096 /dev/hwrng | md5sum) || return 1
+        [ "$one" != "$two" ] || return 1
+        echo "PF-STATE: hwrng source=$(cat /sys/class/misc/hw_random/rng_current) bytes=$(head -c 4096 /dev/hwrng | wc -c)"
+        echo "PF-TEST: hwrng ok"
+}
+
 step_memtype() # what memory is mapped as, and where the regions are
 {
         echo "PF-STATE: nvram at $(sed -n 's/.*permafrost\.nvram=\([^ ]*\).*/\1/p' /proc/cmdline)"

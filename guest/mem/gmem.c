@@ -123,29 +123,25 @@ static inline const struct gmem_extent *extent_at(const struct gmem *mem, uint64
         return gpa - extent->gpa.v < extent->size ? extent : NULL;
 }
 
-/*
- * The host pointer to gpa and in *room the bytes to the end of its extent; NULL and 0 if there is
- * none, or none that may be written.
- */
-static uint8_t *extent_ptr(const struct gmem *mem, uint64_t gpa, bool write, uint64_t *room)
+uint8_t *gmem_piece(const struct gmem *mem, gpa_t gpa, bool write, uint64_t *room)
 {
-        const struct gmem_extent *e = extent_at(mem, gpa);
+        const struct gmem_extent *e = extent_at(mem, gpa.v);
 
         if (!e || (write && e->read_only)) {
                 *room = 0;
                 return NULL;
         }
-        *room = e->size - (gpa - e->gpa.v);
-        return e->host + (gpa - e->gpa.v);
+        *room = e->size - (gpa.v - e->gpa.v);
+        return e->host + (gpa.v - e->gpa.v);
 }
 
 void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len)
 {
         uint64_t room, next_room;
-        uint8_t *host = extent_ptr(mem, gpa.v, true, &room);
+        uint8_t *host = gmem_piece(mem, gpa, true, &room);
 
         while (host && room < len) {
-                if (extent_ptr(mem, gpa.v + room, true, &next_room) != host + room)
+                if (gmem_piece(mem, GPA(gpa.v + room), true, &next_room) != host + room)
                         return NULL;
                 room += next_room;
         }
@@ -158,7 +154,7 @@ static bool covers(const struct gmem *mem, uint64_t gpa, bool write, uint64_t le
         uint64_t room;
 
         for (; len > 0; gpa += room, len -= room) {
-                if (!extent_ptr(mem, gpa, write, &room))
+                if (!gmem_piece(mem, GPA(gpa), write, &room))
                         return false;
                 if (room >= len)
                         break;
@@ -173,7 +169,7 @@ static int for_each_extent(const struct gmem *mem, gpa_t gpa, uint8_t *to, const
         if (!covers(mem, gpa.v, !to, len))
                 return -EFAULT;
         for (uint64_t done = 0, n; done < len; done += n) {
-                uint8_t *host = extent_ptr(mem, gpa.v + done, !to, &n);
+                uint8_t *host = gmem_piece(mem, GPA(gpa.v + done), !to, &n);
 
                 n = n < len - done ? n : len - done;
                 if (to)

@@ -51,6 +51,12 @@ must_check int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, co
 void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len);
 
 /*
+ * The host pointer to gpa and in *room how many bytes stand there in one piece, to the end of its
+ * extent; NULL and 0 if there is no memory, or none that may be written.
+ */
+uint8_t *gmem_piece(const struct gmem *mem, gpa_t gpa, bool write, uint64_t *room);
+
+/*
  * Copy between the hypervisor and the guest, over extent borders. -EFAULT: not the VM's memory, or
  * to be written but read-only; then nothing is copied.
  */

@@ -8,6 +8,7 @@
 #include "guest/vm/vcpu_apic.h"
 #include "guest/vm/vm_nvram.h"
 #include "guest/vm/vm_refuse.h"
+#include "guest/vm/vm_virtio.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
@@ -180,7 +181,7 @@ static int add_devices(struct vm *vm)
         h = vioapic_handler(&vm->ioapic);
         if (!err)
                 err = bus_add_mmio(&vm->bus, GPA(PLATFORM_IOAPIC_BASE), VIOAPIC_SIZE, &h);
-        return err;
+        return err ? err : vm_virtio_add(vm);
 }
 
 static int add_vcpu(struct vm *vm, unsigned id)
@@ -338,6 +339,7 @@ void vm_destroy(struct vm *vm)
         }
         if (vm->has_tables)
                 paging_destroy(&vm->second_level);
+        vm_virtio_remove(vm);
         gmem_destroy(&vm->mem);
         free_blocks(vm);
         vm->has_tables = false;

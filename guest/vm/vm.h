@@ -26,6 +26,7 @@
 #include "guest/mem/gmem.h"
 #include "guest/vm/sched.h"
 #include "hv/lib/limits.h"
+#include "hv/random.h"
 #include "hv/virt.h"
 #include "mm/dram/dram.h"
 #include "mm/paging/paging.h"
@@ -53,6 +54,7 @@ struct vm_host {
         unsigned address_bits;       /* physical address width of the CPU */
         enum nfit_domain domain;     /* what the platform promises for NVRAM */
         bool small_code;             /* guests may execute from pages of 4 KiB only */
+        random_fn random;            /* NULL: the CPU has no random numbers */
         struct sched *sched;
         void (*kick)(unsigned cpu); /* have a CPU leave the guest or the rest it is in */
         /* CPU 0, out of a guest: look after the machine; whether the guest must wait for more */
@@ -81,6 +83,15 @@ struct vm_region {
         struct pool_ref ref;
         enum pool_access access;
         bool created; /* for this run of the VM */
+};
+
+/* The virtio devices: blocks of DRAM, each with a model and its transport. */
+struct vm_virtio {
+        struct {
+                hpa_t memory;
+                unsigned order;
+        } device[PCI_DEVICES_MAX];
+        unsigned count;
 };
 
 struct vm;
@@ -134,6 +145,7 @@ struct vm {
         struct vm_console console;
         struct vioapic ioapic;
         struct pci_host pci;
+        struct vm_virtio virtio;
         struct acpi_pm acpi_pm;
         struct kvmclock clock;
         struct mca mca;

@@ -9,14 +9,14 @@
 
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
+#include "hv/random.h"
 
 #define CPUID_1_ECX_RDRAND (1u << 30)
 #define CPUID_7_EBX_SMEP   (1u << 7)
 #define CPUID_7_EBX_SMAP   (1u << 20)
 #define CPUID_7_ECX_UMIP   (1u << 2)
 
-#define RDRAND_TRIES 10 /* SDM vol. 1 7.3.17.1 */
-#define GOLDEN       0x9e3779b97f4a7c15ull
+#define GOLDEN 0x9e3779b97f4a7c15ull
 
 /* The compiler's names: see -mstack-protector-guard=global. */
 extern uint64_t __stack_chk_guard;
@@ -25,22 +25,13 @@ _Noreturn void __stack_chk_fail(void);
 uint64_t __stack_chk_guard = GOLDEN;
 static bool has_random;
 
-static bool read_random(uint64_t *out)
-{
-        bool ok = false;
-
-        for (int i = 0; !ok && i < RDRAND_TRIES; i++)
-                __asm__ volatile("rdrand %0" : "=r"(*out), "=@ccc"(ok));
-        return ok;
-}
-
 /* The lowest byte is zero: a string that runs over cannot write what it would have to. */
 __attribute__((no_stack_protector)) void harden_stacks(void)
 {
         uint64_t random = cpu_rdtsc() * GOLDEN;
         uint64_t more = 0;
 
-        has_random = cpu_cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND && read_random(&more);
+        has_random = cpu_cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND && random_generated(&more);
         __stack_chk_guard = (random ^ more) & ~0xffull;
 }
 

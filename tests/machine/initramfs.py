@@ -10,6 +10,8 @@ FOLDERS = "bin dev etc lib lib64 lib/modules mnt obj pmem proc run sbin sys tmp"
 # asks for crc32c by name, of a modprobe that is not there.
 PMEM_MODULES = ("libnvdimm", "nd_btt", "nd_pmem", "nd_e820")
 MORE_MODULES = ("crc32c_generic", "ext4")
+# What a step loads that wants virtio devices.
+VIRTIO_MODULES = ("virtio_pci", "virtio_rng")
 STRESS = {"/usr/bin/stress-ng": "bin/stress-ng"}
 PROGRAMS = {
     "/bin/busybox": "bin/busybox",
@@ -60,8 +62,9 @@ def libraries(program):
     return needed
 
 
-def in_order(folder):
-    """The modules to load, {name: path}, in the order of loading: what each depends on is told in itself."""
+def in_order(folder, names):
+    """The modules to load for those names, {name: path}, in the order of loading: what each depends on is told in itself. A
+    name without a file is built into the kernel."""
     known = {path.stem.replace("-", "_"): path for path in sorted(Path(folder).glob("*.ko"))}
     found = {}
 
@@ -73,10 +76,10 @@ def in_order(folder):
             add(before.replace("-", "_"))
         found[name] = known[name]
 
-    missing = [name for name in PMEM_MODULES if name not in known]
+    missing = [name for name in names if name in PMEM_MODULES and name not in known]
     if missing:
         raise ValueError(f"{folder} has no module {', '.join(missing)}")
-    for name in (*PMEM_MODULES, *MORE_MODULES):
+    for name in names:
         add(name)
     return found
 
@@ -91,9 +94,9 @@ def build(path, modules, programs, tools):
     for outside in files:
         if Path(outside).suffix != ".conf":
             content.update(libraries(outside))
-    load = in_order(modules)
-    for name, outside in load.items():
-        content[f"lib/modules/{name}.ko"] = outside
+    lists = {"order": in_order(modules, (*PMEM_MODULES, *MORE_MODULES)), "virtio": in_order(modules, VIRTIO_MODULES)}
+    for load in lists.values():
+        content.update({f"lib/modules/{name}.ko": outside for name, outside in load.items()})
     content["init"] = GUEST / "init"
     for script in sorted(GUEST.glob("*.sh")):
         content[f"lib/{script.name}"] = script
@@ -103,7 +106,8 @@ def build(path, modules, programs, tools):
         archive.add(folder, stat.S_IFDIR | 0o755)
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.add("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
-    archive.add("lib/modules/order", stat.S_IFREG | 0o644, "".join(f"{name}\n" for name in load).encode())
+    for name, load in lists.items():
+        archive.add(f"lib/modules/{name}", stat.S_IFREG | 0o644, "".join(f"{module}\n" for module in load).encode())
     for inside in sorted(content):
         archive.add(inside, stat.S_IFREG | 0o755, Path(content[inside]).read_bytes())
     Path(path).write_bytes(archive.finish())

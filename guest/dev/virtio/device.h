@@ -75,16 +75,19 @@ struct virtio_device {
         uint64_t features;  /* that the driver has accepted; fixed once FEATURES_OK */
         uint8_t status;     /* NEEDS_RESET may be set from any CPU */
         uint8_t generation; /* of the configuration space */
-        bool live; /* DRIVER_OK, not broken, and it may reach memory; read without a lock */
+        bool live;         /* DRIVER_OK, not broken, and it may reach memory; read without a lock */
+        const char *owner; /* the VM's name, for the log */
         /* The transport's: interrupt for queue n, or (-1) for a change of the configuration. */
         void (*interrupt)(struct virtio_device *d, int n);
+        void *transport;
 };
 
 /*
  * Before the device is given to a transport: what model, offered, config, config_size and queues
- * (at most VIRTIO_QUEUES_MAX) say is set by the caller; mem is the VM's memory.
+ * (at most VIRTIO_QUEUES_MAX) say is set by the caller; mem is the memory and owner the name of the
+ * VM.
  */
-void virtio_device_init(struct virtio_device *d, const struct gmem *mem);
+void virtio_device_init(struct virtio_device *d, const struct gmem *mem, const char *owner);
 
 static inline bool virtio_has(const struct virtio_device *d, uint64_t feature)
 {

@@ -44,7 +44,6 @@ struct virtio_queue {
         bool enabled, broken;
         bool indirect, event_index; /* negotiated */
         uint16_t size;              /* entries, a power of two */
-        uint16_t vector;            /* of its interrupts */
         gpa_t desc, avail, used;    /* as the driver has set them */
         /* The same in the hypervisor's memory, while enabled. */
         const uint8_t *desc_at;
@@ -66,6 +65,12 @@ void virtio_queue_reset(struct virtio_queue *q);
  */
 must_check int virtio_queue_enable(struct virtio_queue *q);
 
+/* Whether there may be something to take, now or later. Also without the lock, for a guess. */
+static inline bool virtio_queue_works(const struct virtio_queue *q)
+{
+        return q->enabled && !q->broken && __atomic_load_n(q->live, __ATOMIC_ACQUIRE);
+}
+
 /*
  * Take the next chain. False: there is none, or the queue is not enabled, not live or broken; c is
  * undefined then. A chain that is taken is given back, once, or put back.
@@ -86,7 +91,7 @@ must_check bool virtio_queue_publish(struct virtio_queue *q);
 
 /*
  * Nothing was left to take: the driver is to notify when it has added something. False: it has done
- * so meanwhile, take again.
+ * so meanwhile, take again. A queue that does not work rests.
  */
 must_check bool virtio_queue_rest(struct virtio_queue *q);
 

@@ -1,0 +1,76 @@
+/* Virtio devices of a VM; contract in vm_virtio.h. */
+#include "guest/vm/vm_virtio.h"
+
+#include "guest/dev/virtio/pci.h"
+#include "guest/dev/virtio/rng.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/printk.h"
+
+struct rng {
+        struct virtio_pci pci;
+        struct virtio_rng rng;
+};
+
+/* Zeroed memory for a device, which the VM keeps. */
+static void *allocate(struct vm *vm, uint64_t size)
+{
+        struct vm_virtio *all = &vm->virtio;
+        unsigned order = 0;
+        hpa_t memory;
+
+        while ((PAGE_4K << order) < size)
+                order++;
+        if (all->count == ARRAY_LEN(all->device) ||
+            dram_alloc_zeroed(vm->host->dram, order, &memory))
+                return NULL;
+        all->device[all->count].memory = memory;
+        all->device[all->count++].order = order;
+        return (void *)memory.v;
+}
+
+static void send_message(void *ctx, const struct apic_message *message)
+{
+        vm_post(ctx, NULL, message);
+}
+
+static int attach(struct vm *vm, struct virtio_pci *pci, struct virtio_device *device)
+{
+        const struct msix_ops ops = {vm, send_message};
+
+        virtio_pci_init(pci, device, &ops);
+        return pci_host_add(&vm->pci, &pci->function);
+}
+
+static int add_rng(struct vm *vm)
+{
+        const char *name = vm->config->name;
+        struct rng *rng;
+
+        if (!vm->host->random) {
+                printk(LOG_NOTICE,
+                       "vm %s: has no virtio-rng: the CPU has neither RDSEED nor RDRAND", name);
+                return 0;
+        }
+        rng = allocate(vm, sizeof *rng);
+        if (!rng)
+                return -ENOMEM;
+        virtio_rng_init(&rng->rng, vm->host->random, &vm->mem, name);
+        return attach(vm, &rng->pci, &rng->rng.device);
+}
+
+int vm_virtio_add(struct vm *vm)
+{
+        return add_rng(vm);
+}
+
+void vm_virtio_remove(struct vm *vm)
+{
+        struct vm_virtio *all = &vm->virtio;
+
+        while (all->count) {
+                all->count--;
+                if (dram_free(vm->host->dram, all->device[all->count].memory,
+                              all->device[all->count].order))
+                        panic("vm %s: a virtio device cannot be freed", vm->config->name);
+        }
+}

@@ -1,0 +1,10 @@
+/* A VM's virtio devices: made with the VM, put on its PCI bus, and given back with it. For vm.c. */
+#pragma once
+
+#include "guest/vm/vm.h"
+
+/* Make the devices that the VM has. -ENOMEM, -ENOSPC: no place on the bus. */
+must_check int vm_virtio_add(struct vm *vm);
+
+/* Give back all; no CPU runs the VM, and nobody else knows of its devices any more. */
+void vm_virtio_remove(struct vm *vm);
