@@ -9,7 +9,7 @@
 /* SDM vol. 1 7.3.17.1: ten failures of RDRAND in a row are a broken CPU's. RDSEED may fail often,
  * when other CPUs use it too. */
 #define RDRAND_TRIES 10
-#define RDSEED_TRIES 32
+#define RDSEED_TRIES 8
 
 bool random_generated(uint64_t *out)
 {

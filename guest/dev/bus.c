@@ -42,7 +42,7 @@ int bus_add_mmio(struct bus *bus, gpa_t base, uint64_t size, const struct bus_ha
         return space_add(&bus->mmio, base.v, size, handler);
 }
 
-/* The last one takes its place. */
+/* The last one takes its place, and leaves one of size 0: the latest hit may have been there. */
 static int space_remove(struct bus_space *space, uint64_t base)
 {
         for (size_t i = 0; i < space->count; i++) {
@@ -50,7 +50,6 @@ static int space_remove(struct bus_space *space, uint64_t base)
                         continue;
                 space->range[i] = space->range[--space->count];
                 space->range[space->count] = (struct bus_range){0};
-                space->last = 0;
                 return 0;
         }
         return -ENOENT;

@@ -181,7 +181,7 @@ static int add_devices(struct vm *vm)
         h = vioapic_handler(&vm->ioapic);
         if (!err)
                 err = bus_add_mmio(&vm->bus, GPA(PLATFORM_IOAPIC_BASE), VIOAPIC_SIZE, &h);
-        return err ? err : vm_virtio_add(vm);
+        return err;
 }
 
 static int add_vcpu(struct vm *vm, unsigned id)
@@ -255,6 +255,9 @@ static int load(struct vm *vm)
                 vm_refuse(vm->config, "kernel: %s", why);
                 return err;
         }
+        err = vm_virtio_add(vm);
+        if (err)
+                return err;
         err = acpi_tables_write(&vm->mem, c->vcpus);
         if (err) {
                 vm_refuse(vm->config, "the ACPI tables do not fit (error %d)", -err);

@@ -3,6 +3,7 @@
 
 #include "guest/dev/virtio/pci.h"
 #include "guest/dev/virtio/rng.h"
+#include "guest/vm/vm_refuse.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 
@@ -60,7 +61,13 @@ static int add_rng(struct vm *vm)
 
 int vm_virtio_add(struct vm *vm)
 {
-        return add_rng(vm);
+        int err = add_rng(vm);
+
+        if (err)
+                vm_refuse(vm->config,
+                          "no memory or no place on the PCI bus for its virtio devices (error %d)",
+                          -err);
+        return err;
 }
 
 void vm_virtio_remove(struct vm *vm)

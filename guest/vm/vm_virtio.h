@@ -3,7 +3,7 @@
 
 #include "guest/vm/vm.h"
 
-/* Make the devices that the VM has. -ENOMEM, -ENOSPC: no place on the bus. */
+/* Make the devices that the VM has. A negative errno value: the reason has been logged. */
 must_check int vm_virtio_add(struct vm *vm);
 
 /* Give back all; no CPU runs the VM, and nobody else knows of its devices any more. */

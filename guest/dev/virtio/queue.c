@@ -84,14 +84,15 @@ int virtio_queue_enable(struct virtio_queue *q)
         return 0;
 }
 
-/* The memory of one descriptor, at the end of the list. */
+/* The memory of one descriptor, at the end of the list. None reaches the top of the address space:
+ * what wraps is seen before that. */
 static bool add_pieces(const struct virtio_queue *q, struct virtio_chain *c, const struct desc *d)
 {
         bool write = d->flags & DESC_WRITE;
         gpa_t gpa = GPA(d->addr);
         uint64_t left = d->len;
 
-        if (!left || gpa.v > UINT64_MAX - left || (!write && c->writable))
+        if (!left || (!write && c->writable))
                 return false;
         *(write ? &c->writable_size : &c->readable_size) += left;
         while (left) {

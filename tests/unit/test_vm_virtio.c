@@ -1,0 +1,159 @@
+/* The virtio devices of a VM, driven by exits: the notification by OUT and OUTS, one that is not
+ * done with, the interrupt; and a machine without random numbers. */
+#include "guest/dev/platform.h"
+#include "guest/exec/string_io.h"
+#include "guest/vm/vm_virtio.h"
+#include "hv/lib/errno.h"
+#include "hv/lib/string.h"
+#include "mm/dram/dram.h"
+#include "tests/unit/run_steps.h"
+#include "tests/unit/virtio_driver.h"
+
+#define RINGS   0x200000u
+#define DATA    0x210000u
+#define CODE    0x1000u
+#define VECTOR  0x55u
+#define ENTRIES 32u
+
+static struct vm plain_vm; /* what fake_virt makes: without devices */
+static struct vm_host host;
+static struct driver_pci driver;
+static struct driver_ring ring;
+
+static bool numbers(uint64_t *out)
+{
+        *out = 0x1111111111111111;
+        return true;
+}
+
+static void begin(void)
+{
+        fake_vm_create(&plain_vm);
+        host = *fake_vm_host();
+        host.random = numbers;
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
+        CHECK(driver_pci_probe(&driver, &vm.bus, 1));
+        CHECK(driver_start(&driver, VIRTIO_F_VERSION_1));
+        driver_enable_msix(&driver, true, false);
+        driver_set_vector(&driver, 0, VECTOR, 0, false);
+        driver_ring_init(&ring, gmem_ptr(&vm.mem, GPA(RINGS), DRIVER_RING_BYTES), RINGS, ENTRIES);
+        driver_enable_queue(&driver, 0, &ring, 0);
+        driver_ready(&driver);
+        CHECK_EQ(vlapic_msr_write(&vm.vcpu[0]->lapic, MSR_X2APIC_FIRST + 0xf, 0x1ff, 0), 0);
+        fake.irqs_blocked = true; /* what is requested stays so */
+}
+
+static void end(void)
+{
+        vm_destroy(&vm);
+        fake_vm_destroy(&plain_vm);
+}
+
+static void add(unsigned chains)
+{
+        const struct driver_buffer buffer = {DATA, 64, true};
+
+        for (unsigned i = 0; i < chains; i++)
+                driver_add(&ring, &buffer, 1);
+}
+
+static const uint8_t *data(void)
+{
+        return gmem_ptr(&vm.mem, GPA(DATA), 64);
+}
+
+static void test_notification(void)
+{
+        const struct fake_step out = {
+            .exit = {.kind = VM_EXIT_IO, .io = {.port = PLATFORM_PCI_IO_BASE, .size = 2}},
+            .rax = 0};
+        uint32_t head, size;
+
+        begin();
+        add(1);
+        expect_skip(out);
+        CHECK(driver_take_used(&ring, &head, &size));
+        CHECK_EQ(size, 64);
+        CHECK_EQ(data()[63], 0x11);
+        CHECK_EQ(vlapic_next_irq(&vm.vcpu[0]->lapic), VECTOR);
+        end();
+}
+
+/* The guest stays at its instruction until all is done; others have their turn between. */
+static void test_not_done(void)
+{
+        const struct fake_step out = {
+            .exit = {.kind = VM_EXIT_IO, .io = {.port = PLATFORM_PCI_IO_BASE, .size = 2}},
+            .rax = 0};
+        const struct fake_step twice[] = {out, out};
+
+        begin();
+        add(20);
+        CHECK_EQ(play_one(out), VM_POWERED_OFF);
+        CHECK_EQ(fake.skips, 0);
+        CHECK_EQ(*driver_used_index(&ring), 16);
+        CHECK_EQ(play_one(out), VM_POWERED_OFF);
+        CHECK_EQ(fake.skips, 1);
+        CHECK_EQ(*driver_used_index(&ring), 20);
+        add(20);
+        CHECK_EQ(play(twice, 2), VM_POWERED_OFF);
+        CHECK_EQ(fake.skips, 1);
+        CHECK_EQ(*driver_used_index(&ring), 40);
+        end();
+}
+
+static void test_string(void)
+{
+        static const uint8_t outsw[] = {0x66, 0x6f, 0, 0}; /* and what it sends */
+        const struct vm_exit_io io = {.port = PLATFORM_PCI_IO_BASE, .size = 2, .string = true};
+        uint64_t *rsi;
+
+        begin();
+        rsi = &vm.vcpu[0]->vcpu.regs[REG_RSI];
+        memcpy(gmem_ptr(&vm.mem, GPA(CODE), sizeof outsw), outsw, sizeof outsw);
+        memset(&fake.state, 0, sizeof fake.state);
+        for (unsigned i = 0; i < SEG_COUNT; i++)
+                fake.state.seg[i] = (struct vcpu_segment){.limit = UINT32_MAX, .access = 0xc093};
+        fake.state.seg[SEG_CS].access = 0xc09b;
+        fake.state.cr0 = CR0_PE;
+        fake.state.rip = CODE;
+        fake_load(NULL, 0);
+        vm.end = VM_RUNNING;
+        *rsi = CODE + 2;
+        add(20);
+        string_io(vm.vcpu[0], &io);
+        CHECK_EQ(fake.skips, 0);
+        CHECK_EQ(*rsi, CODE + 2);
+        string_io(vm.vcpu[0], &io);
+        CHECK_EQ(fake.skips, 1);
+        CHECK_EQ(*rsi, CODE + 4);
+        CHECK_EQ(*driver_used_index(&ring), 20);
+        end();
+}
+
+/* It is told, and all is given back. */
+static void test_no_source(void)
+{
+        uint64_t free;
+
+        begin();
+        vm_destroy(&vm);
+        free = dram_free_bytes(host.dram);
+        host.random = NULL;
+        unit_log_clear();
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
+        CHECK(unit_log_has("has no virtio-rng: the CPU has neither RDSEED nor RDRAND"));
+        CHECK(!driver_pci_probe(&driver, &vm.bus, 1));
+        vm_destroy(&vm);
+        CHECK_EQ(dram_free_bytes(host.dram), free);
+        fake_vm_destroy(&plain_vm);
+}
+
+int main(void)
+{
+        RUN(test_notification);
+        RUN(test_not_done);
+        RUN(test_string);
+        RUN(test_no_source);
+        return unit_done();
+}
