@@ -20,6 +20,12 @@ static inline void spin_lock(struct spinlock *lock)
                         __asm__ volatile("pause");
 }
 
+/* Take it if it is free; whether it was. */
+static inline bool spin_trylock(struct spinlock *lock)
+{
+        return !__atomic_exchange_n(&lock->held, true, __ATOMIC_ACQUIRE);
+}
+
 static inline void spin_unlock(struct spinlock *lock)
 {
         __atomic_store_n(&lock->held, false, __ATOMIC_RELEASE);

@@ -6,7 +6,7 @@
  * SFENCE). On the machine these are instructions (pm_native.c); hosted tests link a model that
  * knows which words a power cut could lose.
  *
- * dst is 8-byte aligned and len a multiple of 8 throughout. Nothing here can fail.
+ * dst is 8-byte aligned and len a multiple of 8 where nothing else is said. Nothing here can fail.
  */
 #pragma once
 
@@ -28,6 +28,12 @@ void pm_set_flush_hints(volatile uint64_t *const *hints, size_t n);
 
 /* Store len bytes; words are stored whole, their order is unspecified. Wants flush and fence. */
 void pm_store(void *dst, const void *src, uint64_t len);
+
+/*
+ * Store len bytes, for which, and for dst, anything goes. In no order and in pieces of any size:
+ * for bulk that nothing depends on before it is durable as a whole. Wants flush and fence.
+ */
+void pm_write(void *dst, const void *src, uint64_t len);
 
 /* Store one word in a single 8-byte store: the commit point of an update. Wants flush and fence. */
 void pm_publish(uint64_t *dst, uint64_t value);

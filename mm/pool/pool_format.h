@@ -16,9 +16,10 @@
  *               | data granules                  |
  *               +--------------------------------+  granule N = granules in use
  *
- * Between the superblocks and behind them is room for later tables; it is zero. A slot holds one
- * record; one that is a head and nothing more is an empty slot. So no slot is ever blank, and a
- * record that was wiped is noticed. What a record stands for is told by its state:
+ * Behind superblock A are lanes, through which disks are written (pool_disk.h). Between the
+ * superblocks and behind them is room for later tables; it is zero. A slot holds one record; one
+ * that is a head and nothing more is an empty slot. So no slot is ever blank, and a record that was
+ * wiped is noticed. What a record stands for is told by its state:
  *
  *      LIVE     a region: name, owner, grants, size and the extents that hold it
  *      FILLING  a region whose contents are still being copied in; mounting makes it DYING
@@ -73,6 +74,7 @@
 #define POOL_NAME_SIZE        32 /* with the terminating zero */
 #define POOL_EXTENTS_MAX      96u
 #define POOL_GRANTS_MAX       8u
+#define POOL_LANES            8u /* of a range */
 
 /* One metadata granule for this many granules (32 GiB), 32 at most: 480 to 16,352 slots a range. */
 #define POOL_GRANULES_A_METADATA 16384u

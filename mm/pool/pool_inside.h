@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "hv/lib/spinlock.h"
 #include "hv/lib/types.h"
 #include "mm/pool/pool_format.h"
 
@@ -28,11 +29,12 @@ struct pool_member {
         uint32_t granules, metadata, slots;
         uint32_t id; /* its number in the superblock */
         enum pool_member_kind { MEMBER_POOL, MEMBER_BLANK, MEMBER_FORMATTING } kind;
-        bool half;                  /* at mount: a superblock copy wants mending */
-        bool unarmed;               /* as in struct pool_range */
-        const struct pool_bad *bad; /* of the pool; NULL: all of its metadata can be read */
-        struct pool_region *region; /* [0 .. slots) */
-        uint32_t root;              /* of the tree of its free runs, see pool_space.h */
+        bool half;                        /* at mount: a superblock copy wants mending */
+        bool unarmed;                     /* as in struct pool_range */
+        const struct pool_bad *bad;       /* of the pool; NULL: all of its metadata can be read */
+        struct pool_region *region;       /* [0 .. slots) */
+        uint32_t root;                    /* of the tree of its free runs, see pool_space.h */
+        struct spinlock lane[POOL_LANES]; /* see pool_disk.h */
 };
 
 #define POOL_BINS 256u

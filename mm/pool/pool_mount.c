@@ -7,6 +7,7 @@
 #include "hv/lib/string.h"
 #include "mm/pool/pm.h"
 #include "mm/pool/pool_catalogue.h"
+#include "mm/pool/pool_disk.h"
 #include "mm/pool/pool_index.h"
 #include "mm/pool/pool_judge.h"
 #include "mm/pool/pool_space.h"
@@ -543,6 +544,7 @@ int pool_mount(struct pool *pool, const struct pool_range *ranges, size_t n,
         shun_bad(pool);
         if (!pool->read_only) {
                 mend(pool);
+                pool_disk_recover(pool);
                 add_members(pool, config);
         }
         pool->mounted = true;

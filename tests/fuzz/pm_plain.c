@@ -26,6 +26,11 @@ void pm_store(void *dst, const void *src, uint64_t len)
         memcpy(dst, src, len);
 }
 
+void pm_write(void *dst, const void *src, uint64_t len)
+{
+        memcpy(dst, src, len);
+}
+
 void pm_publish(uint64_t *dst, uint64_t value)
 {
         *dst = value;

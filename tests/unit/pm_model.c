@@ -273,6 +273,24 @@ void pm_store(void *dst, const void *src, uint64_t len)
         }
 }
 
+/* By words, what stands in the rest of the first and the last is stored again. */
+void pm_write(void *dst, const void *src, uint64_t len)
+{
+        uint8_t *at = dst;
+        const uint8_t *from = src;
+
+        while (len) {
+                uint64_t skip = (uintptr_t)at % 8, n = 8 - skip < len ? 8 - skip : len, value;
+
+                memcpy(&value, at - skip, 8);
+                memcpy((uint8_t *)&value + skip, from, n);
+                pm_publish((uint64_t *)(at - skip), value);
+                at += n;
+                from += n;
+                len -= n;
+        }
+}
+
 void pm_publish(uint64_t *dst, uint64_t value)
 {
         struct pm_recording *r = recording_of(dst);

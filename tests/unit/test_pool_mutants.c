@@ -6,7 +6,7 @@
 #include <glob.h>
 #include <string.h>
 
-#include "tests/unit/pool_cut.h"
+#include "tests/unit/disk_cut.h"
 
 #define POWER 6u
 
@@ -17,6 +17,8 @@ static uint64_t run_all(bool to_the_end)
 
         for (size_t i = 0; i < cut_mount_count && (to_the_end || !wrong); i++)
                 wrong += cut_run_mount(&cut_mounts[i], POWER, 1, 0).wrong;
+        for (size_t i = 0; i < cut_disk_count && (to_the_end || !wrong); i++)
+                wrong += cut_run_disk(i, i % 2, POWER, 1, 0, NULL).wrong;
         for (size_t i = cut_scene_count; i-- > 0 && (to_the_end || !wrong);)
                 for (size_t op = 0; op < cut_op_count && (to_the_end || !wrong); op++)
                         wrong += cut_run(&cut_scenes[i], &cut_ops[op], POWER, 1, 0).wrong;
