@@ -107,61 +107,105 @@ static void vm_after(struct config_line *line, struct config_word value)
         config_complain(line, "no VM of that name in a module before it");
 }
 
+/* The i-th region that a VM names, as memory or as a disk; NULL behind the last. */
+static const struct config_region *named_region(const struct vm_config *vm, size_t i)
+{
+        if (i < vm->region_count)
+                return &vm->region[i];
+        i -= vm->region_count;
+        return i < vm->disk_count ? &vm->disk[i].region : NULL;
+}
+
+static bool is_file(const struct vm_config *vm, size_t i)
+{
+        return i >= vm->region_count && vm->disk[i - vm->region_count].file.size;
+}
+
 /*
  * The VM, up to the line's own, that names this region in a way that excludes the line's: itself,
- * or another one that also wants to write. NULL: none does.
+ * or another one that also wants to write. NULL: none does. A disk's file is the VM's own.
  */
 static const struct vm_config *region_rival(const struct config_line *line,
                                             const struct config_region *region)
 {
         for (int v = 0; v <= line->vm; v++) {
                 const struct vm_config *vm = &line->config->vm[v];
+                const struct config_region *named;
 
-                for (size_t i = 0; i < vm->region_count; i++)
-                        if (strcmp(vm->region[i].name, region->name) == 0 &&
-                            (v == line->vm || !(vm->region[i].read_only || region->read_only)))
+                for (size_t i = 0; (named = named_region(vm, i)); i++)
+                        if (strcmp(named->name, region->name) == 0 &&
+                            (v == line->vm ||
+                             !(is_file(vm, i) || named->read_only || region->read_only)))
                                 return vm;
         }
         return NULL;
 }
 
-static void vm_region(struct config_line *line, struct config_word item)
+static bool read_region(struct config_line *line, struct config_word item,
+                        struct config_region *region)
 {
-        struct vm_config *vm = line_vm(line);
-        struct config_region region = {.size = 0};
         struct config_word name, size, access;
         const struct vm_config *rival;
 
         if (!config_word_split(item, ':', &name, &size)) {
                 config_complain(line, "NAME:SIZE[:ro][,NAME:SIZE...] is expected");
-                return;
+                return false;
         }
-        region.read_only = config_word_split(size, ':', &size, &access);
-        if (region.read_only && !config_word_is(access, "ro")) {
+        region->read_only = config_word_split(size, ':', &size, &access);
+        if (region->read_only && !config_word_is(access, "ro")) {
                 config_complain(line, "only ro is known behind NAME:SIZE:");
-                return;
+                return false;
         }
-        if (!config_read_name(line, name, region.name) ||
-            !config_read_mapped_size(line, size, PAGE_2M, &region.size))
-                return;
-        rival = region_rival(line, &region);
+        if (!config_read_name(line, name, region->name) ||
+            !config_read_mapped_size(line, size, PAGE_2M, &region->size))
+                return false;
+        rival = region_rival(line, region);
         if (rival)
-                config_complain(line, "region %s is named in module %u already", region.name,
+                config_complain(line, "region %s is named in module %u already", region->name,
                                 rival->module);
-        else if (vm->region_count == CONFIG_REGIONS_MAX)
-                config_complain(line, "more than %d regions", CONFIG_REGIONS_MAX);
-        else
-                vm->region[vm->region_count++] = region;
+        return !rival;
 }
 
 static void vm_nvram(struct config_line *line, struct config_word value)
+{
+        struct vm_config *vm = line_vm(line);
+        struct config_word item, rest = value;
+        bool more;
+
+        do {
+                struct config_region region = {.size = 0};
+
+                more = config_word_split(rest, ',', &item, &rest);
+                if (!read_region(line, item, &region))
+                        continue;
+                if (vm->region_count == CONFIG_REGIONS_MAX)
+                        config_complain(line, "more than %d regions", CONFIG_REGIONS_MAX);
+                else
+                        vm->region[vm->region_count++] = region;
+        } while (more);
+}
+
+static void add_disk(struct config_line *line, const struct config_disk *disk)
+{
+        struct vm_config *vm = line_vm(line);
+
+        if (vm->disk_count == CONFIG_DISKS_MAX)
+                config_complain(line, "more than %d disks", CONFIG_DISKS_MAX);
+        else
+                vm->disk[vm->disk_count++] = *disk;
+}
+
+static void vm_disk(struct config_line *line, struct config_word value)
 {
         struct config_word item, rest = value;
         bool more;
 
         do {
+                struct config_disk disk = {.file.size = 0};
+
                 more = config_word_split(rest, ',', &item, &rest);
-                vm_region(line, item);
+                if (read_region(line, item, &disk.region))
+                        add_disk(line, &disk);
         } while (more);
 }
 
@@ -171,10 +215,11 @@ static void vm_nvram_max(struct config_line *line, struct config_word value)
 }
 
 static const struct config_key vm_keys[] = {
-    {"vm", false, vm_name},
+    {"vm", false, vm_name}, /* opened the VM */
     {"mem", false, vm_mem},
     {"vcpus", false, vm_vcpus},
     {"nvram", false, vm_nvram},
+    {"disk", false, vm_disk},
     {"nvram-max", false, vm_nvram_max},
     {"cpus", false, vm_cpus},
     {"weight", false, vm_weight},
@@ -241,6 +286,30 @@ static void add_initrd(struct config_line *line, const struct config_file *file)
                 config_complain(line, "unknown key");
 }
 
+/* disk=NAME: the module's file is a read-only disk of the VM before it. */
+static void add_disk_file(struct config_line *line, struct config_word name,
+                          const struct config_file *file)
+{
+        struct config_disk disk = {.region = {.size = file->size, .read_only = true},
+                                   .file = *file};
+
+        if (line->vm == CONFIG_NO_VM)
+                config_complain(line, "no vm= in a module before it: whose disk is it?");
+        else if (file->size == 0)
+                config_complain(line, "the module is empty");
+        else if (!is_aligned(file->size, 512))
+                config_complain(line, "the size of the file is not a multiple of 512 bytes");
+        else if (config_read_name(line, name, disk.region.name)) {
+                if (region_rival(line, &disk.region))
+                        config_complain(line, "VM %s has a region or disk of this name already",
+                                        line_vm(line)->name);
+                else
+                        add_disk(line, &disk);
+        }
+        while (config_next_word(line))
+                config_complain(line, "unknown key");
+}
+
 static bool names_root(const char *cmdline)
 {
         struct config_line line = {.rest = cmdline};
@@ -269,18 +338,22 @@ int config_add_module(struct config *config, hpa_t start, uint64_t size, const c
             .rest = string,
         };
         struct config_word name, value;
+        bool has_value;
 
         if (config->current_dropped)
                 line.vm = CONFIG_NO_VM;
         config_next_word(&line);
-        if (config_word_split(line.word, '=', &name, &value) && config_word_is(name, "vm"))
+        has_value = config_word_split(line.word, '=', &name, &value);
+        if (has_value && config_word_is(name, "vm"))
                 open_vm(&line, &file);
         else if (config->current_dropped)
                 return -EINVAL; /* said when its VM was dropped */
         else if (config_word_is(line.word, "initrd"))
                 add_initrd(&line, &file);
+        else if (has_value && config_word_is(name, "disk"))
+                add_disk_file(&line, value, &file);
         else
-                config_complain(&line, "a module starts with vm=NAME or initrd");
+                config_complain(&line, "a module starts with vm=NAME, initrd or disk=NAME");
         return line.mistakes ? -EINVAL : 0;
 }
 

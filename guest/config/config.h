@@ -4,6 +4,7 @@
  *     console=com1 exit=poweroff run="nv list; map"       (the hypervisor's own)
  *     vm=db mem=256M nvram=db-data:64M -- console=ttyS0   (module: the kernel of a new VM)
  *     initrd                                              (module: belongs to the VM before it)
+ *     disk=tools                                          (module: the same, a read-only disk)
  *
  * Words are separated by blanks; what follows `--` is the guest kernel's command line. In the
  * hypervisor's own, "double quotes" keep blanks in a word and a backslash in them takes the next
@@ -65,8 +66,8 @@ struct hv_options {
 };
 
 /*
- * NAME:SIZE[:ro] of nvram=. Several VMs may name a region, but only one of them without :ro, and
- * each only once.
+ * NAME:SIZE[:ro] of nvram= or disk=. Several VMs may name a region, but only one of them without
+ * :ro, and each only once.
  */
 struct config_region {
         char name[CONFIG_NAME_SIZE];
@@ -77,6 +78,12 @@ struct config_region {
 struct config_file {
         hpa_t start;
         uint64_t size;
+};
+
+/* A region, or a module's file, which is read-only; a VM has no two of the same name. */
+struct config_disk {
+        struct config_region region; /* of a file the name, and its size as it is */
+        struct config_file file;     /* size 0: it is a region */
 };
 
 struct vm_config {
@@ -94,6 +101,8 @@ struct vm_config {
         char after[CONFIG_NAME_SIZE]; /* after=: starts when that VM has ended; "": at once */
         struct config_region region[CONFIG_REGIONS_MAX];
         size_t region_count;
+        struct config_disk disk[CONFIG_DISKS_MAX]; /* in the order of /dev/vda, vdb ... */
+        size_t disk_count;
         uint64_t nvram_max;                /* bytes its regions may hold together; 0: no limit */
         char cmdline[CONFIG_CMDLINE_SIZE]; /* of the guest's kernel */
         unsigned mistakes;                 /* recorded ones that concern this VM */

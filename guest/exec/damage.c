@@ -50,7 +50,7 @@ static uint64_t first_bad(const struct pool_extent *extent, const struct mce_pla
 
 void damage_tell(struct vm *vm, const struct mce_place *place)
 {
-        for (size_t i = 0; i < vm->regions; i++) {
+        for (size_t i = 0; i < vm->regions && !vm->region[i].disk; i++) {
                 const struct pool_region *region = vm->region[i].ref.region;
                 uint64_t gpa = vm->layout.region[i].gpa.v;
 

@@ -201,6 +201,70 @@ step_hwrng() # random numbers of the virtio device, other ones each time
         echo "PF-TEST: hwrng ok"
 }
 
+step_disks() # what Linux knows of each disk, and the sum of what is on it
+{
+        load_virtio || return 1
+        for disk in /sys/block/vd*; do
+                queue=$disk/queue
+                echo "PF-STATE: disk ${disk##*/} serial=$(cat $disk/serial) bytes=$(($(cat $disk/size) * 512)) ro=$(cat $disk/ro)" \
+                        "sectors=$(cat $queue/logical_block_size),$(cat $queue/physical_block_size)" \
+                        "cache=$(tr ' ' - <$queue/write_cache) discard=$(cat $queue/discard_max_bytes)" \
+                        "zeroes=$(cat $queue/write_zeroes_max_bytes) sum=$(md5sum </dev/${disk##*/} | cut -d' ' -f1)"
+        done
+        echo "PF-TEST: disks ok"
+}
+
+disk_file() # N: what stands in the Nth file of the disk
+{
+        yes "file $1 of $seed" | head -c 12288
+}
+
+step_disk_verify() # the file system of the disk, made if there is none: sound, with each file that is there whole
+{
+        check_ext4 ${1:-/dev/vda} disk
+        has_ext4 ${1:-/dev/vda} || mkfs.ext4 -q -F ${1:-/dev/vda} || return 1
+        mount -t ext4 ${1:-/dev/vda} /mnt || return 1
+        newest=0
+        while [ -e /mnt/$((newest + 1)) ]; do
+                newest=$((newest + 1))
+                disk_file $newest | cmp -s - /mnt/$newest || echo "PF-TEST: disk-verify FAIL file $newest"
+        done
+        echo "PF-TEST: disk-verify ok newest=$newest"
+}
+
+step_pmem_verify() # the same file system, found on the first region as memory
+{
+        step_disk_verify /dev/pmem0
+}
+
+step_disk_refuses() # Linux writes nothing to the second disk
+{
+        [ "$(blockdev --getro /dev/vdb)" = 1 ] || return 1
+        if dd if=/dev/zero of=/dev/vdb bs=4k count=1 conv=fsync 2>/dev/null; then
+                return 1
+        fi
+        echo "PF-TEST: disk-refuses ok"
+}
+
+step_disk_discard() # what is discarded, or overwritten with zeroes, reads as zero
+{
+        echo data | dd of=/dev/vdc bs=4k seek=3 conv=sync,fsync 2>/dev/null
+        blkdiscard -o 12288 -l 4096 /dev/vdc || return 1
+        [ "$(dd if=/dev/vdc bs=4k skip=3 count=1 2>/dev/null | tr -d '\0' | wc -c)" = 0 ] || return 1
+        echo "PF-TEST: disk-discard ok"
+}
+
+step_disk_write() # file after file, each acknowledged when it is durable, until the power is cut or there are as many as told
+{
+        while [ $newest -lt $(argument files 1000) ]; do
+                disk_file $((newest + 1)) | dd of=/mnt/$((newest + 1)) bs=4k conv=fsync 2>/dev/null || return 1
+                newest=$((newest + 1))
+                echo "PF-ACK: disk $newest"
+        done
+        umount /mnt
+        echo "PF-TEST: disk-write ok"
+}
+
 step_memtype() # what memory is mapped as, and where the regions are
 {
         echo "PF-STATE: nvram at $(sed -n 's/.*permafrost\.nvram=\([^ ]*\).*/\1/p' /proc/cmdline)"

@@ -31,6 +31,7 @@
 #include "mm/dram/dram.h"
 #include "mm/paging/paging.h"
 #include "mm/pool/pool.h"
+#include "mm/pool/pool_disk.h"
 
 /* How a VM's run ended. */
 enum vm_end {
@@ -83,6 +84,7 @@ struct vm_region {
         struct pool_ref ref;
         enum pool_access access;
         bool created; /* for this run of the VM */
+        bool disk;    /* not mapped: behind those that are */
 };
 
 /* The virtio devices: blocks of DRAM, each with a model and its transport. */
@@ -153,8 +155,9 @@ struct vm {
         uint64_t own_bytes;   /* of DRAM, beside its memory */
         uint64_t start_tsc;
         struct vm_blocks *blocks; /* those of its memory, the latest first */
-        struct vm_region region[CONFIG_REGIONS_MAX];
-        size_t regions; /* attached */
+        struct vm_region region[CONFIG_REGIONS_MAX + CONFIG_DISKS_MAX];
+        size_t regions;                           /* attached */
+        struct pool_disk *disk[CONFIG_DISKS_MAX]; /* in the device of config->disk[i] */
         bool has_tables;
 };
 

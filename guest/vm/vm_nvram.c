@@ -7,9 +7,36 @@
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
-static enum pool_access access_of(const struct layout_region *place)
+/* A region that the VM's line names, and how. */
+struct want {
+        const char *key;
+        const struct config_region *region;
+        const struct layout_region *place; /* NULL: it is a disk, */
+        struct pool_disk *disk;            /* with this one's device */
+};
+
+/* The i-th of them, those that are mapped first; false behind the last. A disk's file is none. */
+static bool wanted(const struct vm *vm, size_t i, struct want *want)
 {
-        return place->read_only ? POOL_READ_ONLY : POOL_READ_WRITE;
+        const struct vm_config *c = vm->config;
+
+        if (i < c->region_count) {
+                *want = (struct want){"nvram", &c->region[i], &vm->layout.region[i], NULL};
+                return true;
+        }
+        i -= c->region_count;
+        for (size_t d = 0; d < c->disk_count; d++) {
+                if (c->disk[d].file.size || i--)
+                        continue;
+                *want = (struct want){"disk", &c->disk[d].region, NULL, vm->disk[d]};
+                return true;
+        }
+        return false;
+}
+
+static enum pool_access access_of(const struct config_region *region)
+{
+        return region->read_only ? POOL_READ_ONLY : POOL_READ_WRITE;
 }
 
 /* What the pool says to an attachment, in words. */
@@ -31,19 +58,22 @@ static const char *attach_error(int err)
         }
 }
 
-/* Why a region that exists cannot be had, in words; NULL: it can. */
-static const char *conflict_of(const struct vm *vm, const struct layout_region *place,
-                               struct pool_region *region)
+/* Why a region cannot be had, in words; NULL: it can. exists: NULL, it is to be created. */
+static const char *conflict_of(const struct vm *vm, const struct config_region *region,
+                               struct pool_region *exists)
 {
-        struct pool_ref ref = pool_ref(region);
+        struct pool_ref ref;
         int err;
 
-        if (pool_region_size(region) != place->size)
+        if (!exists)
+                return region->read_only ? "does not exist, and :ro does not create it" : NULL;
+        if (pool_region_size(exists) != region->size)
                 return "exists with another size";
-        err = pool_attach(vm->host->pool, &ref, vm->config->name, access_of(place));
+        ref = pool_ref(exists);
+        err = pool_attach(vm->host->pool, &ref, vm->config->name, access_of(region));
         if (err)
                 return attach_error(err);
-        pool_detach(&ref, access_of(place));
+        pool_detach(&ref, access_of(region));
         return NULL;
 }
 
@@ -62,37 +92,47 @@ static int check_quota(const struct vm *vm, uint64_t wanted)
         return -ENOSPC;
 }
 
+/* How many bytes are to be created; -EINVAL: something cannot be had. */
+static int check_wanted(const struct vm *vm, uint64_t *bytes)
+{
+        struct want want;
+
+        *bytes = 0;
+        for (size_t i = 0; wanted(vm, i, &want); i++) {
+                struct pool_region *region = pool_find(vm->host->pool, want.region->name);
+                const char *conflict = conflict_of(vm, want.region, region);
+
+                if (conflict) {
+                        vm_refuse(vm->config, "%s=%s: the region %s", want.key, want.region->name,
+                                  conflict);
+                        return -EINVAL;
+                }
+                *bytes += region ? 0 : want.region->size;
+        }
+        return 0;
+}
+
 int vm_nvram_check(struct vm *vm)
 {
         struct pool_usage usage;
-        uint64_t wanted = 0;
+        struct want first;
+        uint64_t bytes;
         int err;
 
-        if (!vm->layout.region_count)
+        if (!wanted(vm, 0, &first))
                 return 0;
         if (!vm->host->pool) {
-                vm_refuse(vm->config, "nvram=: this machine has no usable NVRAM pool");
+                vm_refuse(vm->config, "%s=: this machine has no usable NVRAM pool", first.key);
                 return -ENODEV;
         }
-        for (size_t i = 0; i < vm->layout.region_count; i++) {
-                const struct layout_region *place = &vm->layout.region[i];
-                struct pool_region *region = pool_find(vm->host->pool, place->name);
-                const char *conflict = region ? conflict_of(vm, place, region) : NULL;
-
-                if (!region && place->read_only)
-                        conflict = "does not exist, and :ro does not create it";
-                if (conflict) {
-                        vm_refuse(vm->config, "nvram=%s: the region %s", place->name, conflict);
-                        return -EINVAL;
-                }
-                wanted += region ? 0 : place->size;
-        }
-        err = check_quota(vm, wanted);
+        err = check_wanted(vm, &bytes);
+        if (!err)
+                err = check_quota(vm, bytes);
         if (err)
                 return err;
         usage = pool_usage(vm->host->pool);
-        if (wanted / POOL_GRANULE > usage.free + usage.dying) {
-                vm_refuse(vm->config, "nvram=: %lu MiB wanted, %llu MiB free", wanted / MiB,
+        if (bytes / POOL_GRANULE > usage.free + usage.dying) {
+                vm_refuse(vm->config, "%s=: %lu MiB wanted, %llu MiB free", first.key, bytes / MiB,
                           (usage.free + usage.dying) * (POOL_GRANULE / MiB));
                 return -ENOSPC;
         }
@@ -119,41 +159,54 @@ static int map_region(struct vm *vm, const struct layout_region *place,
         return 0;
 }
 
-static int attach_region(struct vm *vm, const struct layout_region *place)
+/* Create a region that does not exist. */
+static int create_region(struct vm *vm, const struct want *want, struct pool_region **region)
 {
-        struct pool *pool = vm->host->pool;
-        struct pool_region *region = pool_find(pool, place->name);
-        struct vm_region *attached = &vm->region[vm->regions];
-        bool created = !region;
-        int err;
+        const struct config_region *c = want->region;
+        int err =
+            pool_create(vm->host->pool, c->name, vm->config->name, c->size, cpu_rdtsc(), region);
 
-        if (created) {
-                err = pool_create(pool, place->name, vm->config->name, place->size, cpu_rdtsc(),
-                                  &region);
-                if (err) {
-                        vm_refuse(vm->config, "nvram=%s: no room in the pool (error %d)",
-                                  place->name, -err);
-                        return err;
-                }
-                printk(LOG_NOTICE, "vm %s: created region %s, %lu MiB", vm->config->name,
-                       place->name, place->size / MiB);
-        }
-        *attached = (struct vm_region){pool_ref(region), access_of(place), created};
+        if (err)
+                vm_refuse(vm->config, "%s=%s: no room in the pool (error %d)", want->key, c->name,
+                          -err);
+        else
+                printk(LOG_NOTICE, "vm %s: created region %s, %lu MiB", vm->config->name, c->name,
+                       c->size / MiB);
+        return err;
+}
+
+static int attach_region(struct vm *vm, const struct want *want)
+{
+        struct vm_region *attached = &vm->region[vm->regions];
+        const char *name = want->region->name;
+        struct pool *pool = vm->host->pool;
+        struct pool_region *region = pool_find(pool, name);
+        bool created = !region;
+        int err = created ? create_region(vm, want, &region) : 0;
+
+        if (err)
+                return err;
+        *attached =
+            (struct vm_region){pool_ref(region), access_of(want->region), created, !want->place};
         err = pool_attach(pool, &attached->ref, vm->config->name, attached->access);
         if (err) {
-                vm_refuse(vm->config, "nvram=%s: the region %s", place->name, attach_error(err));
+                vm_refuse(vm->config, "%s=%s: the region %s", want->key, name, attach_error(err));
                 return err;
         }
         vm->regions++;
         if (pool_region_bad(pool, region))
                 printk(LOG_WARN, "vm %s: region %s holds %lu granules that are on the bad list",
-                       vm->config->name, place->name, pool_region_bad(pool, region));
+                       vm->config->name, name, pool_region_bad(pool, region));
         if (pool_region_is_volatile(pool, region))
                 printk(LOG_WARN, "vm %s: region %s is volatile: it does not keep its contents",
-                       vm->config->name, place->name);
-        err = map_region(vm, place, region);
-        if (err)
-                vm_refuse(vm->config, "nvram=%s: cannot be mapped (error %d)", place->name, -err);
+                       vm->config->name, name);
+        err = want->place ? map_region(vm, want->place, region)
+                          : pool_disk_open(want->disk, pool, region);
+        if (err == -E2BIG)
+                vm_refuse(vm->config, "%s=%s: bad granules part it in too many pieces", want->key,
+                          name);
+        else if (err)
+                vm_refuse(vm->config, "%s=%s: cannot be mapped (error %d)", want->key, name, -err);
         return err;
 }
 
@@ -163,18 +216,22 @@ static void undo_attach(struct vm *vm)
         size_t attached = vm->regions;
 
         vm_nvram_detach(vm);
-        for (size_t i = 0; i < attached; i++)
-                if (vm->region[i].created && pool_delete(vm->host->pool, vm->region[i].ref.region))
+        for (size_t i = 0; i < attached; i++) {
+                struct pool_region *region = vm->region[i].ref.region;
+
+                if (vm->region[i].created && pool_delete(vm->host->pool, region))
                         printk(LOG_WARN, "vm %s: region %s, just created, stays", vm->config->name,
-                               vm->layout.region[i].name);
+                               pool_region_name(region));
+        }
 }
 
 int vm_nvram_attach(struct vm *vm)
 {
+        struct want want;
         int err = 0;
 
-        for (size_t i = 0; !err && i < vm->layout.region_count; i++)
-                err = attach_region(vm, &vm->layout.region[i]);
+        for (size_t i = 0; !err && wanted(vm, i, &want); i++)
+                err = attach_region(vm, &want);
         if (err)
                 undo_attach(vm);
         return err;

@@ -1,6 +1,6 @@
 /*
- * A VM's NVRAM: the regions of its module line are found or created in the pool, attached and
- * mapped. For vm.c and run.c.
+ * A VM's NVRAM: the regions of its module line are found or created in the pool, attached, and
+ * mapped, or opened as disks. For vm.c and run.c.
  */
 #pragma once
 
@@ -12,7 +12,8 @@
  */
 must_check int vm_nvram_check(struct vm *vm);
 
-/* Create what does not exist, attach and map all. On an error the pool is as before. */
+/* Create what does not exist, attach all, and map it or open it as the disk of its device. On an
+ * error the pool is as before. */
 must_check int vm_nvram_attach(struct vm *vm);
 
 /* The persistence domain as the kernel argument tells it: a word, "volatile" when any range of the

@@ -1,6 +1,7 @@
 /* Virtio devices of a VM; contract in vm_virtio.h. */
 #include "guest/vm/vm_virtio.h"
 
+#include "guest/dev/virtio/blk.h"
 #include "guest/dev/virtio/pci.h"
 #include "guest/dev/virtio/rng.h"
 #include "guest/vm/vm_refuse.h"
@@ -10,6 +11,11 @@
 struct rng {
         struct virtio_pci pci;
         struct virtio_rng rng;
+};
+
+struct disk {
+        struct virtio_pci pci;
+        struct virtio_blk blk;
 };
 
 /* Zeroed memory for a device, which the VM keeps. */
@@ -59,10 +65,29 @@ static int add_rng(struct vm *vm)
         return attach(vm, &rng->pci, &rng->rng.device);
 }
 
+/* A region's sectors are found when it is attached, by vm_nvram.c. */
+static int add_disk(struct vm *vm, size_t i)
+{
+        const struct config_disk *c = &vm->config->disk[i];
+        const struct config_region *region = &c->region;
+        struct disk *disk = allocate(vm, sizeof *disk);
+
+        if (!disk)
+                return -ENOMEM;
+        virtio_blk_init(&disk->blk, region->name, region->size, region->read_only, &vm->mem,
+                        vm->config->name);
+        vm->disk[i] = &disk->blk.media;
+        if (c->file.size)
+                pool_disk_of_memory(vm->disk[i], (const void *)c->file.start.v, c->file.size);
+        return attach(vm, &disk->pci, &disk->blk.device);
+}
+
 int vm_virtio_add(struct vm *vm)
 {
         int err = add_rng(vm);
 
+        for (size_t i = 0; !err && i < vm->config->disk_count; i++)
+                err = add_disk(vm, i);
         if (err)
                 vm_refuse(vm->config,
                           "no memory or no place on the PCI bus for its virtio devices (error %d)",

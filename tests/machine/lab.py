@@ -50,7 +50,7 @@ class Setup:
 @dataclass(frozen=True)
 class Vm:
     """One VM's module lines. `args` are the guest kernel's own; `keys` replaces the words of Permafrost,
-    `more` adds to them."""
+    `more` adds to them; `disks` are files on the ISO that it has as disks of their names."""
 
     name: str = "db"
     mem: str = "256M"
@@ -61,6 +61,7 @@ class Vm:
     keys: str = ""
     more: str = ""
     vcpus: int = 1
+    disks: tuple = ()
 
     def lines(self):
         keys = self.keys or f"vm={self.name} mem={self.mem} vcpus={self.vcpus}" + (f" nvram={self.nvram}" if self.nvram else "")
@@ -68,6 +69,8 @@ class Vm:
         yield f"module2 --nounzip /boot/{self.kernel} {keys} -- console=ttyS0 {self.args}".rstrip()
         if self.initrd:
             yield f"module2 --nounzip /boot/{self.initrd} initrd"
+        for name in self.disks:
+            yield f"module2 --nounzip /boot/{name} disk={name}"
 
 
 def entry(*vms, options="console=com1 exit=poweroff"):

@@ -256,6 +256,62 @@ static void test_shared_regions(void)
         refused("vm=a mem=64M nvram-max=4M nvram-max=4M", "nvram-max=4M", "twice");
 }
 
+/* A region is memory of a VM or its disk; as to who may have it, either counts. */
+static void test_disks(void)
+{
+        const struct config_disk *disk = config.vm[0].disk;
+
+        LOAD("vm=a mem=64M nvram=r:4M disk=root:8M,data:2M:ro -- root=/dev/vda", "disk=tools",
+             "vm=b mem=64M disk=r:4M:ro,data:2M -- root=/dev/vda", "disk=tools", "disk=root");
+        CHECK_EQ(config.error_count, 0);
+        CHECK_EQ(config.vm[0].disk_count, 3);
+        CHECK(strcmp(disk[0].region.name, "root") == 0 && !disk[0].region.read_only);
+        CHECK(disk[0].region.size == 8 * MiB && disk[0].file.size == 0);
+        CHECK(strcmp(disk[1].region.name, "data") == 0 && disk[1].region.read_only);
+        CHECK(strcmp(disk[2].region.name, "tools") == 0 && disk[2].region.read_only);
+        CHECK(disk[2].file.start.v == 0x200000 && disk[2].file.size == 4096);
+        CHECK_EQ(disk[2].region.size, 4096);
+        CHECK_EQ(config.vm[1].disk_count, 4);
+        LOAD("vm=a mem=64M disk=r:4M -- root=x", "vm=b mem=64M nvram=r:4M -- root=x",
+             "vm=c mem=64M disk=r:4M -- root=x");
+        CHECK_EQ(config.error_count, 2);
+        CHECK(said("module 2: nvram=r:4M", "region r is named in module 1 already"));
+        CHECK(said("module 3: disk=r:4M", "region r is named in module 1 already"));
+        refused("vm=a mem=64M nvram=r:4M:ro disk=r:4M:ro", "disk=r", "named in module 1 already");
+        refused("vm=a mem=64M disk=r:4M nvram=r:4M", "nvram=r", "named in module 1 already");
+        refused("vm=a mem=64M disk=r:4M,r:4M", "disk=r", "named in module 1 already");
+        refused("vm=a mem=64M disk=r", "disk=r", "NAME:SIZE[:ro][,NAME:SIZE...] is expected");
+        refused("vm=a mem=64M disk=r:1M", "disk=r:1M", "the size must be from 2 MiB");
+        refused("vm=a mem=64M disk=r:3M", "disk=r:3M", "a multiple of 2 MiB");
+        refused("vm=a mem=64M disk=r:2M:rw", "disk=r", "only ro is known");
+        refused("vm=a mem=64M disk=r:2M disk=s:2M", "disk=s", "twice");
+        refused("vm=a mem=64M disk=a:2M,b:2M,c:2M,d:2M,e:2M,f:2M,g:2M,h:2M,i:2M", "disk=a",
+                "more than 8 disks");
+}
+
+static void test_disk_files(void)
+{
+        LOAD("disk=tools", "vm=a mem=64M disk=r:4M -- root=x", "disk=r", "disk=t", "disk=t",
+             "disk=a/b", "disk=", "disk=u ro");
+        CHECK_EQ(config.error_count, 6);
+        CHECK(said("module 1: disk=tools", "whose disk is it?"));
+        CHECK(said("module 3: disk=r", "VM a has a region or disk of this name already"));
+        CHECK(said("module 5: disk=t", "VM a has a region or disk of this name already"));
+        CHECK(said("module 6: disk=a/b", "a name of 1 to 31 characters"));
+        CHECK(said("module 7: disk=", "a name of 1 to 31 characters"));
+        CHECK(said("module 8: ro", "unknown key"));
+        CHECK(!config.vm[0].startable);
+        config_init(&config);
+        CHECK_EQ(config_add_module(&config, HPA(0x1000), 4096, "vm=a mem=64M -- root=x"), 0);
+        CHECK_EQ(config_add_module(&config, HPA(0x2000), 513, "disk=t"), -EINVAL);
+        CHECK_EQ(config_add_module(&config, HPA(0x3000), 0, "disk=u"), -EINVAL);
+        CHECK(said("module 2: disk=t", "the size of the file is not a multiple of 512 bytes"));
+        CHECK(said("module 3: disk=u", "the module is empty"));
+        LOAD("vm=a mem=64M disk=1:2M,2:2M,3:2M,4:2M,5:2M,6:2M,7:2M -- root=x", "disk=8", "disk=9");
+        CHECK_EQ(config.error_count, 1);
+        CHECK(said("module 3: disk=9", "more than 8 disks"));
+}
+
 /* A wrong option leaves its default, and the others are read. */
 static void test_wrong_options(void)
 {
@@ -430,7 +486,8 @@ static void test_mistakes_stay_with_their_vm(void)
         CHECK(!config.vm[2].startable && said("module 5", "region r is named in module 1"));
         CHECK(!config.vm[3].startable && said("module 9", "VM d has an initrd already"));
         CHECK(!config.vm[4].startable && said("module 11: quiet", "unknown key"));
-        CHECK(!config.vm[5].startable && said("module 13: unknown", "vm=NAME or initrd"));
+        CHECK(!config.vm[5].startable &&
+              said("module 13: unknown", "vm=NAME, initrd or disk=NAME"));
         CHECK(!config.vm[6].startable && said("module 14", "no initrd"));
         CHECK(config.vm[7].startable);
         CHECK_EQ(config.error_count, 6);
@@ -442,7 +499,7 @@ static void test_modules_without_vm(void)
         CHECK_EQ(config.error_count, 2);
         CHECK_EQ(config.error[0].vm, -1);
         CHECK(said("module 1: initrd", "whose initrd"));
-        CHECK(said("module 2", "vm=NAME or initrd"));
+        CHECK(said("module 2", "vm=NAME, initrd or disk=NAME"));
         CHECK_EQ(config.vm_count, 1);
         CHECK(config.vm[0].startable);
 }
@@ -536,6 +593,9 @@ static void test_random_lines(void)
                         CHECK(vm->vcpus == 1 && strlen(vm->name) > 0);
                         for (size_t r = 0; r < vm->region_count; r++)
                                 CHECK(vm->region[r].size > 0 && strlen(vm->region[r].name) > 0);
+                        for (size_t d = 0; d < vm->disk_count; d++)
+                                CHECK(vm->disk[d].region.size > 0 &&
+                                      strlen(vm->disk[d].region.name) > 0);
                 }
         }
 }
@@ -552,6 +612,8 @@ int main(void)
         RUN(test_wrong_runs);
         RUN(test_bad_addresses);
         RUN(test_shared_regions);
+        RUN(test_disks);
+        RUN(test_disk_files);
         RUN(test_wrong_options);
         RUN(test_two_vms);
         RUN(test_names);

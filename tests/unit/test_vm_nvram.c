@@ -29,7 +29,7 @@ static void begin(void)
         host = *fake_vm_host();
         host.pool = &mounted.pool;
         config = *fake_vm_config();
-        config.region_count = 0;
+        config.region_count = config.disk_count = 0;
 }
 
 static void end(void)
@@ -49,6 +49,16 @@ static void want(const char *name, uint64_t size, bool read_only)
         r->read_only = read_only;
 }
 
+static void want_disk(const char *name, uint64_t size, bool read_only)
+{
+        struct config_disk *disk = &config.disk[config.disk_count++];
+
+        memset(disk, 0, sizeof *disk);
+        strcpy(disk->region.name, name);
+        disk->region.size = size;
+        disk->region.read_only = read_only;
+}
+
 static struct pool_region *make(const char *name, const char *owner, uint64_t size)
 {
         struct pool_region *region = NULL;
@@ -63,7 +73,7 @@ static void expect_refused(int err)
 
         CHECK_EQ(vm_create(&vm, &config, &host), err);
         CHECK_EQ(pool_usage(&mounted.pool).regions, regions);
-        config.region_count = 0;
+        config.region_count = config.disk_count = 0;
 }
 
 static void test_create_and_attach(void)
@@ -230,6 +240,69 @@ static void test_quota(void)
         end();
 }
 
+/* A disk is attached as memory is, but stands nowhere in the guest's. */
+static void test_disks(void)
+{
+        static uint8_t file[1024];
+        struct pool_extent one;
+        bool writer;
+        uint64_t room;
+
+        begin();
+        want("memory", 2 * MiB, false);
+        want_disk("one", 4 * MiB, false);
+        config.disk[config.disk_count++] =
+            (struct config_disk){{"tools", sizeof file, true}, {HPA((uint64_t)file), sizeof file}};
+        make("two", "test", 2 * MiB);
+        want_disk("two", 2 * MiB, true);
+        unit_log_clear();
+        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK(unit_log_has("vm test: created region one, 4 MiB"));
+        CHECK(vm.regions == 3 && vm.layout.region_count == 1);
+        one = pool_region_extent(&mounted.pool, pool_find(&mounted.pool, "one"), 0);
+        CHECK(pool_disk_at(vm.disk[0], 512, &room) == (uint8_t *)one.base + 512);
+        CHECK_EQ(room, 4 * MiB - 512);
+        CHECK(pool_disk_at(vm.disk[1], 512, &room) == file + 512 && room == 512);
+        CHECK_EQ(pool_disk_size(vm.disk[2]), 2 * MiB);
+        CHECK_EQ(pool_region_readers(pool_find(&mounted.pool, "one"), &writer), 0);
+        CHECK(writer);
+        CHECK_EQ(pool_region_readers(pool_find(&mounted.pool, "two"), &writer), 1);
+        CHECK(!writer);
+        CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "one")), -EBUSY);
+        /* the guest has no such memory, and is told of none that is damaged */
+        CHECK_EQ(damage(one.hpa.v, 6), 0);
+        vm_destroy(&vm);
+        CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "one")), 0);
+        end();
+}
+
+static void test_disks_refused(void)
+{
+        begin();
+        make("other", "web", 2 * MiB);
+        make("mine", "test", 2 * MiB);
+        unit_log_clear();
+        want_disk("other", 2 * MiB, false);
+        expect_refused(-EINVAL);
+        CHECK(unit_log_has("disk=other: the region belongs to another VM, which has not granted"));
+        want("fresh", 2 * MiB, false);
+        want_disk("mine", 4 * MiB, false);
+        expect_refused(-EINVAL);
+        CHECK(unit_log_has("disk=mine: the region exists with another size"));
+        want_disk("nowhere", 2 * MiB, true);
+        expect_refused(-EINVAL);
+        CHECK(unit_log_has("disk=nowhere: the region does not exist, and :ro does not create it"));
+        config.nvram_max = 4 * MiB;
+        want_disk("more", 4 * MiB, false);
+        expect_refused(-ENOSPC);
+        config.nvram_max = 0;
+        host.pool = NULL;
+        want_disk("mine", 2 * MiB, false);
+        CHECK_EQ(vm_create(&vm, &config, &host), -ENODEV);
+        CHECK(unit_log_has("disk=: this machine has no usable NVRAM pool"));
+        end();
+}
+
 static struct fake_step store_at(gpa_t gpa)
 {
         return (struct fake_step){
@@ -340,6 +413,8 @@ int main(void)
         RUN(test_damage_is_raised);
         RUN(test_refused);
         RUN(test_quota);
+        RUN(test_disks);
+        RUN(test_disks_refused);
         RUN(test_read_only);
         RUN(test_idle_scrubs);
         RUN(test_volatile_is_told);
