@@ -7,7 +7,7 @@ FUZZ_CFLAGS := -std=gnu11 -g -O1 -I. -Wall -Wextra -Wshadow -Wundef -Werror -fno
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 # The hosted tree with the fuzzer's own log and without the model of power cuts.
-FUZZ_SRCS := $(filter-out tests/unit/%,$(HOSTED_SRCS)) tests/unit/fake_virt.c \
+FUZZ_SRCS := $(filter-out tests/unit/%,$(HOSTED_SRCS)) tests/unit/fake_virt.c tests/unit/virtio_driver.c \
 	$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c))
 FUZZ_OBJS := $(FUZZ_SRCS:%.c=build/fuzz/obj/%.o)
 

@@ -2,9 +2,11 @@
 import re
 
 from tests.e2e.harness import BOOT_LIMIT_S, check, equal, test
+from tests.e2e.test_hostile import FILES, hostile
 from tests.e2e.test_kernels import warnings
 from tests.machine.lab import Vm
 
+OPERATIONS = {"qemu": 20_000, "bochs": 2_000}
 RNG = 4  # a device type of virtio
 WORKS = "0x0000000f"  # acknowledged, a driver, features agreed, ready
 
@@ -34,3 +36,14 @@ def test_virtio(t):
 @test()
 def test_virtio_four_vcpus(t):
     random_numbers(t, 4)
+
+
+@test()
+def test_virtio_hostile(t):
+    """A guest that puts anything into rings, registers and configuration space loses its device until the next reset, which
+    it checks after each attack, and nothing else."""
+    vm = hostile("h", t.random.randrange(1, 1 << 16), OPERATIONS[t.family], "only=virtio")
+    with t.boot(t.setup(), vm, files=FILES) as machine:
+        machine.expect("^hostile: done ops=", BOOT_LIMIT_S)
+        machine.expect("^vm h: powered off", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")

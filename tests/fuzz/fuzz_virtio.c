@@ -55,7 +55,7 @@ static uint32_t touch(struct virtio_chain *c)
                 for (uint64_t at = 0; at < p->size && at < TOUCHED; at++) {
                         sum += p->at[at];
                         if (i >= c->readable)
-                                p->at[at] = 0;
+                                p->at[at] = (uint8_t)at;
                         else
                                 sum += p->at[p->size - 1 - at];
                 }
@@ -219,6 +219,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         for (unsigned n = 0; n < device[i]->queues; n++)
                                 DEMAND(!device[i]->live || !device[i]->queue[n].broken);
         }
+        for (unsigned at = 0; at < BLOCK; at++)
+                DEMAND(block[BLOCKS - 1][at] == 0); /* nobody may write there */
         for (unsigned i = 0; i < BLOCKS; i++)
                 free(block[i]);
         return 0;

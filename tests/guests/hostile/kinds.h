@@ -20,6 +20,7 @@ void op_segments(void);
 void op_legacy(void);
 void op_task(void);
 void op_second(void);
+void op_virtio(void);
 
 /* Append a random instruction that accesses memory. */
 void memory_instruction(void);

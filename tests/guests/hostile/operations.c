@@ -24,5 +24,6 @@ const struct operation operations[] = {
     {"storm", 1, 0, op_storm},
     {"timer", 2, 1, op_timer},
     {"second", 1, 0, op_second},
+    {"virtio", 4, 0, op_virtio},
 };
 const unsigned operation_count = COUNT(operations);
