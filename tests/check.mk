@@ -74,14 +74,23 @@ check-cppcheck: | deps
 	$(Q)cppcheck $(CPPCHECK_FLAGS) $(CHECK_C)
 	@echo "check: cppcheck: $(words $(CHECK_C)) files"
 
-# Quiet but for findings: clang-tidy counts what it suppressed on standard error. The analyzer takes most of its time; tests
-# are run under sanitizers instead.
+# Quiet but for findings: clang-tidy counts what it suppressed on standard error.
 tidy = printf '%s\n' $(1) | xargs -P$(CHECK_JOBS) -n4 sh -c \
 	'clang-tidy --quiet $(3) "$$0" "$$@" -- $(2) 2>/dev/null'
 check-tidy: | deps
 	$(Q)status=0; $(call tidy,$(CHECK_IMAGE_C),$(TIDY_IMAGE_FLAGS)) || status=1; \
 	$(call tidy,$(CHECK_EFI_C),$(TIDY_IMAGE_FLAGS) $(EFI_HEADERS)) || status=1; \
-	$(call tidy,$(filter-out tests/%,$(CHECK_TIDY_HOSTED)),$(TIDY_HOSTED_FLAGS)) || status=1; \
-	$(call tidy,$(filter tests/%,$(CHECK_TIDY_HOSTED)),$(TIDY_HOSTED_FLAGS),--checks=-clang-analyzer-*) || status=1; \
+	$(call tidy,$(CHECK_TIDY_HOSTED),$(TIDY_HOSTED_FLAGS)) || status=1; \
 	exit $$status
 	@echo "check: clang-tidy: $(words $(CHECK_IMAGE_C) $(CHECK_EFI_C) $(CHECK_TIDY_HOSTED)) files"
+
+# Clang's analyzer follows all paths through a function, which takes minutes; tests are run under sanitizers instead. What
+# is off dislikes memcpy and the order of members, or clang 14 gets it wrong (va_list).
+ANALYZER := --checks=-*,clang-analyzer-*,-clang-analyzer-optin.performance.Padding,-clang-analyzer-security.insecureAPI.*,-clang-analyzer-valist.Uninitialized
+.PHONY: analyze
+analyze: | deps
+	$(Q)status=0; $(call tidy,$(CHECK_IMAGE_C),$(TIDY_IMAGE_FLAGS),$(ANALYZER)) || status=1; \
+	$(call tidy,$(CHECK_EFI_C),$(TIDY_IMAGE_FLAGS) $(EFI_HEADERS),$(ANALYZER)) || status=1; \
+	$(call tidy,$(filter-out tests/%,$(CHECK_TIDY_HOSTED)),$(TIDY_HOSTED_FLAGS),$(ANALYZER)) || status=1; \
+	exit $$status
+	@echo "analyze: $(words $(CHECK_IMAGE_C) $(CHECK_EFI_C)) files of the image, $(words $(filter-out tests/%,$(CHECK_TIDY_HOSTED))) programs"

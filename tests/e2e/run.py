@@ -74,15 +74,15 @@ def add_verdicts(tally, program, done):
         tally.add(f"unit {name}", "reports no test")
 
 
-def run_check(tally):
-    tally.progress.note("make check")
+def run_make(tally, goal):
+    tally.progress.note(f"make {goal}")
     began = time.monotonic()
     try:
-        done = bounded.run(["make", "-s", "check"], CHECK_LIMIT_S, capture_output=True, text=True)
+        done = bounded.run(["make", "-s", goal], CHECK_LIMIT_S, capture_output=True, text=True)
         error = (done.stdout + done.stderr)[-6000:] if done.returncode else None
     except Failure as failure:
         error = str(failure)
-    tally.add("check", error, time.monotonic() - began)
+    tally.add(goal, error, time.monotonic() - began)
 
 
 def machines(wanted, everywhere):
@@ -121,7 +121,8 @@ def main():
         run_unit(tally, args.programs, args.soak)
         run_tool(tally, seed)
         run_fuzz(tally, seed)
-        run_check(tally)
+        for goal in ("check", "analyze") if args.soak else ("check",):
+            run_make(tally, goal)
     runner = Runner(queue, seed, args.soak, lambda r: tally.add(f"e2e {r.name}", r.error, r.seconds))
     runner.run(progress.note)
     progress.clear()
