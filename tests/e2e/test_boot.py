@@ -95,7 +95,7 @@ def test_boot_bare(t):
         equal(machine.log, "", "output on COM2")
 
 
-@test(on=BOCHS, long=True)
+@test(on=BOCHS, soak=True, long=True)
 def test_boot_arrandale(t):
     boot_to_user_space(t, "corei5_arrandale_m520")
 
