@@ -11,6 +11,7 @@ struct constant_msr {
 static const struct constant_msr constants[] = {
     {0x17, 0},  /* IA32_PLATFORM_ID */
     {0x3a, 1},  /* IA32_FEATURE_CONTROL: locked, no VMX */
+    {0x3b, 0},  /* IA32_TSC_ADJUST: the TSC is the machine's */
     {0x8b, 0},  /* IA32_BIOS_SIGN_ID: no microcode */
     {0x1d9, 0}, /* IA32_DEBUGCTL */
     /* AMD's, APM vol. 2 appendix A */

@@ -123,6 +123,10 @@ static void test_msrs(void)
         CHECK_EQ(fake.regs[REG_RAX], JUNK);
         CHECK_EQ(fake.regs[REG_RDX], JUNK);
         expect_gp(wrmsr(0x12345, 0));
+        expect_skip(rdmsr(0x3b)); /* TSC_ADJUST */
+        CHECK_EQ(fake.regs[REG_RAX] | fake.regs[REG_RDX], 0);
+        expect_skip(wrmsr(0x3b, 0));
+        expect_gp(wrmsr(0x3b, 1));
         expect_skip(wrmsr(0x1a0, 1));
         expect_gp(wrmsr(0x1a0, 1ull << 32 | 1));
         vm.cpuid.fast_strings = false; /* a machine that has them off tells its guests */
