@@ -26,8 +26,8 @@ static struct boot_info info;
 static struct config config;
 static struct machine machine;
 static struct vm_host vm_host;
-static struct monitor_host monitor_host;
-static struct nv_host nv_host;
+static struct monitor_target monitor_target;
+static struct nv_target nv_target;
 static struct monitor monitor;
 
 /* Called by entry.asm with what the loader left in EAX and EBX, or for our own loader the like. */
@@ -112,8 +112,9 @@ static void start_vms(void)
 {
         struct vms *vms = cpu0_init(&vm_host, &config);
 
-        monitor_host = (struct monitor_host){&machine.map, &machine.dram, vm_host.pool, vms, end};
-        nv_host = (struct nv_host){&machine.pool, cpu_rdtsc, &config};
+        monitor_target =
+            (struct monitor_target){&machine.map, &machine.dram, vm_host.pool, vms, end};
+        nv_target = (struct nv_target){&machine.pool, cpu_rdtsc, &config};
 }
 
 void boot_main(uint32_t magic, uint32_t address)
@@ -121,9 +122,9 @@ void boot_main(uint32_t magic, uint32_t address)
         uint64_t entry_tsc = cpu_rdtsc();
         /* every verb that the prompt and run= know, and what each table works on */
         const struct command_table verbs[] = {
-            {"", monitor_commands, monitor_command_count, &monitor_host},
-            {"vm", vm_commands, vm_command_count, &monitor_host},
-            {"nv", nv_commands, nv_command_count, &nv_host},
+            {"", monitor_commands, monitor_command_count, &monitor_target},
+            {"vm", vm_commands, vm_command_count, &monitor_target},
+            {"nv", nv_commands, nv_command_count, &nv_target},
         };
         int err;
 
@@ -156,7 +157,7 @@ void boot_main(uint32_t magic, uint32_t address)
         initrd_warn_of_cut(&config);
         describe_machine(entry_tsc);
         start_vms();
-        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_host);
+        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_target);
         for (size_t i = 0; i < config.options.run_count; i++)
                 monitor_run_line(&monitor, config.options.run[i]);
         cpu0_run(config.options.exit == CONFIG_EXIT_MONITOR, prompt);

@@ -15,19 +15,19 @@
 #define LOG_LINE_SIZE 300
 #define MEMORY_PARTS  6 /* total, used, free, metadata, to be scrubbed, bad */
 
-static const struct monitor_host *host_of(const struct command_call *call)
+static const struct monitor_target *target_of(const struct command_call *call)
 {
-        return call->host;
+        return call->target;
 }
 
 static int map(const struct command_call *call)
 {
-        const struct monitor_host *host = host_of(call);
+        const struct monitor_target *target = target_of(call);
 
-        map_view_ranges(call->out, host->map);
+        map_view_ranges(call->out, target->map);
         if (call->verbose) {
-                map_view_bars(call->out, host->map, host->dram, host->pool);
-                map_view_regions(call->out, host->pool);
+                map_view_bars(call->out, target->map, target->dram, target->pool);
+                map_view_regions(call->out, target->pool);
         }
         return 0;
 }
@@ -57,15 +57,15 @@ static void show_blocks(struct out *out, const struct dram_stats *stats)
 }
 
 /* In short words for programs, and for people's tables alike. */
-static void show_persistence(struct out *out, const struct monitor_host *host)
+static void show_persistence(struct out *out, const struct monitor_target *target)
 {
         static const struct out_column columns[] = {
             {"domain", "DOMAIN", -8}, {"flush", "FLUSH", -10}, {"volatile", "VOLATILE", 8}};
 
         out_table_begin(out, columns, ARRAY_LEN(columns));
-        out_cell(out, "%s", nfit_domain_word(host->vms->host->domain));
+        out_cell(out, "%s", nfit_domain_word(target->vms->host->domain));
         out_cell(out, "%s", pm_flush_name());
-        out_cell_bool(out, pool_is_volatile(host->pool));
+        out_cell_bool(out, pool_is_volatile(target->pool));
         out_table_end(out);
 }
 
@@ -75,16 +75,16 @@ static int mem(const struct command_call *call)
             {"memory", "MEMORY", -6}, {"total", "TOTAL", 10},       {"used", "USED", 10},
             {"free", "FREE", 10},     {"metadata", "METADATA", 10}, {"scrub", "TO SCRUB", 10},
             {"bad", "BAD", 9}};
-        const struct monitor_host *host = host_of(call);
+        const struct monitor_target *target = target_of(call);
         struct dram_stats dram;
 
-        dram_get_stats(host->dram, &dram);
+        dram_get_stats(target->dram, &dram);
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
         memory_row(call->out, "DRAM",
                    (const uint64_t[]){dram.total_bytes, dram.total_bytes - dram.free_bytes,
                                       dram.free_bytes, dram.metadata_bytes, 0, 0});
-        if (host->pool) {
-                struct pool_usage n = pool_usage(host->pool);
+        if (target->pool) {
+                struct pool_usage n = pool_usage(target->pool);
 
                 memory_row(call->out, "NVRAM",
                            (const uint64_t[]){n.total * PAGE_2M, n.used * PAGE_2M, n.free * PAGE_2M,
@@ -93,8 +93,8 @@ static int mem(const struct command_call *call)
         }
         out_table_end(call->out);
         show_blocks(call->out, &dram);
-        if (host->pool)
-                show_persistence(call->out, host);
+        if (target->pool)
+                show_persistence(call->out, target);
         return 0;
 }
 
@@ -108,7 +108,7 @@ static int mem_fail(const struct command_call *call)
                 out_error(call->out, "%s: not a number", text);
                 return -EINVAL;
         }
-        n = dram_fail_after(host_of(call)->vms->host->dram, n);
+        n = dram_fail_after(target_of(call)->vms->host->dram, n);
         out_line(call->out, n ? "%lu allocations were left to go" : "no fault was to come", n);
         return 0;
 }
@@ -172,7 +172,7 @@ static int stats(const struct command_call *call)
 {
         static const struct out_column columns[] = {
             {"of", "OF", -10}, {"counter", "COUNTER", -20}, {"value", "VALUE", 16}};
-        const struct vms *vms = host_of(call)->vms;
+        const struct vms *vms = target_of(call)->vms;
 
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
         counter(call->out, "machine", "uptime ms", "",
@@ -226,12 +226,12 @@ static int show_log(const struct command_call *call)
 /* The VMs first, as their ends are logged with their statistics. */
 static int end_machine(const struct command_call *call, enum config_exit how)
 {
-        struct vms *vms = host_of(call)->vms;
+        struct vms *vms = target_of(call)->vms;
 
         for (size_t i = 0; i < vms->count; i++)
                 if (vms_stop(vms, &vms->entry[i]))
                         continue; /* it did not run */
-        host_of(call)->end(how);
+        target_of(call)->end(how);
         return 0;
 }
 

@@ -6,7 +6,7 @@
 
 static struct vms *vms_of(const struct command_call *call)
 {
-        return ((const struct monitor_host *)call->host)->vms;
+        return ((const struct monitor_target *)call->target)->vms;
 }
 
 /* The VM that the first argument names; NULL, with the reason printed. */

@@ -207,7 +207,7 @@ static int run_verb(const struct command_set *set, const struct command_line *li
                         out_error(out, "%s: unknown verb; help shows all", line->word[0]);
                 return -EINVAL;
         }
-        call.host = table->host;
+        call.target = table->target;
         call.words = line->words - used;
         if (call.words < c->min || call.words > c->max) {
                 print_usage(out, table, c);

@@ -16,7 +16,7 @@
 
 struct command_call {
         struct out *out;
-        const void *host; /* what the verbs of this table work on; see their header */
+        const void *target; /* what the verbs of this table work on; see their header */
         const char *word[COMMAND_WORDS_MAX]; /* arguments only */
         size_t words;
         bool yes, verbose;
@@ -40,7 +40,7 @@ struct command_table {
         const char *group; /* first word ("nv"), or "" for verbs without one */
         const struct command *command;
         size_t count;
-        const void *host;
+        const void *target;
 };
 
 /* All verbs that a user has, and how to ask them back. */

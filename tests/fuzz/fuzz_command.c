@@ -28,7 +28,7 @@ static struct memmap map;
 static struct world world;
 static struct mounted mounted;
 static struct monitor monitor;
-static struct monitor_host host;
+static struct monitor_target target;
 static struct vm_host vm_host;
 static uint64_t free_dram; /* at first */
 static uint8_t *blank;     /* the metadata of the pool at first */
@@ -45,12 +45,12 @@ static uint64_t entropy(void)
         return ++numbers;
 }
 
-static struct nv_host nv_host = {&mounted.pool, entropy, &config};
+static struct nv_target nv_target = {&mounted.pool, entropy, &config};
 
 static const struct command_table tables[] = {
-    {"", monitor_commands, 0, &host},
-    {"vm", vm_commands, 0, &host},
-    {"nv", nv_commands, 0, &nv_host},
+    {"", monitor_commands, 0, &target},
+    {"vm", vm_commands, 0, &target},
+    {"nv", nv_commands, 0, &nv_target},
 };
 static struct command_table verbs[ARRAY_LEN(tables)];
 
@@ -96,8 +96,8 @@ static void start(void)
         world_mount(&world, world.memory, false, &mounted);
         DEMAND(!mounted.err);
         numbers = 0;
-        host = (struct monitor_host){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
-        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &host);
+        target = (struct monitor_target){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
+        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &target);
 }
 
 static void start_vm(void)

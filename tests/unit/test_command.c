@@ -39,10 +39,10 @@ static const struct command nv[] = {
     {"give", "REGION VM", "give away", 2, 2, false, COMMAND_COMPLETE_REGION | COMMAND_COMPLETE_VM,
      record},
 };
-static const int plain_host, vm_host;
+static const int plain_target, vm_target;
 static const struct command_table tables[] = {
-    {"", plain, ARRAY_LEN(plain), &plain_host},
-    {"vm", vm, ARRAY_LEN(vm), &vm_host},
+    {"", plain, ARRAY_LEN(plain), &plain_target},
+    {"vm", vm, ARRAY_LEN(vm), &vm_target},
     {"nv", nv, ARRAY_LEN(nv), NULL},
 };
 
@@ -84,7 +84,7 @@ static void test_words(void)
         CHECK(strcmp(words[4], "-") == 0);
         CHECK(strcmp(words[5], "-y") == 0);
         CHECK(!last.yes && !last.verbose);
-        CHECK(last.host == &plain_host);
+        CHECK(last.target == &plain_target);
 }
 
 static void test_empty_lines(void)
@@ -101,7 +101,7 @@ static void test_options_anywhere(void)
         CHECK_EQ(run("-o json vm -v start db -y"), 0);
         CHECK_EQ(calls, 1);
         CHECK(last.yes && last.verbose && last_json);
-        CHECK(last.host == &vm_host);
+        CHECK(last.target == &vm_target);
         CHECK_EQ(last.words, 1);
         CHECK(strcmp(words[0], "db") == 0);
         CHECK(!sink.out.json);

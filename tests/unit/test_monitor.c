@@ -24,7 +24,7 @@ static struct vms vms;
 static struct memmap map;
 static struct world world;
 static struct mounted mounted;
-static struct monitor_host host;
+static struct monitor_target target;
 static struct monitor monitor;
 static struct text_sink sink;
 static unsigned ends;
@@ -53,7 +53,7 @@ static void start(void)
         }
         strcpy(config.vm[1].after, "a");
         vms_init(&vms, &config, fake_vm_host(), fake_turn);
-        host = (struct monitor_host){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
+        target = (struct monitor_target){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
 }
 
 static struct command_table tables[2];
@@ -335,11 +335,11 @@ static void test_mem(void)
         CHECK(strstr(sink.text, "\n[{\"domain\": \"unknown\", \"flush\": \"model\", "
                                 "\"volatile\": false}]"));
         CHECK(strstr(sink.text, "\n[{\"order\": 0, \"size\": 4096, \"used\": "));
-        host.pool = NULL;
+        target.pool = NULL;
         CHECK_EQ(run("mem"), 0);
         CHECK(!strstr(sink.text, "NVRAM"));
         CHECK_EQ(run("map -v"), 0);
-        host.pool = &mounted.pool;
+        target.pool = &mounted.pool;
 }
 
 static void test_mem_fail(void)
@@ -397,7 +397,7 @@ static void test_prompt(void)
 {
         start();
         start_next();
-        monitor_init(&monitor, tables, 2, &host);
+        monitor_init(&monitor, tables, 2, &target);
         type(ENTER "vm st\tb\ty" ENTER);
         monitor_run(&monitor);
         CHECK_EQ(state("b"), VMS_QUEUED);
@@ -436,8 +436,8 @@ int main(void)
         fake_vm_create(&built);
         world = world_make(1, &size, 0, 0);
         world_mount(&world, world.memory, true, &mounted);
-        tables[0] = (struct command_table){"", monitor_commands, monitor_command_count, &host};
-        tables[1] = (struct command_table){"vm", vm_commands, vm_command_count, &host};
+        tables[0] = (struct command_table){"", monitor_commands, monitor_command_count, &target};
+        tables[1] = (struct command_table){"vm", vm_commands, vm_command_count, &target};
         RUN(test_queue_in_order);
         RUN(test_reboots_are_spaced);
         RUN(test_start_stop_reset);

@@ -23,11 +23,11 @@ static uint64_t entropy(void)
         return unit_random(&state);
 }
 
-static struct nv_host host = {&m.pool, entropy, &config};
+static struct nv_target target = {&m.pool, entropy, &config};
 
 static int run(const char *line, bool json)
 {
-        const struct command_table table = {"nv", nv_commands, nv_command_count, &host};
+        const struct command_table table = {"nv", nv_commands, nv_command_count, &target};
         const struct command_set set = {.table = &table, .tables = 1};
 
         return command_run(&set, line, text_sink_start(&sink, json));
@@ -290,9 +290,9 @@ static void test_quota(void)
         expect("nv create d 2M db", 0, NULL);
         config.vm[0].nvram_max = 2 * MiB; /* less than it has */
         expect("nv create e 2M db", -EPERM, NULL);
-        host.config = NULL;
+        target.config = NULL;
         expect("nv create e 2M db", 0, NULL);
-        host.config = &config;
+        target.config = &config;
         cleanup();
 }
 

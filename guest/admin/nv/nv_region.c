@@ -142,11 +142,11 @@ bool nv_bad_table(const struct command_call *call, const struct pool *pool,
 
 struct pool *nv_pool(const struct command_call *call)
 {
-        const struct nv_host *host = call->host;
-        const struct pool *pool = host->pool;
+        const struct nv_target *target = call->target;
+        const struct pool *pool = target->pool;
 
         if (pool->mounted)
-                return host->pool;
+                return target->pool;
         if (pool->fault == POOL_FAULT_NONE)
                 out_error(call->out, "there is no NVRAM pool");
         else
@@ -179,9 +179,9 @@ int nv_absent(const struct pool *pool)
 
 uint64_t nv_entropy(const struct command_call *call)
 {
-        const struct nv_host *host = call->host;
+        const struct nv_target *target = call->target;
 
-        return host->entropy();
+        return target->entropy();
 }
 
 int nv_parse_size(const struct command_call *call, const char *text, uint64_t *size)
@@ -228,8 +228,8 @@ static uint64_t quota_of(const struct config *config, const char *owner)
 int nv_check_quota(const struct command_call *call, struct pool *pool, const char *owner,
                    uint64_t more)
 {
-        const struct nv_host *host = call->host;
-        uint64_t quota = quota_of(host->config, owner);
+        const struct nv_target *target = call->target;
+        uint64_t quota = quota_of(target->config, owner);
         uint64_t has = quota ? pool_owner_bytes(pool, owner) : 0;
 
         if (!quota || (has <= quota && more <= quota - has))

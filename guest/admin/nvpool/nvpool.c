@@ -218,7 +218,7 @@ static int run(struct tool *tool, const struct request *request, const struct co
         enum need need = need_of(request);
         struct out out = {.put = tool_put, .json = request->json};
         struct command_call call = {.out = &out,
-                                    .host = own ? (const void *)tool : &tool->nv,
+                                    .target = own ? (const void *)tool : &tool->nv,
                                     .words = request->words,
                                     .yes = request->yes,
                                     .verbose = request->verbose};

@@ -20,7 +20,7 @@ struct tool {
         bool damaged;        /* something was passed over: status 1, whatever the verb says */
         struct pool_bad bad; /* HPAs that are not to be read */
         struct pool pool;
-        struct nv_host nv;
+        struct nv_target nv;
 };
 
 /* An error or a warning: "nvpool: ..." on standard error. */
@@ -55,7 +55,7 @@ must_check int tool_mount_to_change(struct tool *tool);
 /* To read it, what is intact if need be; to judge it: without mending in memory. */
 must_check int tool_mount_to_read(struct tool *tool, bool judge);
 
-/* The tool's own verbs; host is the struct tool. nvpool_file.c: */
+/* The tool's own verbs; their target is the struct tool. nvpool_file.c: */
 int tool_export(const struct command_call *call);
 int tool_import(const struct command_call *call);
 /* nvpool_info.c: */

@@ -13,13 +13,13 @@
 
 #define PIECE (64 * KiB) /* what is zero in pieces of this size becomes a hole */
 
-/* The pool's verbs find the pool in their host; these have the tool as host. */
+/* The pool's verbs find the pool in their target; the target of these is the tool. */
 static struct command_call nv_call(const struct command_call *call)
 {
-        const struct tool *tool = call->host;
+        const struct tool *tool = call->target;
         struct command_call nv = *call;
 
-        nv.host = &tool->nv;
+        nv.target = &tool->nv;
         return nv;
 }
 
@@ -109,7 +109,7 @@ static int open_target(const struct command_call *call, const char *path, bool *
         }
         if (fd < 0 || fstat(fd, &st))
                 return file_failed(path, "cannot be written");
-        if (image_is_open(call->host, fd)) {
+        if (image_is_open(call->target, fd)) {
                 tool_say("%s is the pool's own image", path);
                 return -EINVAL;
         }
@@ -141,7 +141,7 @@ int tool_export(const struct command_call *call)
         if (write_region(pool, region, fd, sparse) ||
             (fsync(fd) && errno != EINVAL && errno != EROFS) || (!to_stdout && close(fd)))
                 return file_failed(path, "cannot be written");
-        tell_bad((struct tool *)(uintptr_t)call->host, call->word[0], region);
+        tell_bad((struct tool *)(uintptr_t)call->target, call->word[0], region);
         if (!to_stdout) {
                 struct nv_facts facts = nv_facts(pool, region);
 
@@ -204,7 +204,7 @@ static int open_source(const struct command_call *call, const char *path, uint64
 
         if (fd < 0)
                 return file_failed(path, "cannot be read");
-        if (image_is_open(call->host, fd)) {
+        if (image_is_open(call->target, fd)) {
                 tool_say("%s is the pool's own image", path);
                 return -EINVAL;
         }

@@ -9,7 +9,7 @@
 
 static struct tool *tool_of(const struct command_call *call)
 {
-        return (struct tool *)(uintptr_t)call->host;
+        return (struct tool *)(uintptr_t)call->target;
 }
 
 /* Why this range must not be formatted unasked; NULL: it may. */
@@ -58,9 +58,9 @@ int tool_format(const struct command_call *call)
         out_line(call->out, "formatted: pool %s, %zu ranges, %s for regions",
                  nv_uuid(tool->pool.uuid).text, usage.ranges,
                  nv_size((usage.free + usage.dying) * POOL_GRANULE).text);
-        return call->out->json
-                   ? nv_commands[0].run(&(struct command_call){.out = call->out, .host = &tool->nv})
-                   : 0;
+        return call->out->json ? nv_commands[0].run(
+                                     &(struct command_call){.out = call->out, .target = &tool->nv})
+                               : 0;
 }
 
 /* A name as a damaged record has it; "?" when nothing can be read. */
