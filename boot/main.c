@@ -25,7 +25,7 @@
 static struct boot_info info;
 static struct config config;
 static struct machine machine;
-static struct vm_host vm_host;
+static struct vm_machine vm_machine;
 static struct monitor_target monitor_target;
 static struct nv_target nv_target;
 static struct monitor monitor;
@@ -94,7 +94,7 @@ static void prompt(void)
 /* What VMs are told of the machine. */
 static void describe_machine(uint64_t entry_tsc)
 {
-        vm_host = (struct vm_host){
+        vm_machine = (struct vm_machine){
             .dram = &machine.dram,
             .pool = machine.pool.mounted ? &machine.pool : NULL,
             .tsc_khz = machine.tsc_khz,
@@ -110,10 +110,10 @@ static void describe_machine(uint64_t entry_tsc)
 /* The VMs are queued, and the verbs get what they show and change. */
 static void start_vms(void)
 {
-        struct vms *vms = cpu0_init(&vm_host, &config);
+        struct vms *vms = cpu0_init(&vm_machine, &config);
 
         monitor_target =
-            (struct monitor_target){&machine.map, &machine.dram, vm_host.pool, vms, end};
+            (struct monitor_target){&machine.map, &machine.dram, vm_machine.pool, vms, end};
         nv_target = (struct nv_target){&machine.pool, cpu_rdtsc, &config};
 }
 

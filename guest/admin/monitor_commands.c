@@ -63,7 +63,7 @@ static void show_persistence(struct out *out, const struct monitor_target *targe
             {"domain", "DOMAIN", -8}, {"flush", "FLUSH", -10}, {"volatile", "VOLATILE", 8}};
 
         out_table_begin(out, columns, ARRAY_LEN(columns));
-        out_cell(out, "%s", nfit_domain_word(target->vms->host->domain));
+        out_cell(out, "%s", nfit_domain_word(target->vms->machine->domain));
         out_cell(out, "%s", pm_flush_name());
         out_cell_bool(out, pool_is_volatile(target->pool));
         out_table_end(out);
@@ -108,7 +108,7 @@ static int mem_fail(const struct command_call *call)
                 out_error(call->out, "%s: not a number", text);
                 return -EINVAL;
         }
-        n = dram_fail_after(target_of(call)->vms->host->dram, n);
+        n = dram_fail_after(target_of(call)->vms->machine->dram, n);
         out_line(call->out, n ? "%lu allocations were left to go" : "no fault was to come", n);
         return 0;
 }
@@ -121,12 +121,12 @@ static void counter(struct out *out, const char *of, const char *prefix, const c
         out_cell_number(out, value);
 }
 
-static uint64_t milliseconds_since(uint64_t tsc, const struct vm_host *machine)
+static uint64_t milliseconds_since(uint64_t tsc, const struct vm_machine *machine)
 {
         return machine->tsc_khz ? (cpu_rdtsc() - tsc) / machine->tsc_khz : 0;
 }
 
-static uint64_t microseconds(uint64_t ticks, const struct vm_host *machine)
+static uint64_t microseconds(uint64_t ticks, const struct vm_machine *machine)
 {
         return machine->tsc_khz ? ticks * 1000 / machine->tsc_khz : 0;
 }
@@ -139,14 +139,14 @@ static void show_vcpu(struct out *out, const struct vm *vm, unsigned i)
 
         format_text(prefix, sizeof prefix, "vcpu%u ", i);
         counter(out, vm->config->name, prefix, "ran us",
-                microseconds(sched_ran(vm->host->sched, e, cpu_rdtsc()), vm->host));
-        counter(out, vm->config->name, prefix, "waited us", microseconds(e->waited, vm->host));
+                microseconds(sched_ran(vm->machine->sched, e, cpu_rdtsc()), vm->machine));
+        counter(out, vm->config->name, prefix, "waited us", microseconds(e->waited, vm->machine));
         counter(out, vm->config->name, prefix, "wakes", e->wakes);
         if (e->wakes)
                 counter(out, vm->config->name, prefix, "latency us",
-                        microseconds(e->latency_sum / e->wakes, vm->host));
+                        microseconds(e->latency_sum / e->wakes, vm->machine));
         counter(out, vm->config->name, prefix, "latency max us",
-                microseconds(e->latency_max, vm->host));
+                microseconds(e->latency_max, vm->machine));
 }
 
 static void show_vm_counters(struct out *out, const struct vm *vm)
@@ -158,7 +158,7 @@ static void show_vm_counters(struct out *out, const struct vm *vm)
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
                 total += exits[k] = vm_exits(vm, k);
         if (vm->start_tsc)
-                counter(out, name, "uptime ms", "", milliseconds_since(vm->start_tsc, vm->host));
+                counter(out, name, "uptime ms", "", milliseconds_since(vm->start_tsc, vm->machine));
         counter(out, name, "interrupts injected", "", vm_interrupts(vm));
         counter(out, name, "exits", "", total);
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
@@ -176,8 +176,8 @@ static int stats(const struct command_call *call)
 
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
         counter(call->out, "machine", "uptime ms", "",
-                milliseconds_since(vms->host->entry_tsc, vms->host));
-        counter(call->out, "machine", "TSC kHz", "", vms->host->tsc_khz);
+                milliseconds_since(vms->machine->entry_tsc, vms->machine));
+        counter(call->out, "machine", "TSC kHz", "", vms->machine->tsc_khz);
         counter(call->out, "machine", "unexpected NMIs", "", mce_nmis());
         for (size_t i = 0; i < vms->count; i++)
                 if (vms->entry[i].state == VMS_RUNNING)

@@ -55,7 +55,7 @@ void damage_tell(struct vm *vm, const struct mce_place *place)
                 uint64_t gpa = vm->layout.region[i].gpa.v;
 
                 for (size_t k = 0; k < pool_region_extents(region); k++) {
-                        struct pool_extent e = pool_region_extent(vm->host->pool, region, k);
+                        struct pool_extent e = pool_region_extent(vm->machine->pool, region, k);
                         uint64_t offset = first_bad(&e, place);
 
                         if (offset < e.size) {

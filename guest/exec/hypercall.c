@@ -16,9 +16,9 @@ static int64_t tell_region(const struct vm *vm, uint64_t index, uint64_t gpa)
         memcpy(r.name, vm->layout.region[index].name, sizeof vm->layout.region[index].name);
         r.gpa = vm->layout.region[index].gpa.v;
         r.size = vm->layout.region[index].size;
-        r.flags = vm->host->pool->simulated ? PERMAFROST_REGION_SIMULATED : 0;
+        r.flags = vm->machine->pool->simulated ? PERMAFROST_REGION_SIMULATED : 0;
         r.flags |= vm->layout.region[index].read_only ? PERMAFROST_REGION_READ_ONLY : 0;
-        r.flags |= pool_region_is_volatile(vm->host->pool, vm->region[index].ref.region)
+        r.flags |= pool_region_is_volatile(vm->machine->pool, vm->region[index].ref.region)
                        ? PERMAFROST_REGION_VOLATILE
                        : 0;
         memcpy(gmem_ptr(&vm->mem, GPA(gpa), sizeof r), &r, sizeof r);
@@ -37,7 +37,7 @@ __attribute__((noinline)) static int64_t serve_rare(const struct vm *vm, const u
         case PERMAFROST_HC_REGION:
                 return tell_region(vm, regs[REG_RDI], regs[REG_RSI]);
         case PERMAFROST_HC_DOMAIN:
-                return vm->host->domain;
+                return vm->machine->domain;
         case PERMAFROST_HC_DRAIN:
                 pm_fence();
                 return 0;

@@ -108,7 +108,7 @@ bool vcpu_is_awake(struct vm_vcpu *v)
 void vcpu_watch(struct vm_vcpu *v, uint64_t now)
 {
         const struct vm *vm = v->vm;
-        uint64_t second = (uint64_t)vm->host->tsc_khz * 1000;
+        uint64_t second = (uint64_t)vm->machine->tsc_khz * 1000;
         struct vcpu_state s;
 
         virt->get_state(&v->vcpu, &s);

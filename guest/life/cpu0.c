@@ -9,7 +9,7 @@
 #include "hv/trap/mce.h"
 
 static struct vms vms;
-static bool attention; /* vm_host.attention */
+static bool attention; /* vm_machine.attention */
 static bool in_prompt;
 
 /* While a guest runs on CPU 0: whether something else is to be done there. */
@@ -30,19 +30,19 @@ static void amid_work(void)
 /* CPU 0 has nothing to run: a granule of released NVRAM. */
 static bool work_at_rest(uint64_t until)
 {
-        return is_wanted() || idle_scrub(vms.host->pool, vms.host->tsc_khz, until);
+        return is_wanted() || idle_scrub(vms.machine->pool, vms.machine->tsc_khz, until);
 }
 
-struct vms *cpu0_init(struct vm_host *host, const struct config *config)
+struct vms *cpu0_init(struct vm_machine *machine, const struct config *config)
 {
         static const struct cpus_hooks hooks = {is_wanted, work_at_rest, amid_work};
 
-        host->sched = cpus_sched();
-        host->kick = cpus_kick;
-        host->service = cpus_service;
-        host->attention = &attention;
-        vms_init(&vms, config, host, cpus_turn);
-        cpus_init(host->tsc_khz, &hooks);
+        machine->sched = cpus_sched();
+        machine->kick = cpus_kick;
+        machine->service = cpus_service;
+        machine->attention = &attention;
+        vms_init(&vms, config, machine, cpus_turn);
+        cpus_init(machine->tsc_khz, &hooks);
         return &vms;
 }
 
@@ -50,7 +50,7 @@ void cpu0_serve(void)
 {
         struct mce_place place;
 
-        while (mce_any() && damage_next(vms.host->pool, &place))
+        while (mce_any() && damage_next(vms.machine->pool, &place))
                 vms_tell_damage(&vms, &place);
         vms_service(&vms);
 }

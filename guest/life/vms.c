@@ -18,11 +18,11 @@ static void enqueue(struct vms *vms, struct vms_entry *entry)
         entry->turn = vms->turns++;
 }
 
-void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host,
+void vms_init(struct vms *vms, const struct config *config, const struct vm_machine *machine,
               void (*turn)(void))
 {
         memset(vms, 0, sizeof *vms);
-        vms->host = host;
+        vms->machine = machine;
         vms->turn = turn;
         vms->due_at = SCHED_NEVER;
         vms->count = config->vm_count;
@@ -36,7 +36,7 @@ void vms_init(struct vms *vms, const struct config *config, const struct vm_host
 /* Those of its cpus= that this machine has. */
 static struct cpu_set told_cpus(const struct vms *vms, const struct vm_config *config)
 {
-        struct cpu_set online = cpu_set_first(vms->host->sched->cpus);
+        struct cpu_set online = cpu_set_first(vms->machine->sched->cpus);
 
         return cpu_set_common(&config->cpus, &online);
 }
@@ -46,7 +46,7 @@ static struct cpu_set cpus_of(const struct vms *vms, const struct vm_config *con
 {
         struct cpu_set told = told_cpus(vms, config);
 
-        return cpu_set_is_empty(&told) ? cpu_set_first(vms->host->sched->cpus) : told;
+        return cpu_set_is_empty(&told) ? cpu_set_first(vms->machine->sched->cpus) : told;
 }
 
 static unsigned vm_order(void)
@@ -60,7 +60,7 @@ static unsigned vm_order(void)
 
 static void free_vm(const struct vms *vms, struct vms_entry *entry)
 {
-        if (dram_free(vms->host->dram, HPA((uint64_t)entry->vm), vm_order()))
+        if (dram_free(vms->machine->dram, HPA((uint64_t)entry->vm), vm_order()))
                 panic("vm %s: its frame cannot be freed", entry->config->name);
         entry->vm = NULL;
 }
@@ -84,7 +84,7 @@ static void let_run(const struct vms *vms, struct vm *vm)
         for (unsigned i = 0; i < vm->vcpus; i++) {
                 struct vm_vcpu *v = vm->vcpu[i];
 
-                sched_add(vms->host->sched, &v->sched, now);
+                sched_add(vms->machine->sched, &v->sched, now);
                 vm_notify(v);
         }
 }
@@ -98,20 +98,20 @@ static void refuse(struct vms_entry *entry)
 static void start(struct vms *vms, struct vms_entry *entry)
 {
         const char *name = entry->config->name;
-        uint64_t begun = cpu_rdtsc(), free = dram_free_bytes(vms->host->dram);
+        uint64_t begun = cpu_rdtsc(), free = dram_free_bytes(vms->machine->dram);
         struct cpu_set told = told_cpus(vms, entry->config);
         hpa_t frame;
 
         if (!cpu_set_is_empty(&entry->config->cpus) && cpu_set_is_empty(&told))
                 printk(LOG_WARN, "vm %s: cpus=: this machine has none of them: it may use all",
                        name);
-        if (dram_alloc(vms->host->dram, vm_order(), &frame)) {
+        if (dram_alloc(vms->machine->dram, vm_order(), &frame)) {
                 printk(LOG_ERROR, "vm %s: not started: no memory", name);
                 refuse(entry);
                 return;
         }
         entry->vm = (struct vm *)frame.v;
-        if (vm_create(entry->vm, entry->config, vms->host)) {
+        if (vm_create(entry->vm, entry->config, vms->machine)) {
                 free_vm(vms, entry);
                 refuse(entry);
                 return;
@@ -121,7 +121,7 @@ static void start(struct vms *vms, struct vms_entry *entry)
         vms->any = true;
         place(vms, entry->vm);
         entry->vm->build_ticks = cpu_rdtsc() - begun;
-        entry->vm->own_bytes = free - dram_free_bytes(vms->host->dram) - entry->config->mem;
+        entry->vm->own_bytes = free - dram_free_bytes(vms->machine->dram) - entry->config->mem;
         printk(LOG_NOTICE, "vm %s: starts", name);
         entry->vm->start_tsc = cpu_rdtsc();
         if (entry->spent)
@@ -147,7 +147,7 @@ static void wait_off(const struct vms *vms, struct vm *vm)
         for (unsigned i = 0; i < vm->vcpus; i++)
                 vm_notify(vm->vcpu[i]);
         while (!all_off(vm)) {
-                __atomic_store_n(vms->host->attention, true, __ATOMIC_SEQ_CST);
+                __atomic_store_n(vms->machine->attention, true, __ATOMIC_SEQ_CST);
                 vms->turn();
         }
 }
@@ -246,14 +246,14 @@ void vms_service(struct vms *vms)
 {
         struct vms_entry *next;
 
-        __atomic_store_n(vms->host->attention, false, __ATOMIC_SEQ_CST);
+        __atomic_store_n(vms->machine->attention, false, __ATOMIC_SEQ_CST);
         vms_serve_code(vms);
         for (size_t i = 0; i < vms->count; i++)
                 if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm->end != VM_RUNNING)
                         take_apart(vms, &vms->entry[i]);
         while ((next = next_queued(vms)))
                 start(vms, next);
-        sched_errand(vms->host->sched, vms->due_at);
+        sched_errand(vms->machine->sched, vms->due_at);
         choose_focus(vms);
 }
 

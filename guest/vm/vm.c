@@ -39,7 +39,7 @@ static int reserve_block(struct vm *vm)
 
         if (vm->blocks && vm->blocks->count < ARRAY_LEN(vm->blocks->block))
                 return 0;
-        if (dram_alloc(vm->host->dram, 0, &frame))
+        if (dram_alloc(vm->machine->dram, 0, &frame))
                 return -ENOMEM;
         blocks = (struct vm_blocks *)frame.v;
         blocks->next = vm->blocks;
@@ -56,7 +56,7 @@ static int add_block(struct vm *vm, gpa_t gpa, uint64_t left, uint64_t *size)
 
         if (err)
                 return err;
-        while ((err = dram_alloc_zeroed(vm->host->dram, order, &hpa)) && order > DRAM_ORDER_2M)
+        while ((err = dram_alloc_zeroed(vm->machine->dram, order, &hpa)) && order > DRAM_ORDER_2M)
                 order--;
         if (err)
                 return err;
@@ -71,7 +71,7 @@ static int add_block(struct vm *vm, gpa_t gpa, uint64_t left, uint64_t *size)
 /* Give back all of its memory, and the list. */
 static void free_blocks(struct vm *vm)
 {
-        struct dram *dram = vm->host->dram;
+        struct dram *dram = vm->machine->dram;
 
         while (vm->blocks) {
                 struct vm_blocks *blocks = vm->blocks;
@@ -189,7 +189,7 @@ static int add_vcpu(struct vm *vm, unsigned id)
         struct vlapic_ops ops = {NULL, lapic_send, lapic_signal, lapic_level_eoi};
         struct vm_vcpu *v;
         hpa_t frame;
-        int err = dram_alloc_zeroed(vm->host->dram, 0, &frame);
+        int err = dram_alloc_zeroed(vm->machine->dram, 0, &frame);
 
         if (err)
                 return err;
@@ -202,14 +202,14 @@ static int add_vcpu(struct vm *vm, unsigned id)
         v->sched.cpus = cpu_set_is_empty(&c->cpus) ? cpu_set_first(CPUS_MAX) : c->cpus;
         mtrr_init(&v->mtrr);
         vlapic_init(&v->lapic, id, id == 0, VLAPIC_TSC_PER_TICK, &ops);
-        err = virt->vcpu_create(&v->vcpu, vm->second_level.root, vm->host->dram);
+        err = virt->vcpu_create(&v->vcpu, vm->second_level.root, vm->machine->dram);
         if (!err && vm->virtual_apic) {
                 err = vcpu_apic_create(v);
                 if (err)
                         virt->vcpu_destroy(&v->vcpu);
         }
         if (err) {
-                if (dram_free(vm->host->dram, frame, 0))
+                if (dram_free(vm->machine->dram, frame, 0))
                         panic("vm %s: a frame just allocated cannot be freed", c->name);
                 return err;
         }
@@ -264,7 +264,7 @@ static int load(struct vm *vm)
 
 static int build(struct vm *vm)
 {
-        int err = layout_compute(vm->config, vm->host->address_bits, &vm->layout);
+        int err = layout_compute(vm->config, vm->machine->address_bits, &vm->layout);
 
         if (err) {
                 vm_refuse(vm->config, "mem=, nvram=: more than the CPU can address (error %d)",
@@ -275,15 +275,15 @@ static int build(struct vm *vm)
         if (err)
                 return err;
         err = paging_init(&vm->second_level, virt->second_level, virt_caps.page_max,
-                          &paging_dram_ops, vm->host->dram);
+                          &paging_dram_ops, vm->machine->dram);
         if (err) {
                 vm_refuse(vm->config, "no memory for page tables (error %d)", -err);
                 return err;
         }
         vm->has_tables = true;
-        if (vm->config->mem > dram_free_bytes(vm->host->dram)) {
+        if (vm->config->mem > dram_free_bytes(vm->machine->dram)) {
                 vm_refuse(vm->config, "mem=%luM: only %lu MiB of DRAM are free",
-                          vm->config->mem / MiB, dram_free_bytes(vm->host->dram) / MiB);
+                          vm->config->mem / MiB, dram_free_bytes(vm->machine->dram) / MiB);
                 return -ENOMEM;
         }
         err = add_ram(vm);
@@ -292,7 +292,8 @@ static int build(struct vm *vm)
                           vm->config->mem / MiB);
                 return err;
         }
-        err = kvmclock_init(&vm->clock, vm->host->tsc_khz, vm->host->wall_tsc, vm->host->wall_sec);
+        err = kvmclock_init(&vm->clock, vm->machine->tsc_khz, vm->machine->wall_tsc,
+                            vm->machine->wall_sec);
         if (!err)
                 err = add_devices(vm);
         if (err) {
@@ -307,18 +308,18 @@ static int build(struct vm *vm)
         return err ? err : vm_nvram_attach(vm);
 }
 
-int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host)
+int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_machine *machine)
 {
         int err;
 
         memset(vm, 0, sizeof *vm);
         vm->config = config;
         vm->serial = ++serials;
-        vm->host = host;
-        gmem_init(&vm->mem, host->dram);
+        vm->machine = machine;
+        gmem_init(&vm->mem, machine->dram);
         vm_console_open(&vm->console, config->name);
         vm->virtual_apic = virt_caps.virtual_apic;
-        vm->protection = host->small_code ? PAGING_RW : PAGING_RWX;
+        vm->protection = machine->small_code ? PAGING_RW : PAGING_RWX;
         err = build(vm);
         if (err)
                 vm_destroy(vm);
@@ -333,7 +334,7 @@ void vm_destroy(struct vm *vm)
                 struct vm_vcpu *v = vm->vcpu[--vm->vcpus];
 
                 virt->vcpu_destroy(&v->vcpu);
-                if (dram_free(vm->host->dram, HPA((uint64_t)v), 0))
+                if (dram_free(vm->machine->dram, HPA((uint64_t)v), 0))
                         panic("vm %s: a vCPU cannot be freed", vm->config->name);
         }
         if (vm->has_tables)
@@ -350,10 +351,10 @@ void vm_finish(struct vm *vm, enum vm_end end)
         if (!__atomic_compare_exchange_n(&vm->end, &running, end, false, __ATOMIC_SEQ_CST,
                                          __ATOMIC_SEQ_CST))
                 return;
-        __atomic_store_n(vm->host->attention, true, __ATOMIC_SEQ_CST);
+        __atomic_store_n(vm->machine->attention, true, __ATOMIC_SEQ_CST);
         for (unsigned i = 0; i < vm->vcpus; i++)
                 vm_notify(vm->vcpu[i]);
-        vm->host->kick(0);
+        vm->machine->kick(0);
 }
 
 void vm_feed_input(struct vm *vm)
@@ -367,16 +368,16 @@ void vm_feed_input(struct vm *vm)
 
 void vm_notify(struct vm_vcpu *v)
 {
-        const struct vm_host *host = v->vm->host;
+        const struct vm_machine *machine = v->vm->machine;
         enum sched_state state = __atomic_load_n(&v->sched.state, __ATOMIC_SEQ_CST);
         int cpu = -1;
 
         if (state == SCHED_RUNNING)
                 cpu = (int)v->sched.cpu;
         else if (state == SCHED_BLOCKED)
-                cpu = sched_wake(host->sched, &v->sched, cpu_rdtsc());
+                cpu = sched_wake(machine->sched, &v->sched, cpu_rdtsc());
         if (cpu >= 0)
-                host->kick((unsigned)cpu);
+                machine->kick((unsigned)cpu);
 }
 
 void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message)

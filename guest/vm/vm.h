@@ -44,7 +44,7 @@ enum vm_end {
 };
 
 /* What the machine gives to VMs; the caller's, unchanged while any VM exists. */
-struct vm_host {
+struct vm_machine {
         struct dram *dram;
         struct pool *pool; /* NULL: no NVRAM */
         uint32_t tsc_khz;
@@ -123,7 +123,7 @@ struct vm {
         unsigned vcpus; /* that exist */
         uint64_t sent;  /* what its vCPUs and devices have sent to vCPUs */
         struct cpuid_policy cpuid;
-        const struct vm_host *host;
+        const struct vm_machine *machine;
         const struct vm_config *config;
         struct vm_layout layout;
         struct gmem mem;
@@ -151,7 +151,8 @@ struct vm {
  * created. On failure the reason has been logged with the VM's
  * name and everything was given back; the pool is as before.
  */
-must_check int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host);
+must_check int vm_create(struct vm *vm, const struct vm_config *config,
+                         const struct vm_machine *machine);
 
 /*
  * Give back all memory (guests' pages are cleared before their next use) and detach the regions. No

@@ -40,7 +40,7 @@ static const char *conflict_of(const struct vm *vm, const struct layout_region *
 
         if (pool_region_size(region) != place->size)
                 return "exists with another size";
-        err = pool_attach(vm->host->pool, &ref, vm->config->name, access_of(place));
+        err = pool_attach(vm->machine->pool, &ref, vm->config->name, access_of(place));
         if (err)
                 return attach_error(err);
         pool_detach(&ref, access_of(place));
@@ -54,7 +54,7 @@ static int check_quota(const struct vm *vm, uint64_t wanted)
 
         if (!max || !wanted)
                 return 0;
-        owned = pool_owner_bytes(vm->host->pool, vm->config->name);
+        owned = pool_owner_bytes(vm->machine->pool, vm->config->name);
         if (owned <= max && wanted <= max - owned)
                 return 0;
         vm_refuse(vm->config, "nvram-max=%luM: %lu MiB are owned and %lu MiB more are wanted",
@@ -70,13 +70,13 @@ int vm_nvram_check(struct vm *vm)
 
         if (!vm->layout.region_count)
                 return 0;
-        if (!vm->host->pool) {
+        if (!vm->machine->pool) {
                 vm_refuse(vm->config, "nvram=: this machine has no usable NVRAM pool");
                 return -ENODEV;
         }
         for (size_t i = 0; i < vm->layout.region_count; i++) {
                 const struct layout_region *place = &vm->layout.region[i];
-                struct pool_region *region = pool_find(vm->host->pool, place->name);
+                struct pool_region *region = pool_find(vm->machine->pool, place->name);
                 const char *conflict = region ? conflict_of(vm, place, region) : NULL;
 
                 if (!region && place->read_only)
@@ -90,7 +90,7 @@ int vm_nvram_check(struct vm *vm)
         err = check_quota(vm, wanted);
         if (err)
                 return err;
-        usage = pool_usage(vm->host->pool);
+        usage = pool_usage(vm->machine->pool);
         if (wanted / POOL_GRANULE > usage.free + usage.dying) {
                 vm_refuse(vm->config, "nvram=: %lu MiB wanted, %llu MiB free", wanted / MiB,
                           (usage.free + usage.dying) * (POOL_GRANULE / MiB));
@@ -106,7 +106,7 @@ static int map_region(struct vm *vm, const struct layout_region *place,
         gpa_t gpa = place->gpa;
 
         for (size_t i = 0; i < pool_region_extents(region); i++) {
-                struct pool_extent e = pool_region_extent(vm->host->pool, region, i);
+                struct pool_extent e = pool_region_extent(vm->machine->pool, region, i);
                 int err = place->read_only ? gmem_add_read_only(&vm->mem, gpa, e.size, e.base)
                                            : gmem_add(&vm->mem, gpa, e.size, e.base);
 
@@ -121,7 +121,7 @@ static int map_region(struct vm *vm, const struct layout_region *place,
 
 static int attach_region(struct vm *vm, const struct layout_region *place)
 {
-        struct pool *pool = vm->host->pool;
+        struct pool *pool = vm->machine->pool;
         struct pool_region *region = pool_find(pool, place->name);
         struct vm_region *attached = &vm->region[vm->regions];
         bool created = !region;
@@ -164,7 +164,8 @@ static void undo_attach(struct vm *vm)
 
         vm_nvram_detach(vm);
         for (size_t i = 0; i < attached; i++)
-                if (vm->region[i].created && pool_delete(vm->host->pool, vm->region[i].ref.region))
+                if (vm->region[i].created &&
+                    pool_delete(vm->machine->pool, vm->region[i].ref.region))
                         printk(LOG_WARN, "vm %s: region %s, just created, stays", vm->config->name,
                                vm->layout.region[i].name);
 }
@@ -182,9 +183,9 @@ int vm_nvram_attach(struct vm *vm)
 
 const char *vm_nvram_domain(const struct vm *vm)
 {
-        if (vm->host->pool && pool_is_volatile(vm->host->pool))
+        if (vm->machine->pool && pool_is_volatile(vm->machine->pool))
                 return "volatile";
-        return nfit_domain_word(vm->host->domain);
+        return nfit_domain_word(vm->machine->domain);
 }
 
 void vm_nvram_detach(struct vm *vm)

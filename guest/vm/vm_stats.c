@@ -48,7 +48,7 @@ void vm_print_stats(const struct vm *vm)
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
                 total += vm_exits(vm, k);
         printk(LOG_INFO, "vm %s: started at TSC %lu, %lu after the loader's jump", name,
-               vm->start_tsc, vm->start_tsc - vm->host->entry_tsc);
+               vm->start_tsc, vm->start_tsc - vm->machine->entry_tsc);
         printk(LOG_INFO, "vm %s: %lu exits, %lu interrupts injected", name, total,
                vm_interrupts(vm));
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)

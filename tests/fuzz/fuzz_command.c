@@ -29,7 +29,7 @@ static struct world world;
 static struct mounted mounted;
 static struct monitor monitor;
 static struct monitor_target target;
-static struct vm_host vm_host;
+static struct vm_machine vm_machine;
 static uint64_t free_dram; /* at first */
 static uint8_t *blank;     /* the metadata of the pool at first */
 static uint64_t numbers;
@@ -70,7 +70,7 @@ static void make_world(void)
         verbs[0].count = monitor_command_count;
         verbs[1].count = vm_command_count;
         verbs[2].count = nv_command_count;
-        free_dram = dram_free_bytes(fake_vm_host()->dram);
+        free_dram = dram_free_bytes(fake_vm_machine()->dram);
         memmap_init(&map);
         DEMAND(!memmap_add_e820(&map, 0, 256 * MiB, 1));
         DEMAND(!memmap_add_e820(&map, WORLD_HPA, size, 7));
@@ -89,14 +89,14 @@ static void start(void)
         config.vm[0].region[0] = (struct config_region){"kept", POOL_GRANULE, false};
         config.vm[0].region_count = 1;
         config.vm[0].nvram_max = 4 * MiB;
-        vm_host = *fake_vm_host();
-        vm_host.pool = &mounted.pool;
-        vms_init(&vms, &config, &vm_host, fake_turn);
+        vm_machine = *fake_vm_machine();
+        vm_machine.pool = &mounted.pool;
+        vms_init(&vms, &config, &vm_machine, fake_turn);
         memcpy(world.memory, blank, POOL_GRANULE);
         world_mount(&world, world.memory, false, &mounted);
         DEMAND(!mounted.err);
         numbers = 0;
-        target = (struct monitor_target){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
+        target = (struct monitor_target){&map, fake_vm_machine()->dram, &mounted.pool, &vms, end};
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &target);
 }
 
@@ -177,7 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < vms.count; i++)
                 if (vms.entry[i].vm)
                         DEMAND(!vms_stop(&vms, &vms.entry[i]));
-        DEMAND(dram_free_bytes(vm_host.dram) == free_dram);
+        DEMAND(dram_free_bytes(vm_machine.dram) == free_dram);
         DEMAND(!pool_check(&mounted.pool, false, false, &health));
         world_unmount(&mounted);
         return 0;

@@ -23,15 +23,15 @@ static uint8_t *ram;
 static void make_vm(void)
 {
         static struct pool pool = {.simulated = true};
-        static struct vm_host host;
+        static struct vm_machine machine;
 
         fake_vm_create(&vm);
         ram = fuzz_alloc(RAM);
         vm.mem.count = 0;
         DEMAND(!gmem_add(&vm.mem, GPA(0), RAM, ram));
-        host = *vm.host;
-        host.pool = &pool;
-        vm.host = &host;
+        machine = *vm.machine;
+        machine.pool = &pool;
+        vm.machine = &machine;
         vm.regions = 1;
         vm.layout.region[0] =
             (struct layout_region){.name = "region", .gpa = GPA(4 * GiB), .size = PAGE_2M};

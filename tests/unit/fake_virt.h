@@ -49,7 +49,7 @@ void fake_vm_create(struct vm *vm);
 void fake_vm_destroy(struct vm *vm);
 
 /* What the VM was built from: for tests that build others. */
-const struct vm_host *fake_vm_host(void);
+const struct vm_machine *fake_vm_machine(void);
 const struct vm_config *fake_vm_config(void);
 
 /* CPU 0 runs a vCPU of the built VMs until it leaves, if one wants to run. */

@@ -31,8 +31,8 @@
 struct cpu cpus[CPUS_MAX];
 unsigned cpu_count = 2;
 
-static struct vm first, vm; /* the first only makes the host */
-static struct vm_host host;
+static struct vm first, vm; /* the first only makes the machine */
+static struct vm_machine machine;
 static bool self_ipi; /* an interrupt waits for this CPU */
 static bool nmi_on_kick;
 static unsigned kicks_of[CPUS_MAX], rests, rests_without_end, amid;
@@ -125,11 +125,11 @@ static void begin(void)
         fake_vm_create(&first);
         cpus_init(TSC_KHZ, &hooks);
         virt_caps.kick_by_nmi = true;
-        host = *fake_vm_host();
-        host.sched = cpus_sched();
-        host.kick = cpus_kick;
-        host.service = cpus_service;
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
+        machine = *fake_vm_machine();
+        machine.sched = cpus_sched();
+        machine.kick = cpus_kick;
+        machine.service = cpus_service;
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &machine), 0);
         let_time_pass(); /* building it was work */
         vm.vcpu[0]->sched.cpus = cpu_set_first(1);
         sched_add(cpus_sched(), &vm.vcpu[0]->sched, cpu_rdtsc());

@@ -37,12 +37,12 @@ static uint64_t random_gpa(void)
 static void give_regions(void)
 {
         static struct pool pool = {.simulated = true};
-        static struct vm_host host;
+        static struct vm_machine machine;
 
-        host = *vm.host;
-        host.pool = &pool;
-        host.domain = NFIT_DOMAIN_ADR;
-        vm.host = &host;
+        machine = *vm.machine;
+        machine.pool = &pool;
+        machine.domain = NFIT_DOMAIN_ADR;
+        vm.machine = &machine;
         vm.regions = REGIONS;
         for (unsigned i = 0; i < REGIONS; i++) {
                 struct layout_region *r = &vm.layout.region[i];

@@ -52,8 +52,8 @@ static void start(void)
                 config.vm[i].startable = i != 2;
         }
         strcpy(config.vm[1].after, "a");
-        vms_init(&vms, &config, fake_vm_host(), fake_turn);
-        target = (struct monitor_target){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
+        vms_init(&vms, &config, fake_vm_machine(), fake_turn);
+        target = (struct monitor_target){&map, fake_vm_machine()->dram, &mounted.pool, &vms, end};
 }
 
 static struct command_table tables[2];
@@ -135,14 +135,14 @@ static void test_reboots_are_spaced(void)
         start();
         start_next();
         CHECK_EQ(vms.rebuild_at, 0);
-        CHECK_EQ(fake_vm_host()->sched->errand, SCHED_NEVER);
+        CHECK_EQ(fake_vm_machine()->sched->errand, SCHED_NEVER);
         reboot(a);
         CHECK_EQ(a->starts, 2);
         CHECK(vms.rebuild_at - a->vm->start_tsc >= 3 * a->vm->build_ticks);
         vms.rebuild_at = UINT64_MAX / 2;
         reboot(a);
         CHECK_EQ(a->state, VMS_QUEUED);
-        CHECK_EQ(fake_vm_host()->sched->errand, UINT64_MAX / 2);
+        CHECK_EQ(fake_vm_machine()->sched->errand, UINT64_MAX / 2);
         CHECK(!vms_due(&vms));
         CHECK(vms_alive(&vms));
         vms.rebuild_at = vms.due_at = 1;
@@ -150,7 +150,7 @@ static void test_reboots_are_spaced(void)
         vms_service(&vms);
         CHECK_EQ(a->starts, 3);
         CHECK(!vms_due(&vms));
-        CHECK_EQ(fake_vm_host()->sched->errand, SCHED_NEVER);
+        CHECK_EQ(fake_vm_machine()->sched->errand, SCHED_NEVER);
         vms.rebuild_at = UINT64_MAX / 2;
         CHECK_EQ(vms_reset(&vms, a), 0);
         vms_service(&vms);
