@@ -13,7 +13,7 @@
 #include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
-#define BOOT_MAPPED        (4 * GiB) /* below, entry code maps everything; host_map the rest */
+#define BOOT_MAPPED        (4 * GiB) /* below, entry code maps everything; hv_map the rest */
 #define BOOT_RSDP_SIZE_MAX 36        /* ACPI 6.5, 5.2.5.3; 20 in ACPI 1.0 */
 
 struct boot_module {

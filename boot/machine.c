@@ -35,7 +35,7 @@ static uint64_t address_limit(void)
 
         if (!bits)
                 bits = ADDRESS_BITS_LEAST;
-        return 1ull << (bits < paging_host.va_bits ? bits : paging_host.va_bits);
+        return 1ull << (bits < paging_hv.va_bits ? bits : paging_hv.va_bits);
 }
 
 static bool lies_below(const struct framebuffer *fb, uint64_t limit)

@@ -1,6 +1,6 @@
 /* The boot order of the hypervisor, from the loader's jump to the defined end. */
 #include "boot/efi/efi_info.h"
-#include "boot/host_map.h"
+#include "boot/hv_map.h"
 #include "boot/machine.h"
 #include "boot/multiboot2.h"
 #include "boot/smp.h"
@@ -140,9 +140,9 @@ void boot_main(uint32_t magic, uint32_t address)
         harden_cpu();
         machine_find_tables(&machine, &info);
         machine_find_memory(&machine, &info, &config.options);
-        if (host_map_init(&machine))
+        if (hv_map_init(&machine))
                 finish(config.options.exit);
-        host_map_check();
+        hv_map_check();
         mitigate_init_cpu(config.options.mitigations_off);
         mce_set_memory(&machine.map);
         mce_init_cpu();

@@ -81,7 +81,8 @@ int damage_offer(struct vm_vcpu *v)
         spin_unlock(&v->vm->devices);
         if (!due)
                 return 0;
-        /* CR4 alone does not tell: SVM keeps this bit set for the host's own machine checks */
+        /* CR4 alone does not tell: SVM keeps this bit set for the hypervisor's own machine checks
+         */
         if (!on || !(virt->get_cr4(&v->vcpu) & CR4_MCE))
                 return -ENOTSUP;
         if (!virt->can_take_irq(&v->vcpu)) {

@@ -1,4 +1,4 @@
-/* The host's descriptor tables and traps; contract in trap.h. SDM vol. 3 3.4.5, 6.11, 7.7. */
+/* The hypervisor's descriptor tables and traps; contract in trap.h. SDM vol. 3 3.4.5, 6.11, 7.7. */
 #include "hv/trap/trap.h"
 
 #include "drivers/lapic.h"

@@ -1,6 +1,6 @@
 /*
  * A virtualization backend without a CPU: its run plays a script of exits, its other operations
- * record what the policy did. It also stands in for the host's local APIC and trap tables, which
+ * record what the policy did. It also stands in for the machine's local APIC and trap tables, which
  * only exist on bare metal.
  *
  * A struct vm for the policy is built by fake_vm_create with the real vm_create, from hosted

@@ -1,7 +1,7 @@
-/* The hypervisor's page tables; contract in host_map.h. SDM vol. 3 4.5, 4.6. */
-#include "boot/host_map.h"
+/* The hypervisor's page tables; contract in hv_map.h. SDM vol. 3 4.5, 4.6. */
+#include "boot/hv_map.h"
 
-#include "boot/host_check.h"
+#include "boot/hv_check.h"
 #include "drivers/acpi.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
@@ -19,9 +19,9 @@
 extern const uint8_t image_start[], image_text_end[], image_rodata_end[], image_end[];
 extern const uint8_t boot_stack[];
 
-static struct paging host;
+static struct paging tables;
 
-static uint64_t guards[HOST_GUARDS_MAX]; /* ascending */
+static uint64_t guards[HV_GUARDS_MAX]; /* ascending */
 static size_t guard_count;
 
 /* Frames for stacks and tables, one behind the other. They are never given back. */
@@ -82,11 +82,11 @@ static int map(uint64_t start, uint64_t end, unsigned prot, enum paging_memtype 
         start = align_down(start, PAGE_4K);
         end = align_up(end, PAGE_4K);
         /* Page by page only where something is there already (two entries sharing a page). */
-        while (start < end && !paging_walk(&host, start, &leaf))
+        while (start < end && !paging_walk(&tables, start, &leaf))
                 start += PAGE_4K;
-        while (end > start && !paging_walk(&host, end - PAGE_4K, &leaf))
+        while (end > start && !paging_walk(&tables, end - PAGE_4K, &leaf))
                 end -= PAGE_4K;
-        return start < end ? paging_map(&host, start, HPA(start), end - start, prot, type) : 0;
+        return start < end ? paging_map(&tables, start, HPA(start), end - start, prot, type) : 0;
 }
 
 static int map_image(void)
@@ -161,10 +161,10 @@ static int map_devices(const struct machine *m)
 /* A NULL that is used as a pointer is to fault, and what overruns a stack. */
 static int unmap_guards(void)
 {
-        int err = paging_unmap(&host, 0, PAGE_4K);
+        int err = paging_unmap(&tables, 0, PAGE_4K);
 
         for (size_t i = 0; !err && i < guard_count; i++)
-                err = paging_unmap(&host, guards[i], PAGE_4K);
+                err = paging_unmap(&tables, guards[i], PAGE_4K);
         return err;
 }
 
@@ -201,15 +201,14 @@ static bool has_nx(void)
         return cpu_rdmsr(MSR_EFER) & EFER_NXE;
 }
 
-int host_map_init(struct machine *m)
+int hv_map_init(struct machine *m)
 {
         uint64_t max = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_1G ? PAGE_1G : PAGE_2M;
         int err;
 
         find_room(&m->map);
         take_stacks(&m->madt);
-        err =
-            paging_init(&host, has_nx() ? &paging_host : &paging_host_no_nx, max, &room_ops, NULL);
+        err = paging_init(&tables, has_nx() ? &paging_hv : &paging_hv_no_nx, max, &room_ops, NULL);
         if (!err)
                 err = map_image();
         if (!err)
@@ -225,7 +224,7 @@ int host_map_init(struct machine *m)
         }
         m->tables_start = HPA(room.start);
         m->tables_size = room.next - room.start;
-        cpu_write_cr3(host.root.v);
+        cpu_write_cr3(tables.root.v);
         return 0;
 }
 
@@ -243,13 +242,13 @@ static void check_enforcement(void)
 {
         if (!(cpu_read_cr0() & CR0_WP))
                 panic("harden: CR0 0x%lx does not enforce the page tables", cpu_read_cr0());
-        if (cpu_read_cr3() != host.root.v)
+        if (cpu_read_cr3() != tables.root.v)
                 panic("harden: CR3 0x%lx is not at the tables that were built", cpu_read_cr3());
 }
 
-void host_map_check(void)
+void hv_map_check(void)
 {
-        const struct host_layout layout = {
+        const struct hv_layout layout = {
             .start = (uint64_t)image_start,
             .text_end = (uint64_t)image_text_end,
             .rodata_end = (uint64_t)image_rodata_end,
@@ -262,7 +261,7 @@ void host_map_check(void)
         if (!has_nx())
                 return;
         check_enforcement();
-        leaves = host_check_tables(&host, &layout, report_breach, &breaches);
+        leaves = hv_check_tables(&tables, &layout, report_breach, &breaches);
         if (breaches)
                 panic("harden: %u pages break the rules", breaches);
         printk(LOG_NOTICE,
