@@ -332,7 +332,7 @@ void exits_handle(struct vm_vcpu *v, const struct vm_exit *exit)
         case VM_EXIT_APIC_SELF:
                 vlapic_sent_illegal(&v->lapic);
                 break;
-        case VM_EXIT_HOST:
+        case VM_EXIT_HANDLED:
                 v->look = true;
                 break;
         default:

@@ -178,7 +178,7 @@ static void exit_cr8(struct vcpu *vcpu, struct vm_exit *exit)
                 there = !decode_from_memory(vcpu, &in);
                 v->length = in.length;
         }
-        exit->kind = there ? VM_EXIT_CR8 : VM_EXIT_HOST;
+        exit->kind = there ? VM_EXIT_CR8 : VM_EXIT_HANDLED;
         exit->cr8 = (struct vm_exit_cr8){in.reg, vmcb->exit_code == SVM_EXIT_WRITE_CR8};
 }
 
@@ -187,7 +187,7 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
         struct vmcb *vmcb = svm_vmcb(vcpu);
         uint8_t vector = vmcb->exit_code & VECTOR_MAX;
 
-        exit->kind = VM_EXIT_HOST;
+        exit->kind = VM_EXIT_HANDLED;
         if (vector == VECTOR_MC) {
                 mce_handle(true); /* normalise() delivers again what it interrupted */
                 return;
@@ -211,8 +211,8 @@ static void exit_msr(struct vcpu *vcpu, struct vm_exit *exit)
         exit->kind = vmcb->exit_info1 ? VM_EXIT_MSR_WRITE : VM_EXIT_MSR_READ;
         if (!vmcb->exit_info1 || (uint32_t)vcpu->regs[REG_RCX] != MSR_EFER)
                 return;
-        exit->kind = svm_write_efer(vmcb, value) ? VM_EXIT_REFUSED : VM_EXIT_HOST;
-        if (exit->kind == VM_EXIT_HOST)
+        exit->kind = svm_write_efer(vmcb, value) ? VM_EXIT_REFUSED : VM_EXIT_HANDLED;
+        if (exit->kind == VM_EXIT_HANDLED)
                 svm_skip(vcpu);
 }
 
@@ -254,7 +254,7 @@ static void exit_invalid(struct svm_vcpu *v, struct vm_exit *exit)
         bool is_host = v->vmcb->cr3 == cpu_read_cr3();
 
         if (!is_host && mend_sysenter(v->vmcb)) {
-                exit->kind = VM_EXIT_HOST;
+                exit->kind = VM_EXIT_HANDLED;
                 return;
         }
         if (is_host || ++v->unexplained > UNEXPLAINED_MAX ||
@@ -272,7 +272,7 @@ static enum vm_exit_kind simple_kind(uint64_t code)
         case SVM_EXIT_NMI:
         case SVM_EXIT_INIT:
         case SVM_EXIT_FERR_FREEZE: /* it waits for an interrupt that no model here sends */
-                return VM_EXIT_HOST;
+                return VM_EXIT_HANDLED;
         case SVM_EXIT_VINTR:
                 return VM_EXIT_IRQ_WINDOW;
         case SVM_EXIT_HLT:
@@ -345,7 +345,7 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
         uint64_t code = (uint64_t)(int32_t)vmcb->exit_code;
 
         exit->reason = (uint32_t)code;
-        exit->kind = VM_EXIT_HOST;
+        exit->kind = VM_EXIT_HANDLED;
         look_at_nmi(vcpu->arch);
         if (is_gone(vcpu))
                 return;
@@ -381,7 +381,7 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
                         exit_exception(vcpu, exit);
                 else
                         exit->kind = simple_kind(code);
-                if (exit->kind == VM_EXIT_HOST)
+                if (exit->kind == VM_EXIT_HANDLED)
                         redeliver(vcpu->arch);
                 break;
         }
@@ -470,7 +470,7 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
         struct svm_vcpu *v = vcpu->arch;
         bool due = v->deadline != UINT64_MAX && cpu_rdtsc() >= v->deadline;
 
-        exit->kind = due ? VM_EXIT_TIMER : VM_EXIT_HOST;
+        exit->kind = due ? VM_EXIT_TIMER : VM_EXIT_HANDLED;
         exit->reason = SVM_EXIT_INTR;
         if (due) {
                 v->deadline = UINT64_MAX;

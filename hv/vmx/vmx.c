@@ -178,12 +178,12 @@ static void take_cpu(struct vmx_vcpu *v, struct cpu *cpu)
         bool new_round = tag_take(&v->vpid, &of_cpu[cpu->index].vpids, UINT16_MAX);
 
         vmx_write(VMCS_VPID, v->vpid.tag);
-        if (v->host != cpu || new_round) {
+        if (v->host_cpu != cpu || new_round) {
                 vmx_setup_host();
                 invalidate_ept();
                 invalidate_vpid();
         }
-        v->host = cpu;
+        v->host_cpu = cpu;
         v->timer_stale = true;
 }
 

@@ -229,7 +229,7 @@ static void exit_control_register(struct vcpu *vcpu, struct vm_exit *exit)
                 err = vmx_write_cr0((vmx_read(VMCS_GUEST_CR0) & ~15ull) | (q >> 16 & 15));
         if (CR_NUMBER(q) == 4 && CR_ACCESS(q) == CR_MOV_TO)
                 err = vmx_write_cr4(value);
-        exit->kind = err ? VM_EXIT_REFUSED : VM_EXIT_HOST;
+        exit->kind = err ? VM_EXIT_REFUSED : VM_EXIT_HANDLED;
         if (!err)
                 vmx_skip(vcpu);
 }
@@ -270,7 +270,7 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
         uint32_t info = vmx_read32(VMCS_EXIT_INTERRUPTION);
         uint8_t vector = (uint8_t)info;
 
-        exit->kind = VM_EXIT_HOST;
+        exit->kind = VM_EXIT_HANDLED;
         if (INTR_TYPE(info) == INTR_NMI) {
                 /* Through the IDT, for its IRET: until then no further NMI comes (27.5.5). */
                 __asm__ volatile("int %0" : : "i"(VECTOR_NMI));
@@ -292,13 +292,13 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
 
 static void exit_interrupt(struct vm_exit *exit)
 {
-        exit->kind = VM_EXIT_HOST;
+        exit->kind = VM_EXIT_HANDLED;
         trap_dispatch_irq((uint8_t)vmx_read(VMCS_EXIT_INTERRUPTION));
 }
 
 static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
 {
-        exit->kind = VM_EXIT_HOST;
+        exit->kind = VM_EXIT_HANDLED;
         this_cpu()->kicked = false;
         cpu_let_in();
         if (v->deadline == UINT64_MAX || cpu_rdtsc() < v->deadline)
@@ -365,12 +365,12 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
                 break;
         case REASON_NMI_WINDOW:
                 vmx_want_nmi_window(v, false);
-                exit->kind = VM_EXIT_HOST;
+                exit->kind = VM_EXIT_HANDLED;
                 break;
         case EXIT_REASON_ENTRY_FAILURE | REASON_MACHINE_CHECK_ENTRY:
                 /* Nothing of the guest's was saved or lost: it can be entered again (26.8, 26.9) */
                 mce_handle(true);
-                exit->kind = VM_EXIT_HOST;
+                exit->kind = VM_EXIT_HANDLED;
                 break;
         case REASON_VMCALL:
                 exit->kind = VM_EXIT_HYPERCALL;

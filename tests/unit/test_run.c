@@ -24,7 +24,7 @@ static void test_plain_exits(void)
         CHECK_EQ(fake.exceptions, 1);
         CHECK_EQ(fake.exception, VECTOR_UD);
         CHECK_EQ(fake.skips, 0);
-        CHECK_EQ(play_one(plain(VM_EXIT_HOST)), VM_POWERED_OFF);
+        CHECK_EQ(play_one(plain(VM_EXIT_HANDLED)), VM_POWERED_OFF);
         CHECK_EQ(fake.exceptions + fake.skips, 0);
         CHECK_EQ(play_one(plain(VM_EXIT_SHUTDOWN)), VM_CRASHED);
         CHECK_EQ(play_one(plain(VM_EXIT_TASK)), VM_CRASHED);

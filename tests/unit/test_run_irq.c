@@ -90,7 +90,7 @@ static void test_halt_with_a_kick(void)
 static void test_interrupt_is_injected(void)
 {
         const struct fake_step steps[] = {wrmsr(MSR_SVR, 0x1ff), wrmsr(MSR_SELF_IPI, 0x41),
-                                          plain(VM_EXIT_HOST), wrmsr(MSR_X2APIC_EOI, 0)};
+                                          plain(VM_EXIT_HANDLED), wrmsr(MSR_X2APIC_EOI, 0)};
 
         vm.vcpu[0]->interrupts = 0;
         CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
@@ -103,7 +103,7 @@ static void test_interrupt_is_injected(void)
 
 static void test_interrupt_waits_for_its_window(void)
 {
-        const struct fake_step steps[] = {wrmsr(MSR_SELF_IPI, 0x42), plain(VM_EXIT_HOST)};
+        const struct fake_step steps[] = {wrmsr(MSR_SELF_IPI, 0x42), plain(VM_EXIT_HANDLED)};
         const struct fake_step window = plain(VM_EXIT_IRQ_WINDOW);
 
         fake.irqs_blocked = true;
@@ -127,7 +127,7 @@ static void test_interrupts_by_priority(void)
         CHECK_EQ(play(raise, ARRAY_LEN(raise)), VM_POWERED_OFF);
         CHECK(fake.window);
         fake.irqs_blocked = false;
-        CHECK_EQ(play_one(plain(VM_EXIT_HOST)), VM_POWERED_OFF);
+        CHECK_EQ(play_one(plain(VM_EXIT_HANDLED)), VM_POWERED_OFF);
         CHECK_EQ(fake.irqs, 1);
         CHECK_EQ(fake.irq, 0x61);
         CHECK(!fake.window); /* the other is not let through by the first one's priority */
