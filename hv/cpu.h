@@ -32,6 +32,8 @@
 #define RFLAGS_IF    (1ull << 9)
 #define RFLAGS_DF    (1ull << 10)
 #define RFLAGS_RF    (1ull << 16)
+#define RFLAGS_VM    (1ull << 17)
+#define RFLAGS_AC    (1ull << 18)
 
 #define DR7_FIXED 0x400ull /* always 1; all of DR7 after a reset */
 
@@ -72,8 +74,12 @@
 /* Exception vectors, SDM vol. 3 table 6-1. */
 #define VECTOR_DB  1
 #define VECTOR_NMI 2
+#define VECTOR_BP  3
+#define VECTOR_OF  4
 #define VECTOR_UD  6
 #define VECTOR_DF  8
+#define VECTOR_TS  10
+#define VECTOR_SS  12
 #define VECTOR_GP  13
 #define VECTOR_PF  14
 #define VECTOR_AC  17
@@ -132,9 +138,29 @@ static inline void cpu_wrmsr(uint32_t msr, uint64_t v)
  */
 static inline bool cpu_is_fault(uint8_t vector)
 {
-        static const uint32_t others = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 8 | 1u << 18;
+        static const uint32_t others = 1u << VECTOR_DB | 1u << VECTOR_NMI | 1u << VECTOR_BP |
+                                       1u << VECTOR_OF | 1u << VECTOR_DF | 1u << VECTOR_MC;
 
         return vector < 32 && !(others >> vector & 1);
+}
+
+/*
+ * Whether an exception has an error code outside of real mode (SDM vol. 3 table 6-1): #DF, #TS to
+ * #PF, #AC; #CP, and AMD's #VC and #SX (APM vol. 2 table 8-1).
+ */
+static inline bool cpu_has_error_code(unsigned vector)
+{
+        static const uint32_t with =
+            1u << VECTOR_DF | 0x1fu << VECTOR_TS | 1u << VECTOR_AC | 1u << 21 | 3u << 29;
+
+        return vector < 32 && with >> vector & 1;
+}
+
+/* Addresses have 48 bits: the hypervisor switches on 57-bit paging neither for itself nor for
+ * guests. */
+static inline bool is_canonical(uint64_t address)
+{
+        return (uint64_t)((int64_t)(address << 16) >> 16) == address;
 }
 
 static inline uint64_t cpu_rdtsc(void)

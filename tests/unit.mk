@@ -3,7 +3,7 @@
 
 HOSTED_SRCS := $(filter-out hv/% boot/main.c $(EFI_ONLY) mm/pool/pm_native.c drivers/lapic.c,$(IMAGE_SRCS)) hv/lib/format.c hv/lib/work.c \
 	hv/vmx/vmx_caps.c $(wildcard hv/vmx/vmx_check*.c) \
-	hv/features.c hv/trap/mce.c hv/trap/mce_decode.c hv/safety/mitigate.c hv/safety/mitigate_plan.c hv/svm/svm_caps.c hv/svm/svm_check.c hv/svm/svm_decode.c hv/svm/svm_events.c \
+	hv/features.c hv/instruction.c hv/trap/mce.c hv/trap/mce_decode.c hv/safety/mitigate.c hv/safety/mitigate_plan.c hv/svm/svm_caps.c hv/svm/svm_check.c hv/svm/svm_decode.c hv/svm/svm_events.c \
 	$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
 HOSTED_CFLAGS := -std=gnu11 -g -O1 -I. -Wall -Wextra -Wshadow -Wundef -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

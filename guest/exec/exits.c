@@ -4,10 +4,10 @@
  */
 #include "guest/exec/exits.h"
 
+#include "guest/exec/emulate.h"
+#include "guest/exec/gva.h"
 #include "guest/exec/hypercall.h"
-#include "guest/exec/mmio.h"
 #include "guest/exec/msr.h"
-#include "guest/exec/string_io.h"
 #include "guest/exec/vcpu_irq.h"
 #include "guest/exec/vcpu_rest.h"
 #include "guest/vm/vcpu_apic.h"
@@ -113,14 +113,7 @@ static bool fast_msr_read(struct vcpu *vcpu)
         return true;
 }
 
-static int read_word(struct vcpu *vcpu, gpa_t gpa, uint64_t *out)
-{
-        const struct vm_vcpu *v = (const struct vm_vcpu *)vcpu;
-
-        return gmem_read_word(&v->vm->mem, gpa, out);
-}
-
-const struct vcpu_fast exits_fast = {fast_cpuid, fast_hypercall, fast_msr_read, read_word};
+const struct vcpu_fast exits_fast = {fast_cpuid, fast_hypercall, fast_msr_read, gva_read_word};
 
 static void exit_io(struct vm_vcpu *v, const struct vm_exit_io *io)
 {
@@ -134,9 +127,7 @@ static void exit_io(struct vm_vcpu *v, const struct vm_exit_io *io)
         if (!io->in) {
                 bus_port_write(&v->vm->bus, io->port, io->size, *rax);
         } else {
-                uint64_t keep = io->size == 4 ? 0 : ~0ull << io->size * 8;
-
-                *rax = (*rax & keep) | bus_port_read(&v->vm->bus, io->port, io->size);
+                reg_store(rax, bus_port_read(&v->vm->bus, io->port, io->size), io->size);
         }
         vm_feed_input(v->vm); /* it may have made room */
         spin_unlock(&v->vm->devices);

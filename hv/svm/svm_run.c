@@ -6,6 +6,7 @@
  * run and stay pending; NMIs arrive at the host right after STGI, on the host's own tables, and
  * interrupts where the exit tells of them, so that the caller learns of each.
  */
+#include "hv/instruction.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/percpu.h"
@@ -16,10 +17,7 @@
 #include "hv/trap/alarm.h"
 #include "hv/trap/mce.h"
 #include "hv/trap/trap.h"
-#include "mm/paging/paging.h"
 
-#define VECTOR_BP         3u
-#define VECTOR_OF         4u
 #define SHORT_INSTRUCTION 3u /* bytes */
 #define CR_GPR            0x0fu
 #define UNEXPLAINED_MAX   100u
@@ -32,22 +30,20 @@ static bool is_wide(const struct vmcb *vmcb)
         return vmcb->efer & EFER_LMA && vmcb->cs.attrib & ATTRIB_L;
 }
 
-static int read_word(void *ctx, gpa_t gpa, uint64_t *out)
-{
-        struct vcpu *vcpu = ctx;
-
-        return vcpu->fast.read_word(vcpu, gpa, out);
-}
-
 static int decode_bytes(struct vcpu *vcpu, size_t want, struct svm_instruction *out)
 {
         const struct vmcb *vmcb = svm_vmcb(vcpu);
-        const struct paging_guest_regs regs = {vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer};
-        uint64_t gva = is_wide(vmcb) ? vmcb->rip : (uint32_t)(vmcb->cs.base + vmcb->rip);
-        uint8_t code[SVM_INSTRUCTION_MAX];
-        size_t n = paging_guest_read(&regs, gva, read_word, vcpu, code, want);
+        const struct instruction_place place = {
+            .regs = {vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer},
+            .rip = vmcb->rip,
+            .base = vmcb->cs.base,
+            .limit = vmcb->cs.limit,
+            .wide = is_wide(vmcb),
+        };
+        uint8_t code[INSTRUCTION_MAX];
+        size_t n = instruction_fetch(&place, vcpu->fast.read_word, vcpu, code, want);
 
-        return svm_decode(code, n, is_wide(vmcb), vmcb->exit_code, out);
+        return svm_decode(code, n, place.wide, vmcb->exit_code, out);
 }
 
 /* The instruction that caused the exit, from the guest's memory; most are short. */
@@ -55,7 +51,7 @@ static int decode_from_memory(struct vcpu *vcpu, struct svm_instruction *out)
 {
         if (!decode_bytes(vcpu, SHORT_INSTRUCTION, out))
                 return 0;
-        return decode_bytes(vcpu, SVM_INSTRUCTION_MAX, out);
+        return decode_bytes(vcpu, INSTRUCTION_MAX, out);
 }
 
 /*

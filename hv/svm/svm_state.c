@@ -13,7 +13,6 @@
 #define EFER_GUEST (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
 #define ATTRIB_PRESENT 0x80u
-#define DPL(access)    ((uint8_t)((access) >> 5 & 3))
 
 struct svm_caps svm_caps;
 
@@ -154,7 +153,7 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
                     .base = s->seg[i].base,
                 };
         }
-        vmcb->cpl = DPL(s->seg[SEG_SS].access);
+        vmcb->cpl = ACCESS_DPL(s->seg[SEG_SS].access);
         vmcb->dr7 = s->dr7 | DR7_FIXED;
         vmcb->int_shadow = 0;
         vmcb->event = 0;

@@ -130,11 +130,6 @@ static void check_msr_lists(struct entry_check *e)
         }
 }
 
-static bool vector_has_error_code(unsigned vector)
-{
-        return vector == VECTOR_DF || (vector >= 10 && vector <= VECTOR_PF) || vector == 17;
-}
-
 static void check_error_code(struct entry_check *e)
 {
         bool protected_mode =
@@ -144,7 +139,7 @@ static void check_error_code(struct entry_check *e)
         bool any = can && (e->from->msrs->vmx[VMX_BASIC] & BASIC_ANY_ERROR_CODE);
         uint64_t code;
 
-        entry_rule(e, any || has == (can && vector_has_error_code(e->inject & 0xff)),
+        entry_rule(e, any || has == (can && cpu_has_error_code(e->inject & 0xff)),
                    "entry interruption information", e->inject,
                    has ? "delivers an error code with an event that has none (SDM 26.2.1.3)"
                        : "lacks the error code of its exception (SDM 26.2.1.3)");

@@ -52,7 +52,7 @@ unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
 /* Of the current VMCS: the privilege level is that of SS (SDM 24.4.1). */
 static inline uint8_t guest_cpl(void)
 {
-        return (uint8_t)(vmx_read(VMCS_GUEST_SS_ACCESS) >> 5 & 3);
+        return ACCESS_DPL(vmx_read(VMCS_GUEST_SS_ACCESS));
 }
 
 static bool is_wide(void)

@@ -7,8 +7,6 @@
 #include "hv/lib/string.h"
 #include "mm/paging/paging.h"
 
-#define RFLAGS_AC (1ull << 18)
-
 #define ENTRY_P    (1ull << 0)
 #define ENTRY_W    (1ull << 1)
 #define ENTRY_U    (1ull << 2)
@@ -193,8 +191,7 @@ int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t gva, paging
                 return 0;
         if (mode == &long_mode && regs->cr4 & CR4_LA57)
                 return -ENOTSUP;
-        if ((uint64_t)((int64_t)(gva << 16) >> 16) != gva ||
-            descend(mode, regs, gva, read, ctx, NULL, &w))
+        if (!is_canonical(gva) || descend(mode, regs, gva, read, ctx, NULL, &w))
                 return -EFAULT;
         *out = place(mode, &w, gva);
         return 0;
