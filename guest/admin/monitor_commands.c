@@ -2,6 +2,7 @@
 #include "guest/admin/monitor_commands.h"
 
 #include "guest/admin/map_view.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm_stats.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"

@@ -1,6 +1,7 @@
 /* Machine checks on NVRAM; contract in damage.h. */
 #include "guest/exec/damage.h"
 
+#include "guest/vm/vcpu.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"

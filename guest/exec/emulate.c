@@ -3,6 +3,7 @@
 
 #include "guest/exec/gva.h"
 #include "guest/mem/decode.h"
+#include "guest/vm/vm.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 

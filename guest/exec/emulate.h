@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 #define STRING_IO_BOUND 128 /* elements an exit, so that interrupts come in between */
 

@@ -11,6 +11,7 @@
 #include "guest/exec/vcpu_irq.h"
 #include "guest/exec/vcpu_rest.h"
 #include "guest/vm/vcpu_apic.h"
+#include "guest/vm/vm.h"
 #include "guest/vm/vm_code.h"
 #include "guest/vm/vm_nvram.h"
 #include "hv/cpu.h"

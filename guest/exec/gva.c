@@ -1,6 +1,7 @@
 /* Segments, pages and what is behind them; contract in gva.h. */
 #include "guest/exec/gva.h"
 
+#include "guest/vm/vm.h"
 #include "guest/vm/vm_nvram.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"

@@ -1,7 +1,7 @@
 /* A guest's memory by segment and offset, and by linear address, as its CPU would reach it. */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 #include "hv/instruction.h"
 
 #define GVA_SIZE_MAX 8

@@ -2,6 +2,7 @@
 #include "guest/exec/hypercall.h"
 
 #include "guest/abi.h"
+#include "guest/vm/vm.h"
 #include "hv/lib/string.h"
 #include "mm/pool/pm.h"
 
@@ -58,7 +59,7 @@ static void carry_out(struct vm_vcpu *v, const struct pv_call *call)
                 break;
         case PV_KICK:
                 __atomic_store_n(&vm->vcpu[call->id]->unhalt, true, __ATOMIC_SEQ_CST);
-                vm_notify(vm->vcpu[call->id]);
+                vcpu_notify(vm->vcpu[call->id]);
                 break;
         case PV_YIELD:
                 v->look = true;
@@ -67,7 +68,7 @@ static void carry_out(struct vm_vcpu *v, const struct pv_call *call)
                 for (unsigned i = 0; i < 128; i++)
                         if (call->targets[i / 64] >> i % 64 & 1) {
                                 posted_post(&vm->vcpu[call->first_id + i]->posted, &message);
-                                vm_notify(vm->vcpu[call->first_id + i]);
+                                vcpu_notify(vm->vcpu[call->first_id + i]);
                         }
                 break;
         }

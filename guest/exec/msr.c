@@ -1,6 +1,7 @@
 /* MSR policy: the devices' own MSRs, and the few that Linux touches without asking CPUID first. */
 #include "guest/exec/msr.h"
 
+#include "guest/vm/vm.h"
 #include "hv/lib/errno.h"
 
 struct constant_msr {

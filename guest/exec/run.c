@@ -5,6 +5,7 @@
 #include "guest/exec/exits.h"
 #include "guest/exec/vcpu_irq.h"
 #include "guest/exec/vcpu_rest.h"
+#include "guest/vm/vm.h"
 #include "guest/vm/vm_code.h"
 #include "hv/cpu.h"
 

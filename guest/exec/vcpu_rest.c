@@ -3,6 +3,7 @@
 
 #include "guest/exec/vcpu_irq.h"
 #include "guest/vm/vcpu_apic.h"
+#include "guest/vm/vm.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
@@ -16,7 +17,7 @@ static bool all_deaf(const struct vm *vm)
         uint64_t sent = __atomic_load_n(&vm->sent, __ATOMIC_SEQ_CST);
 
         for (unsigned i = 0; i < vm->vcpus; i++)
-                if (vm_has_news(vm->vcpu[i]) ||
+                if (vcpu_has_news(vm->vcpu[i]) ||
                     !__atomic_load_n(&vm->vcpu[i]->deaf, __ATOMIC_SEQ_CST))
                         return false;
         return __atomic_load_n(&vm->sent, __ATOMIC_SEQ_CST) == sent;
@@ -81,7 +82,7 @@ static bool is_kicked(struct vm_vcpu *v)
 /* Whether the vCPU goes on, with what has come for it. While that is looked at, it is not deaf. */
 bool vcpu_is_awake(struct vm_vcpu *v)
 {
-        bool deaf = v->deaf, news = deaf && vm_has_news(v);
+        bool deaf = v->deaf, news = deaf && vcpu_has_news(v);
         uint32_t events;
 
         if (news)

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /* It rests with interrupts off. When all of its VM do, the VM ends as halted. */
 void vcpu_become_deaf(struct vm_vcpu *v);

@@ -3,6 +3,7 @@
 
 #include "guest/console/console.h"
 #include "guest/exec/damage.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm_code.h"
 #include "guest/vm/vm_stats.h"
 #include "hv/cpu.h"
@@ -85,7 +86,7 @@ static void let_run(const struct vms *vms, struct vm *vm)
                 struct vm_vcpu *v = vm->vcpu[i];
 
                 sched_add(vms->machine->sched, &v->sched, now);
-                vm_notify(v);
+                vcpu_notify(v);
         }
 }
 
@@ -145,7 +146,7 @@ static bool all_off(const struct vm *vm)
 static void wait_off(const struct vms *vms, struct vm *vm)
 {
         for (unsigned i = 0; i < vm->vcpus; i++)
-                vm_notify(vm->vcpu[i]);
+                vcpu_notify(vm->vcpu[i]);
         while (!all_off(vm)) {
                 __atomic_store_n(vms->machine->attention, true, __ATOMIC_SEQ_CST);
                 vms->turn();
@@ -282,7 +283,7 @@ void vms_tell_damage(struct vms *vms, const struct mce_place *place)
                 if (vms->entry[i].state == VMS_RUNNING) {
                         damage_tell(vms->entry[i].vm, place);
                         posted_nudge(&vms->entry[i].vm->vcpu[0]->posted);
-                        vm_notify(vms->entry[i].vm->vcpu[0]);
+                        vcpu_notify(vms->entry[i].vm->vcpu[0]);
                 }
 }
 
@@ -363,7 +364,7 @@ const char *vms_state_text(const struct vms_entry *entry)
         if (entry->state == VMS_ENDED)
                 return vm_end_text(entry->end);
         if (entry->state == VMS_RUNNING && entry->vm->paused)
-                return vm_end_text(VM_PAUSED);
+                return "paused";
         for (unsigned i = 0; entry->state == VMS_RUNNING && i < entry->vm->vcpus; i++)
                 if (__atomic_load_n(&entry->vm->vcpu[i]->hung, __ATOMIC_RELAXED))
                         return "hung";

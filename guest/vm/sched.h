@@ -28,7 +28,7 @@ struct sched_entity {
         struct sched_entity *next, **link; /* of the list it is on */
         uint32_t weight;                   /* at least 1 */
         struct cpu_set cpus;               /* it may run on */
-        enum sched_state state;            /* read without the lock by vm_post */
+        enum sched_state state;            /* read without the lock by vcpu_notify */
         unsigned cpu;                      /* runs there, or ran there last */
         uint64_t virtual_time;
         uint64_t since;   /* in this state */

@@ -1,6 +1,8 @@
 /* A vCPU's virtualized local APIC; contract in vcpu_apic.h. */
 #include "guest/vm/vcpu_apic.h"
 
+#include "guest/vm/vm.h"
+
 #define MSR_X2APIC_SVR 0x80fu
 
 /* Shows the guest the model's value of a register, if it has one. */

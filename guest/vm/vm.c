@@ -5,7 +5,7 @@
 #include "guest/dev/platform.h"
 #include "guest/load/acpi_tables.h"
 #include "guest/load/linux_boot.h"
-#include "guest/vm/vcpu_apic.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm_nvram.h"
 #include "guest/vm/vm_refuse.h"
 #include "hv/cpu.h"
@@ -15,9 +15,8 @@
 #include "hv/lib/work.h"
 
 /* The identity of the host bridge: Red Hat's vendor ID for virtual devices' PCI bridges. */
-#define BRIDGE_VENDOR       0x1b36
-#define BRIDGE_DEVICE       0x0008
-#define VLAPIC_TSC_PER_TICK 1u
+#define BRIDGE_VENDOR 0x1b36
+#define BRIDGE_DEVICE 0x0008
 
 static uint64_t serials;
 
@@ -127,31 +126,6 @@ static void ioapic_deliver(void *ctx, const struct apic_message *message)
         vm_post(ctx, NULL, message);
 }
 
-static void lapic_send(void *ctx, const struct apic_message *message)
-{
-        const struct vm_vcpu *v = ctx;
-
-        vm_post(v->vm, v, message);
-}
-
-/* To the vCPU itself: as from another one. */
-static void lapic_signal(void *ctx, enum apic_mode mode, uint8_t vector)
-{
-        struct vm_vcpu *v = ctx;
-        const struct apic_message message = {.mode = (uint8_t)mode, .vector = vector};
-
-        posted_post(&v->posted, &message);
-}
-
-static void lapic_level_eoi(void *ctx, uint8_t vector)
-{
-        struct vm *vm = ((struct vm_vcpu *)ctx)->vm;
-
-        spin_lock(&vm->devices);
-        vioapic_eoi(&vm->ioapic, vector);
-        spin_unlock(&vm->devices);
-}
-
 static void power_event(void *ctx, enum acpi_pm_event event)
 {
         vm_finish(ctx, event == ACPI_PM_POWER_OFF ? VM_POWERED_OFF : VM_REBOOTED);
@@ -183,46 +157,12 @@ static int add_devices(struct vm *vm)
         return err;
 }
 
-static int add_vcpu(struct vm *vm, unsigned id)
-{
-        const struct vm_config *c = vm->config;
-        struct vlapic_ops ops = {NULL, lapic_send, lapic_signal, lapic_level_eoi};
-        struct vm_vcpu *v;
-        hpa_t frame;
-        int err = dram_alloc_zeroed(vm->machine->dram, 0, &frame);
-
-        if (err)
-                return err;
-        v = ops.ctx = (void *)frame.v;
-        v->vm = vm;
-        v->id = id;
-        v->activity = id == 0 ? VCPU_RUNS : VCPU_WAITS;
-        v->deaf = id != 0;
-        v->sched.weight = c->weight ? c->weight : CONFIG_WEIGHT;
-        v->sched.cpus = cpu_set_is_empty(&c->cpus) ? cpu_set_first(CPUS_MAX) : c->cpus;
-        mtrr_init(&v->mtrr);
-        vlapic_init(&v->lapic, id, id == 0, VLAPIC_TSC_PER_TICK, &ops);
-        err = virt->vcpu_create(&v->vcpu, vm->second_level.root, vm->machine->dram);
-        if (!err && vm->virtual_apic) {
-                err = vcpu_apic_create(v);
-                if (err)
-                        virt->vcpu_destroy(&v->vcpu);
-        }
-        if (err) {
-                if (dram_free(vm->machine->dram, frame, 0))
-                        panic("vm %s: a frame just allocated cannot be freed", c->name);
-                return err;
-        }
-        vm->vcpu[vm->vcpus++] = v;
-        return 0;
-}
-
 static int add_vcpus(struct vm *vm, const struct linux_entry *entry)
 {
         int err = 0;
 
         for (unsigned i = 0; !err && i < vm->config->vcpus; i++) {
-                err = add_vcpu(vm, i);
+                err = vcpu_create(vm, i);
                 if (!err && i == 0) {
                         memcpy(vm->vcpu[0]->vcpu.regs, entry->regs, sizeof entry->regs);
                         virt->set_state(&vm->vcpu[0]->vcpu, &entry->state);
@@ -330,13 +270,8 @@ void vm_destroy(struct vm *vm)
 {
         vm_console_close(&vm->console);
         vm_nvram_detach(vm);
-        while (vm->vcpus) {
-                struct vm_vcpu *v = vm->vcpu[--vm->vcpus];
-
-                virt->vcpu_destroy(&v->vcpu);
-                if (dram_free(vm->machine->dram, HPA((uint64_t)v), 0))
-                        panic("vm %s: a vCPU cannot be freed", vm->config->name);
-        }
+        while (vm->vcpus)
+                vcpu_destroy(vm->vcpu[--vm->vcpus]);
         if (vm->has_tables)
                 paging_destroy(&vm->second_level);
         gmem_destroy(&vm->mem);
@@ -353,7 +288,7 @@ void vm_finish(struct vm *vm, enum vm_end end)
                 return;
         __atomic_store_n(vm->machine->attention, true, __ATOMIC_SEQ_CST);
         for (unsigned i = 0; i < vm->vcpus; i++)
-                vm_notify(vm->vcpu[i]);
+                vcpu_notify(vm->vcpu[i]);
         vm->machine->kick(0);
 }
 
@@ -364,20 +299,6 @@ void vm_feed_input(struct vm *vm)
         while (console_focus() == vm && uart16550_room(&vm->uart) && (c = console_get()) >= 0)
                 if (uart16550_receive(&vm->uart, (uint8_t)c))
                         break;
-}
-
-void vm_notify(struct vm_vcpu *v)
-{
-        const struct vm_machine *machine = v->vm->machine;
-        enum sched_state state = __atomic_load_n(&v->sched.state, __ATOMIC_SEQ_CST);
-        int cpu = -1;
-
-        if (state == SCHED_RUNNING)
-                cpu = (int)v->sched.cpu;
-        else if (state == SCHED_BLOCKED)
-                cpu = sched_wake(machine->sched, &v->sched, cpu_rdtsc());
-        if (cpu >= 0)
-                machine->kick((unsigned)cpu);
 }
 
 void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message)
@@ -392,7 +313,7 @@ void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_mess
                         continue;
                 posted_post(&v->posted, message);
                 if (v != sender)
-                        vm_notify(v);
+                        vcpu_notify(v);
                 if (message->mode == APIC_LOWEST)
                         return;
         }

@@ -1,6 +1,7 @@
 /* What a guest executes; contract in vm_code.h. */
 #include "guest/vm/vm_code.h"
 
+#include "guest/vm/vm.h"
 #include "hv/lib/printk.h"
 
 #define CODE_WAITS 1ull /* beside an address, which is a multiple of 4 KiB */

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /*
  * A vCPU, which runs here, was to execute at gpa. Whether that is memory of the VM: then it is or

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm.h"
 
 /* An exit, and what the guest has in the registers that instructions with an exit use. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "drivers/lapic.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm.h"
 #include "hv/cpu.h"
 #include "hv/lib/work.h"
@@ -206,7 +207,7 @@ static void test_work_lends_the_cpu(void)
         CHECK(!cpu_set_has(&cpus_sched()->idle, 0));
         fake.state.rflags = RFLAGS_IF;
         fake_load(&halt, 1);
-        vm_notify(v);
+        vcpu_notify(v);
         CHECK_EQ(v->sched.state, SCHED_READY);
         work_step();
         CHECK_EQ(v->sched.state, SCHED_BLOCKED);
