@@ -82,7 +82,7 @@ void monitor_init(struct monitor *m, const struct command_table *tables, size_t 
 {
         memset(m, 0, sizeof *m);
         m->target = target;
-        m->set = (struct command_set){tables, count, confirm, name, m};
+        m->set = (struct command_set){tables, count, confirm, name, NULL, m};
         m->edit_ops = (struct line_edit_ops){put, complete, m};
         line_edit_init(&m->edit, &m->edit_ops);
 }

@@ -8,7 +8,6 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/printk.h"
-#include "hv/lib/string.h"
 #include "hv/safety/mitigate.h"
 #include "hv/trap/mce.h"
 #include "mm/pool/pm.h"
@@ -105,8 +104,8 @@ static int mem_fail(const struct command_call *call)
         const char *text = call->word[0];
         uint64_t n;
 
-        if (config_parse_size(text, strlen(text), &n)) {
-                out_error(call->out, "%s: not a number", text);
+        if (word_number(word_of(text), &n)) {
+                out_error(call->out, "%s: a number is expected", text);
                 return -EINVAL;
         }
         n = dram_fail_after(target_of(call)->vms->machine->dram, n);

@@ -138,7 +138,7 @@ static void type_all(struct fuzz_input *in)
 static void run_json(char *line)
 {
         static struct text_sink sink;
-        struct command_set set = {verbs, ARRAY_LEN(verbs), NULL, NULL, NULL};
+        struct command_set set = {verbs, ARRAY_LEN(verbs), NULL, NULL, NULL, NULL};
         int err = command_run(&set, line, text_sink_start(&sink, true));
 
         DEMAND(err <= 0 && true);

@@ -39,7 +39,7 @@ static const struct command nv[] = {
     {"give", "REGION VM", "give away", 2, 2, false, COMMAND_COMPLETE_REGION | COMMAND_COMPLETE_VM,
      record},
 };
-static const int plain_target, vm_target;
+static int plain_target, vm_target;
 static const struct command_table tables[] = {
     {"", plain, ARRAY_LEN(plain), &plain_target},
     {"vm", vm, ARRAY_LEN(vm), &vm_target},
@@ -63,7 +63,7 @@ static const char *name(void *ctx, unsigned kind, size_t i)
         return kind == COMMAND_COMPLETE_REGION ? regions[i] : vms[i];
 }
 
-static struct command_set set = {tables, ARRAY_LEN(tables), confirm, name, &asked};
+static struct command_set set = {tables, ARRAY_LEN(tables), confirm, name, NULL, &asked};
 
 static int run(const char *line)
 {
@@ -187,7 +187,7 @@ static void test_help(void)
         CHECK_EQ(run("help"), 0);
         CHECK_EQ(lines(), 2 + 1 + 8);
         CHECK(strstr(sink.text, "VERB          ARGUMENTS                   HELP\n"));
-        CHECK(strstr(sink.text, "vm stop       NAME                        stop one\n"));
+        CHECK(strstr(sink.text, "vm stop       NAME                        stop one (asks)\n"));
         CHECK_EQ(run("help vm"), 0);
         CHECK_EQ(lines(), 2 + 3);
         CHECK_EQ(run("help vm stop"), 0);

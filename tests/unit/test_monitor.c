@@ -60,7 +60,7 @@ static struct command_table tables[2];
 
 static int run(const char *line)
 {
-        struct command_set set = {tables, 2, NULL, NULL, NULL};
+        struct command_set set = {tables, 2, NULL, NULL, NULL, NULL};
 
         return command_run(&set, line, text_sink_start(&sink, false));
 }
@@ -345,7 +345,7 @@ static void test_mem(void)
 static void test_mem_fail(void)
 {
         start();
-        refused("mem-fail one", -EINVAL, "error: one: not a number");
+        refused("mem-fail one", -EINVAL, "error: one: a number is expected");
         expect("mem-fail 1", "no fault was to come\n");
         vms_service(&vms);
         CHECK_EQ(vms.entry[0].end, VM_REFUSED);

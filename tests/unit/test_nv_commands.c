@@ -117,12 +117,13 @@ static void test_create_errors(void)
         expect("nv create a 3M", -EINVAL, "error: 3M is not a positive multiple of 2 MiB\n");
         expect("nv create a 0", -EINVAL, "error: 0 is not a positive multiple of 2 MiB\n");
         expect("nv create a lots", -EINVAL,
-               "error: lots is not a size: a number, then K, M, G or T\n");
-        expect("nv create a/b 2M", -EINVAL,
-               "error: \"a/b\" is no name of a region: 1 to 31 of A-Z a-z 0-9 . _ -\n");
+               "error: lots: a number with an optional suffix K, M, G or T is expected\n");
+        expect(
+            "nv create a/b 2M", -EINVAL,
+            "error: region \"a/b\": a name of 1 to 31 characters A-Z a-z 0-9 . _ - is expected\n");
         expect("nv create a12345678901234567890123456789012 2M", -EINVAL, NULL);
         expect("nv create a 2M v:m", -EINVAL,
-               "error: \"v:m\" is no name of a VM: 1 to 31 of A-Z a-z 0-9 . _ -\n");
+               "error: VM \"v:m\": a name of 1 to 31 characters A-Z a-z 0-9 . _ - is expected\n");
         expect("nv create a 1G", -ENOSPC, "error: region a: no room for 1 GiB: 28 MiB are free\n");
         expect("nv create a 2M", 0, NULL);
         expect("nv create a 2M", -EEXIST, "error: a region named a is there already\n");
@@ -355,7 +356,8 @@ static void test_bad(void)
         expect("nv bad", 0, "       GRANULE  REGION\n");
         expect("nv create a 2M", 0, NULL);
         at = pool_region_extent(&m.pool, pool_find(&m.pool, "a"), 0).hpa.v;
-        expect("nv bad here", -EINVAL, "error: here is not an address\n");
+        expect("nv bad here", -EINVAL,
+               "error: here: a number with an optional suffix K, M, G or T is expected\n");
         expect("nv bad 0x1000", -ENOENT, "error: 0x1000 is not in a range of the pool\n");
         expect("nv bad 0x140000000", -ENOTSUP,
                "error: 0x140000000 holds the pool's metadata, which cannot do without it\n");

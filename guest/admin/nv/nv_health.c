@@ -2,7 +2,7 @@
 #include "guest/admin/nv/nv_region.h"
 #include "guest/admin/nv/nv_verbs.h"
 
-#include "guest/config/config.h"
+#include "guest/text/words.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 
@@ -159,8 +159,9 @@ static int bad_add(const struct command_call *call, struct pool *pool)
         uint64_t at;
         int err;
 
-        if (config_parse_size(text, strlen(text), &at)) {
-                out_error(call->out, "%s is not an address", text);
+        err = word_size(word_of(text), &at);
+        if (err) {
+                out_error(call->out, "%s: %s", text, word_size_rule(err));
                 return -EINVAL;
         }
         err = pool_add_bad(pool, HPA(at));

@@ -1,6 +1,7 @@
 /* What the `nv` verbs share; contract in nv_region.h. */
 #include "guest/admin/nv/nv_region.h"
 
+#include "guest/text/words.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
@@ -184,35 +185,26 @@ uint64_t nv_entropy(const struct command_call *call)
         return target->entropy();
 }
 
+_Static_assert(POOL_NAME_SIZE == WORD_NAME_SIZE, "regions and VMs are named alike");
+
 int nv_parse_size(const struct command_call *call, const char *text, uint64_t *size)
 {
-        int err = config_parse_size(text, strlen(text), size);
+        int err = word_size(word_of(text), size);
 
-        if (err) {
-                out_error(call->out, "%s is not a size: a number, then K, M, G or T", text);
-                return -EINVAL;
-        }
-        if (!*size || !is_aligned(*size, POOL_GRANULE)) {
+        if (err)
+                out_error(call->out, "%s: %s", text, word_size_rule(err));
+        else if (*size && is_aligned(*size, POOL_GRANULE))
+                return 0;
+        else
                 out_error(call->out, "%s is not a positive multiple of 2 MiB", text);
-                return -EINVAL;
-        }
-        return 0;
+        return -EINVAL;
 }
 
 int nv_check_name(const struct command_call *call, const char *kind, const char *name)
 {
-        size_t n = strlen(name);
-        bool good = n > 0 && n < POOL_NAME_SIZE;
-
-        for (size_t i = 0; i < n; i++) {
-                char c = name[i];
-
-                good &= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                        (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-        }
-        if (good)
+        if (word_is_name(word_of(name)))
                 return 0;
-        out_error(call->out, "\"%s\" is no name of a %s: 1 to 31 of A-Z a-z 0-9 . _ -", name, kind);
+        out_error(call->out, "%s \"%s\": " WORD_NAME_RULE, kind, name);
         return -EINVAL;
 }
 

@@ -13,14 +13,15 @@ struct image {
 };
 
 struct tool {
+        struct nv_target nv; /* first: the target of the pool's verbs is that of the tool's own */
         struct image image[POOL_RANGES_MAX];
         struct pool_range range[POOL_RANGES_MAX];
         size_t images;
         bool writable;       /* what is stored reaches the images; else it stays in this process */
+        bool read_only;      /* no verb may write */
         bool damaged;        /* something was passed over: status 1, whatever the verb says */
         struct pool_bad bad; /* HPAs that are not to be read */
         struct pool pool;
-        struct nv_target nv;
 };
 
 /* An error or a warning: "nvpool: ..." on standard error. */
@@ -55,7 +56,13 @@ must_check int tool_mount_to_change(struct tool *tool);
 /* To read it, what is intact if need be; to judge it: without mending in memory. */
 must_check int tool_mount_to_read(struct tool *tool, bool judge);
 
-/* The tool's own verbs; their target is the struct tool. nvpool_file.c: */
+/* The tool that a verb works on. */
+static inline struct tool *tool_of(const struct command_call *call)
+{
+        return (struct tool *)call->target;
+}
+
+/* The tool's own verbs. nvpool_file.c: */
 int tool_export(const struct command_call *call);
 int tool_import(const struct command_call *call);
 /* nvpool_info.c: */

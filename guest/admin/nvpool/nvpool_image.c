@@ -12,39 +12,24 @@
 
 #include "guest/admin/nvpool/in_use.h"
 #include "guest/admin/nvpool/pm_file.h"
-#include "guest/config/config.h"
+#include "guest/text/words.h"
 
 #define HPA_BY_OFFSET UINT64_MAX
 
-/* Read a number up to one of the characters in `ends` or the end; leaves *text there. */
-static bool take_number(const char **text, const char *ends, uint64_t *value)
-{
-        size_t len = strcspn(*text, ends);
-
-        if (config_parse_size(*text, len, value))
-                return false;
-        *text += len;
-        return true;
-}
-
 /* "@OFFSET[+SIZE][=HPA]" or "=HPA". */
-static bool parse_place(const char *text, struct image *image)
+static bool parse_place(struct word place, struct image *image)
 {
-        bool good = true;
+        struct word offset, size, hpa;
 
-        if (*text == '@') {
-                text++;
-                good = take_number(&text, "+=", &image->offset);
-        }
-        if (good && *text == '+') {
-                text++;
-                good = take_number(&text, "=", &image->size) && image->size;
-        }
-        if (good && *text == '=') {
-                text++;
-                good = take_number(&text, "", &image->hpa);
-        }
-        return good && !*text;
+        if (word_split(place, '=', &place, &hpa) && word_size(hpa, &image->hpa))
+                return false;
+        if (!place.len)
+                return true;
+        if (word_split(place, '+', &offset, &size) &&
+            (word_size(size, &image->size) || !image->size))
+                return false;
+        return offset.text[0] == '@' &&
+               !word_size((struct word){offset.text + 1, offset.len - 1}, &image->offset);
 }
 
 bool image_add(struct tool *tool, char *spec)
@@ -60,7 +45,7 @@ bool image_add(struct tool *tool, char *spec)
                 place = strrchr(spec, '=');
         /* A file that has the whole name is meant; its name may hold any character. */
         if (place && access(spec, F_OK) != 0) {
-                if (!parse_place(place, &image)) {
+                if (!parse_place(word_of(place), &image)) {
                         tool_say("%s: PATH[@OFFSET[+SIZE]][=HPA] is expected", spec);
                         return false;
                 }

@@ -81,7 +81,7 @@ static void verdict(struct out *out, const struct pool *pool, bool blank)
 
 int tool_info(const struct command_call *call)
 {
-        struct tool *tool = (struct tool *)(uintptr_t)call->target;
+        struct tool *tool = tool_of(call);
         bool blank = true;
         int err = -ENODEV;
 

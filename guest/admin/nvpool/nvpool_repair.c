@@ -7,11 +7,6 @@
 #include "guest/admin/nv/nv_region.h"
 #include "guest/admin/nv/nv_verbs.h"
 
-static struct tool *tool_of(const struct command_call *call)
-{
-        return (struct tool *)(uintptr_t)call->target;
-}
-
 /* Why this range must not be formatted unasked; NULL: it may. */
 static const char *contents_of(const struct tool *tool, const struct pool_range *range)
 {
@@ -58,9 +53,9 @@ int tool_format(const struct command_call *call)
         out_line(call->out, "formatted: pool %s, %zu ranges, %s for regions",
                  nv_uuid(tool->pool.uuid).text, usage.ranges,
                  nv_size((usage.free + usage.dying) * POOL_GRANULE).text);
-        return call->out->json ? nv_commands[0].run(
-                                     &(struct command_call){.out = call->out, .target = &tool->nv})
-                               : 0;
+        return call->out->json
+                   ? nv_commands[0].run(&(struct command_call){.out = call->out, .target = tool})
+                   : 0;
 }
 
 /* A name as a damaged record has it; "?" when nothing can be read. */
