@@ -119,7 +119,7 @@ static int console(const struct command_call *call)
                 return -ENOENT;
         if (entry->state != VMS_RUNNING)
                 return not_running(call, entry, -EINVAL);
-        vms_set_focus(entry->vm);
+        console_set_focus(&entry->vm->console);
         console_set_monitor(false);
         return 0;
 }
@@ -137,7 +137,7 @@ static int show_log(const struct command_call *call)
         if (entry->state != VMS_RUNNING)
                 return not_running(call, entry, -EINVAL);
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
-        while (vm_console_read(&entry->vm->console, &at, &byte, 1)) {
+        while (console_read(&entry->vm->console, &at, &byte, 1)) {
                 if (byte == '\n' || n == sizeof line - 1) {
                         line[n] = '\0';
                         out_cell(call->out, "%s", line);

@@ -10,14 +10,12 @@
 
 static struct vms vms;
 static bool attention; /* vm_machine.attention */
-static bool in_prompt;
 
 /* While a guest runs on CPU 0: whether something else is to be done there. */
 static bool is_wanted(void)
 {
         vms_take_input(&vms);
-        return attention || console_in_monitor() != in_prompt || console_has_monitor_input() ||
-               console_has_choice() || mce_any() || vms_due(&vms);
+        return attention || console_wants_service() || mce_any() || vms_due(&vms);
 }
 
 static void amid_work(void)
@@ -64,15 +62,6 @@ void cpu0_wait(void)
                 cpus_turn();
 }
 
-static void run_prompt(void (*prompt)(void))
-{
-        in_prompt = true;
-        vm_console_set_monitor(true);
-        prompt();
-        vm_console_set_monitor(false);
-        in_prompt = false;
-}
-
 void cpu0_run(bool stay, void (*prompt)(void))
 {
         if (stay && !console_can_input())
@@ -80,7 +69,9 @@ void cpu0_run(bool stay, void (*prompt)(void))
         for (;;) {
                 cpu0_serve();
                 if (console_in_monitor()) {
-                        run_prompt(prompt);
+                        console_show_monitor(true);
+                        prompt();
+                        console_show_monitor(false);
                         continue;
                 }
                 if (vms_alive(&vms)) {

@@ -130,7 +130,7 @@ static void start(struct vms *vms, struct vms_entry *entry)
                                   REBUILD_REST * (entry->vm->start_tsc - begun + entry->spent);
         entry->spent = 0;
         if (!console_focus())
-                vms_set_focus(entry->vm);
+                console_set_focus(&entry->vm->console);
         let_run(vms, entry->vm);
 }
 
@@ -153,12 +153,6 @@ static void wait_off(const struct vms *vms, struct vm *vm)
         }
 }
 
-void vms_set_focus(struct vm *vm)
-{
-        console_set_focus(vm);
-        vm_console_set_focus(vm ? &vm->console : NULL);
-}
-
 static void take_apart(struct vms *vms, struct vms_entry *entry)
 {
         struct vm *vm = entry->vm;
@@ -169,11 +163,9 @@ static void take_apart(struct vms *vms, struct vms_entry *entry)
         wait_off(vms, vm);
         off = cpu_rdtsc();
         ticks = off - begun;
-        vm_console_flush(&vm->console);
+        console_flush(&vm->console);
         vm_print_stats(vm);
         printk(LOG_NOTICE, "vm %s: %s", entry->config->name, vm_end_text(end));
-        if (console_focus() == vm)
-                vms_set_focus(NULL);
         begun = cpu_rdtsc();
         vm_destroy(vm);
         free_vm(vms, entry);
@@ -196,10 +188,10 @@ static void choose_focus(const struct vms *vms)
         unsigned number = console_take_choice();
 
         if (number && number <= vms->count && vms->entry[number - 1].state == VMS_RUNNING)
-                vms_set_focus(vms->entry[number - 1].vm);
+                console_set_focus(&vms->entry[number - 1].vm->console);
         for (size_t i = 0; i < vms->count && !console_focus(); i++)
                 if (vms->entry[i].state == VMS_RUNNING)
-                        vms_set_focus(vms->entry[i].vm);
+                        console_set_focus(&vms->entry[i].vm->console);
 }
 
 const struct vms_entry *vms_waits_for(const struct vms *vms, const struct vms_entry *entry)
@@ -268,7 +260,7 @@ void vms_take_input(struct vms *vms)
         struct vm *vm = NULL;
 
         for (size_t i = 0; i < vms->count && !vm && console_has_input(); i++)
-                if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm == console_focus())
+                if (vms->entry[i].state == VMS_RUNNING && console_focus() == &vms->entry[i].vm->console)
                         vm = vms->entry[i].vm;
         if (!vm)
                 return;

@@ -56,9 +56,6 @@ bool vms_due(const struct vms *vms);
 /* What was typed for the VM in focus goes to it. */
 void vms_take_input(struct vms *vms);
 
-/* What is typed goes to this VM, and what it writes shows as it comes; NULL: to nobody. */
-void vms_set_focus(struct vm *vm);
-
 /* NVRAM has gone bad: the VMs that have it mapped are told. */
 void vms_tell_damage(struct vms *vms, const struct mce_place *place);
 

@@ -111,7 +111,7 @@ static int add_ram(struct vm *vm)
 
 static void uart_put(void *ctx, uint8_t byte)
 {
-        vm_console_put(&((struct vm *)ctx)->console, (char)byte);
+        console_put(&((struct vm *)ctx)->console, (char)byte);
 }
 
 static void uart_irq_line(void *ctx, bool level)
@@ -257,7 +257,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_mac
         vm->serial = ++serials;
         vm->machine = machine;
         gmem_init(&vm->mem, machine->dram);
-        vm_console_open(&vm->console, config->name);
+        console_open(&vm->console, config->name);
         vm->virtual_apic = virt_caps.virtual_apic;
         vm->protection = machine->small_code ? PAGING_RW : PAGING_RWX;
         err = build(vm);
@@ -268,7 +268,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_mac
 
 void vm_destroy(struct vm *vm)
 {
-        vm_console_close(&vm->console);
+        console_close(&vm->console);
         vm_nvram_detach(vm);
         while (vm->vcpus)
                 vcpu_destroy(vm->vcpu[--vm->vcpus]);
@@ -296,7 +296,7 @@ void vm_feed_input(struct vm *vm)
 {
         int c;
 
-        while (console_focus() == vm && uart16550_room(&vm->uart) && (c = console_get()) >= 0)
+        while (uart16550_room(&vm->uart) && (c = console_get(&vm->console)) >= 0)
                 if (uart16550_receive(&vm->uart, (uint8_t)c))
                         break;
 }

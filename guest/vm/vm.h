@@ -6,7 +6,7 @@
 
 #include "drivers/nfit.h"
 #include "guest/config/config.h"
-#include "guest/console/vm_console.h"
+#include "guest/console/console.h"
 #include "guest/dev/acpi_pm.h"
 #include "guest/dev/bus.h"
 #include "guest/dev/cpuid.h"
@@ -114,7 +114,7 @@ struct vm {
         struct mca mca;
 
         /* It has a lock of its own. */
-        struct vm_console console;
+        struct guest_console console;
 };
 
 /*

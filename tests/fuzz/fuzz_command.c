@@ -7,7 +7,6 @@
 #include "guest/admin/monitor.h"
 #include "guest/admin/nv/nv_commands.h"
 #include "guest/console/console.h"
-#include "guest/console/escape.h"
 #include "guest/life/cpu0.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
@@ -115,8 +114,8 @@ void cpu0_wait(void)
         if (typed->left) {
                 console_type((uint8_t)fuzz_take(typed, 1));
         } else {
-                console_type(ESCAPE_KEY);
-                console_type(ESCAPE_SWITCH);
+                console_type(CONSOLE_ESCAPE);
+                console_type(CONSOLE_SWITCH);
         }
 }
 
@@ -131,7 +130,7 @@ static void type_all(struct fuzz_input *in)
                 console_set_monitor(true);
                 monitor_run(&monitor);
         } while (in->left);
-        while (console_get() >= 0)
+        while (console_get(console_focus()) >= 0)
                 ;
 }
 

@@ -238,7 +238,7 @@ static void test_typed_bytes(void)
 {
         struct fake_step lsr = io(PLATFORM_COM1_PORT + 5, 1, true, 0);
 
-        console_set_focus(&vm);
+        console_set_focus(&vm.console);
         console_type('x');
         vm_feed_input(&vm);
         CHECK(!console_has_input());
@@ -249,7 +249,8 @@ static void test_typed_bytes(void)
         console_set_focus(NULL);
         console_type('y');
         vm_feed_input(&vm);
-        CHECK_EQ(console_get(), 'y');
+        CHECK_EQ(console_get(&vm.console), -1);
+        CHECK_EQ(console_get(NULL), 'y');
 }
 
 static void test_fetch_outside_memory_ends_the_vm(void)
