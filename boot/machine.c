@@ -12,6 +12,8 @@
 #include "drivers/rtc.h"
 #include "drivers/timer.h"
 #include "drivers/vga.h"
+#include "guest/admin/map_view.h"
+#include "guest/admin/nv/nv_commands.h"
 #include "guest/console/console.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
@@ -238,7 +240,7 @@ void machine_find_memory(struct machine *m, const struct boot_info *info,
                         printk(LOG_ERROR, "memory: nvram=0x%lx@0x%lx does not lie in free RAM",
                                options->nvram[i].size, options->nvram[i].start);
         smp_take_page(m);
-        memmap_print(&m->map);
+        map_view_log(&m->map);
 }
 
 static void tell_dram(const struct dram *dram)
@@ -343,7 +345,7 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
         if (pool_mount(&m->pool, choice.range, choice.count, &config))
                 return 0;
         nvram_add_bad(&m->pool, options);
-        pool_print(&m->pool);
+        nv_log(&m->pool);
         return 0;
 }
 

@@ -3,7 +3,6 @@
 
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
-#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
 static const char *const kind_names[MEM_KINDS] = {
@@ -290,30 +289,4 @@ int memmap_format_size(char *buf, size_t size, uint64_t bytes)
         if (bytes == whole << (10 * unit))
                 return format_text(buf, size, "%lu %s", whole, units[unit]);
         return format_text(buf, size, "%lu.%lu %s", whole, rest * 10 / 1024, units[unit]);
-}
-
-void memmap_print(const struct memmap *map)
-{
-        char size[24], source[24];
-        uint64_t nvram = memmap_bytes(map, 0, UINT64_MAX, MEM_NVRAM_SIMULATED, MEM_NVRAM_UNARMED);
-
-        for (size_t i = 0; i < map->count; i++) {
-                const struct mem_range *r = &map->range[i];
-
-                memmap_format_size(size, sizeof size, r->size);
-                memmap_format_source(source, sizeof source, &r->source);
-                printk(memmap_is_nvram(r->kind) ? LOG_NOTICE : LOG_INFO,
-                       "0x%011lx-0x%011lx %10s  %-26s %s", r->start, end_of(r) - 1, size,
-                       kind_names[r->kind], source);
-        }
-        memmap_format_size(size, sizeof size, map->lost_bytes);
-        if (map->lost != MEM_HOLE)
-                printk(LOG_WARN,
-                       "memory map: %s are left out, the strongest of kind %s: it has at most %u "
-                       "ranges",
-                       size, kind_names[map->lost], MEMMAP_ENTRIES_MAX);
-        memmap_format_size(size, sizeof size, memmap_total(map, MEM_RAM));
-        memmap_format_size(source, sizeof source, nvram);
-        printk(LOG_NOTICE, "memory map: %zu ranges, %s of DRAM, %s of NVRAM", map->count, size,
-               source);
 }

@@ -121,7 +121,7 @@ uint64_t memmap_bytes(const struct memmap *map, uint64_t start, uint64_t size,
 /* Sum of the sizes of all entries of a kind, in bytes. */
 uint64_t memmap_total(const struct memmap *map, enum mem_kind kind);
 
-/* The kind in words, as memmap_print shows it. */
+/* The kind in words, for tables. */
 const char *memmap_kind_name(enum mem_kind kind);
 
 /* The source in words, such as "E820 type 90". Returns the length, as format_text. */
@@ -129,6 +129,3 @@ int memmap_format_source(char *buf, size_t size, const struct mem_source *source
 
 /* A number of bytes for people: "640 KiB", "1.5 GiB" (one decimal, cut off). As format_text. */
 int memmap_format_size(char *buf, size_t size, uint64_t bytes);
-
-/* Log the table: a line a range with first and last byte, size, kind and source; then totals. */
-void memmap_print(const struct memmap *map);

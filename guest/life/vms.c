@@ -260,7 +260,8 @@ void vms_take_input(struct vms *vms)
         struct vm *vm = NULL;
 
         for (size_t i = 0; i < vms->count && !vm && console_has_input(); i++)
-                if (vms->entry[i].state == VMS_RUNNING && console_focus() == &vms->entry[i].vm->console)
+                if (vms->entry[i].state == VMS_RUNNING &&
+                    console_focus() == &vms->entry[i].vm->console)
                         vm = vms->entry[i].vm;
         if (!vm)
                 return;

@@ -84,6 +84,27 @@ static void put_cell(struct out *out, const char *text, bool quoted)
         out->at = last ? 0 : out->at + 1;
 }
 
+/* Lines of text end with a newline each, which printk adds itself. */
+static void put_log(void *ctx, const char *text, size_t n)
+{
+        struct out_log *log = ctx;
+
+        for (size_t i = 0; i < n; i++) {
+                if (text[i] == '\n') {
+                        printk(log->level, "%s%.*s", log->prefix, (int)log->len, log->line);
+                        log->len = 0;
+                } else if (log->len < sizeof log->line) {
+                        log->line[log->len++] = text[i];
+                }
+        }
+}
+
+void out_log_start(struct out_log *log, enum log_level level, const char *prefix)
+{
+        *log =
+            (struct out_log){.out = {.put = put_log, .ctx = log}, .level = level, .prefix = prefix};
+}
+
 void out_line(struct out *out, const char *fmt, ...)
 {
         char text[OUT_TEXT_SIZE];

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "hv/lib/printk.h"
 #include "hv/lib/types.h"
 
 /*
@@ -31,6 +32,17 @@ struct out {
         const struct out_column *column;
         size_t columns, at, rows;
 };
+
+/* An output whose lines become lines of the log. */
+struct out_log {
+        struct out out;
+        enum log_level level; /* of the lines to come; may be changed behind each */
+        const char *prefix;   /* of each line: "nvram: " */
+        char line[OUT_TEXT_SIZE];
+        size_t len;
+};
+
+void out_log_start(struct out_log *log, enum log_level level, const char *prefix);
 
 /* A line of text for people; nothing in JSON. */
 void out_line(struct out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

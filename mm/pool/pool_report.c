@@ -1,6 +1,5 @@
 /* What is in the pool: accessors, totals, the check of everything on media; contract in pool.h. */
 #include "hv/lib/errno.h"
-#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "hv/lib/work.h"
 #include "mm/pool/pool.h"
@@ -252,7 +251,7 @@ bool pool_region_is_volatile(const struct pool *pool, const struct pool_region *
         return false;
 }
 
-static size_t count_unarmed(const struct pool *pool)
+size_t pool_unarmed(const struct pool *pool)
 {
         size_t unarmed = 0;
 
@@ -263,32 +262,5 @@ static size_t count_unarmed(const struct pool *pool)
 
 bool pool_is_volatile(const struct pool *pool)
 {
-        return pool->simulated || count_unarmed(pool);
-}
-
-void pool_print(struct pool *pool)
-{
-        struct pool_usage usage = pool_usage(pool);
-        struct pool_region *region = NULL;
-        uint64_t mib = POOL_GRANULE / MiB;
-        size_t unarmed = count_unarmed(pool);
-
-        printk(LOG_NOTICE,
-               "nvram: pool of %zu ranges%s, %lu MiB used, %lu MiB free, %lu MiB to be scrubbed, "
-               "%zu regions",
-               usage.ranges, pool->simulated ? " (simulated, volatile)" : "", usage.used * mib,
-               usage.free * mib, usage.dying * mib, usage.regions);
-        if (unarmed)
-                printk(LOG_WARN, "nvram: %zu of %zu ranges are not armed (volatile)", unarmed,
-                       usage.ranges);
-        if (usage.bad)
-                printk(LOG_WARN, "nvram: %lu MiB are on the list of bad granules", usage.bad * mib);
-        while ((region = pool_next(pool, region))) {
-                struct pool_extent first = pool_region_extent(pool, region, 0);
-
-                printk(LOG_INFO, "nvram:   %-31s %8lu MiB  owner %-31s %zu extents from 0x%lx%s",
-                       pool_region_name(region), (pool_region_size(region) / MiB),
-                       pool_region_owner(region), pool_region_extents(region), first.hpa.v,
-                       pool_region_is_volatile(pool, region) ? ", volatile" : "");
-        }
+        return pool->simulated || pool_unarmed(pool);
 }

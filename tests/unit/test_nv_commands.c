@@ -101,8 +101,8 @@ static void test_create_and_list(void)
                     "scratch                    4 MiB  -             live     -               "
                     "1     1\n");
         expect_part("nv list", "db-data                    6 MiB  db            live");
-        expect_part("nv list", "pool: 32 MiB in 2 ranges: 10 MiB used by 2 regions, 0 B to "
-                               "scrub, 0 B bad, 18 MiB free\n");
+        expect_part("nv list", "pool of 2 ranges: 32 MiB, 10 MiB used by 2 regions, 0 B to be "
+                               "scrubbed, 0 B bad, 18 MiB free\n");
         CHECK(!strstr(sink.text, "UUID"));
         expect_part("nv list -v", "UUID                                  VOLATILE\n");
         expect_json("nv list", 0, "{\"name\": \"db-data\", \"size\": 6291456, \"owner\": \"db\"");

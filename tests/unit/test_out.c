@@ -110,6 +110,26 @@ static void test_long_text(void)
         CHECK_EQ(sink.len, OUT_TEXT_SIZE);
 }
 
+/* One line of the log a line of text, whole and with its prefix; a long one is cut. */
+static void test_log(void)
+{
+        char text[2 * OUT_TEXT_SIZE];
+        struct out_log log;
+
+        unit_log_clear();
+        out_log_start(&log, LOG_INFO, "pool: ");
+        fill(&log.out);
+        CHECK(unit_log_has("pool: NAME       COUNT      SIZE  LAST"
+                           "pool: a1             7    64 MiB  yes"
+                           "pool: longer-than-8  18446744073709551615  0x20000000  no"));
+        memset(text, 'x', sizeof text);
+        text[sizeof text - 1] = '\0';
+        unit_log_clear();
+        out_line(&log.out, "%s", text);
+        out_line(&log.out, "next");
+        CHECK(unit_log_has("xxxpool: next"));
+}
+
 int main(void)
 {
         RUN(test_text_table);
@@ -119,5 +139,6 @@ int main(void)
         RUN(test_json_escapes);
         RUN(test_lines_and_errors);
         RUN(test_long_text);
+        RUN(test_log);
         return unit_done();
 }

@@ -14,5 +14,8 @@ struct nv_target {
         const struct config *config; /* whose nvram-max= hold; NULL: there are no limits */
 };
 
+/* Log what is in the mounted pool: the totals, warnings, and its regions at LOG_INFO. */
+void nv_log(struct pool *pool);
+
 extern const struct command nv_commands[];
 extern const size_t nv_command_count;

@@ -3,15 +3,17 @@
 #include "guest/admin/nv/nv_verbs.h"
 
 #include "hv/lib/errno.h"
-#include "hv/lib/format.h"
+#include "hv/lib/printk.h"
 
 typedef unsigned long long ull;
 
-static void totals_line(struct out *out, const struct pool_usage *usage)
+static void totals_line(struct out *out, const struct pool *pool, const struct pool_usage *usage)
 {
         out_line(out,
-                 "pool: %s in %zu ranges: %s used by %zu regions, %s to scrub, %s bad, %s free",
-                 nv_size(usage->total * POOL_GRANULE).text, usage->ranges,
+                 "pool of %zu ranges%s: %s, %s used by %zu regions, %s to be scrubbed, %s bad, %s "
+                 "free",
+                 usage->ranges, pool->simulated ? " (simulated, volatile)" : "",
+                 nv_size(usage->total * POOL_GRANULE).text,
                  nv_size(usage->used * POOL_GRANULE).text, usage->regions,
                  nv_size(usage->dying * POOL_GRANULE).text, nv_size(usage->bad * POOL_GRANULE).text,
                  nv_size(usage->free * POOL_GRANULE).text);
@@ -40,14 +42,10 @@ static void totals_object(struct out *out, const struct pool *pool, const struct
         out_table_end(out);
 }
 
-int nv_list(const struct command_call *call)
+static void region_table(const struct command_call *call, struct pool *pool)
 {
-        struct pool *pool = nv_pool(call);
         struct pool_region *region = NULL;
-        struct pool_usage usage;
 
-        if (!pool)
-                return -ENODEV;
         nv_table_begin(call);
         while ((region = pool_next(pool, region))) {
                 struct nv_facts facts = nv_facts(pool, region);
@@ -55,11 +53,40 @@ int nv_list(const struct command_call *call)
                 nv_table_row(call, &facts);
         }
         out_table_end(call->out);
+}
+
+int nv_list(const struct command_call *call)
+{
+        struct pool *pool = nv_pool(call);
+        struct pool_usage usage;
+
+        if (!pool)
+                return -ENODEV;
+        region_table(call, pool);
         usage = pool_usage(pool);
-        totals_line(call->out, &usage);
+        totals_line(call->out, pool, &usage);
         if (call->out->json)
                 totals_object(call->out, pool, &usage);
         return 0;
+}
+
+void nv_log(struct pool *pool)
+{
+        struct pool_usage usage = pool_usage(pool);
+        size_t unarmed = pool_unarmed(pool);
+        struct out_log log;
+
+        out_log_start(&log, LOG_NOTICE, "nvram: ");
+        totals_line(&log.out, pool, &usage);
+        if (unarmed)
+                printk(LOG_WARN, "nvram: %zu of %zu ranges are not armed (volatile)", unarmed,
+                       usage.ranges);
+        if (usage.bad)
+                printk(LOG_WARN, "nvram: %s are on the list of bad granules",
+                       nv_size(usage.bad * POOL_GRANULE).text);
+        log.level = LOG_INFO;
+        if (usage.regions)
+                region_table(&(struct command_call){.out = &log.out}, pool);
 }
 
 static void show_lines(struct out *out, const struct nv_facts *facts)
