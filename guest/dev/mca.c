@@ -72,13 +72,20 @@ int mca_msr_write(struct mca *mca, uint32_t msr, uint64_t value)
         }
 }
 
+static void set_waiting(struct mca *mca, unsigned places)
+{
+        __atomic_store_n(&mca->waiting, places, __ATOMIC_RELAXED);
+}
+
 void mca_add(struct mca *mca, gpa_t gpa)
 {
         for (unsigned i = 0; i < mca->waiting; i++)
                 if (mca->place[i].v == gpa.v)
                         return;
-        if (mca->waiting < MCA_PLACES)
-                mca->place[mca->waiting++] = gpa;
+        if (mca->waiting == MCA_PLACES)
+                return;
+        mca->place[mca->waiting] = gpa;
+        set_waiting(mca, mca->waiting + 1);
 }
 
 bool mca_is_due(const struct mca *mca)
@@ -103,7 +110,7 @@ void mca_raise(struct mca *mca)
 {
         mca->mcg_status = MCG_MCIP | MCG_RIPV;
         fill_bank(mca);
-        mca->waiting--;
+        set_waiting(mca, mca->waiting - 1);
         for (unsigned i = 0; i < mca->waiting; i++)
                 mca->place[i] = mca->place[i + 1];
 }

@@ -13,7 +13,7 @@ struct mca {
         bool amd; /* the guest's CPU is AMD's; the maker's to set */
         uint64_t mcg_status, ctl, status, addr, misc;
         gpa_t place[MCA_PLACES];
-        unsigned waiting;
+        unsigned waiting; /* of them; mca_waits looks at it without the VM's lock */
 };
 
 bool mca_owns_msr(uint32_t msr);
@@ -29,6 +29,12 @@ void mca_add(struct mca *mca, gpa_t gpa);
 static inline bool mca_is_on(const struct mca *mca)
 {
         return mca->ctl != 0;
+}
+
+/* Whether any place waits. What was added before is never overlooked. */
+static inline bool mca_waits(const struct mca *mca)
+{
+        return __atomic_load_n(&mca->waiting, __ATOMIC_RELAXED) != 0;
 }
 
 /* Whether a machine check can be raised now: something waits, the guest is not in one, and has

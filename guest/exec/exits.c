@@ -249,9 +249,7 @@ static void exit_halt(struct vm_vcpu *v)
         virt->get_state(&v->vcpu, &s);
         if (s.rflags & RFLAGS_TF)
                 return; /* the trap behind it ends it at once */
-        if (!(s.rflags & RFLAGS_IF))
-                vcpu_become_deaf(v);
-        v->activity = VCPU_HALTED;
+        v->activity = s.rflags & RFLAGS_IF ? VCPU_HALTED : VCPU_DEAF;
 }
 
 static void exit_fatal(struct vm_vcpu *v, const struct vm_exit *exit)

@@ -53,7 +53,6 @@ static void carry_out(struct vm_vcpu *v, const struct pv_call *call)
         const struct apic_message message = {.mode = call->mode, .vector = call->vector};
         struct vm *vm = v->vm;
 
-        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
         switch (call->verb) {
         case PV_NOTHING:
                 break;
@@ -72,6 +71,7 @@ static void carry_out(struct vm_vcpu *v, const struct pv_call *call)
                         }
                 break;
         }
+        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
 }
 
 void hypercall_serve_pv(struct vm_vcpu *v, unsigned cpl)

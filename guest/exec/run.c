@@ -1,13 +1,13 @@
 /* The run loop of a vCPU; contract in run.h. */
 #include "guest/exec/run.h"
 
-#include "guest/exec/damage.h"
 #include "guest/exec/exits.h"
 #include "guest/exec/vcpu_irq.h"
 #include "guest/exec/vcpu_rest.h"
 #include "guest/vm/vm.h"
 #include "guest/vm/vm_code.h"
 #include "hv/cpu.h"
+#include "hv/trap/mce.h"
 
 /* Whether another is to have the CPU. */
 static bool must_leave(struct vm_vcpu *v, unsigned cpu)
@@ -55,10 +55,6 @@ static enum vcpu_leave run_until(struct vm_vcpu *v, unsigned cpu)
         while (!vm_stands(vm)) {
                 if (v->look && must_leave(v, cpu))
                         return VCPU_READY;
-                if (v->id == 0 && vm->mca.waiting && damage_offer(v)) {
-                        vcpu_crash(v, "its memory is damaged, and it takes no machine checks");
-                        continue;
-                }
                 if (!vcpu_is_awake(v))
                         return vm_stands(vm) ? VCPU_STOPPED : VCPU_BLOCKED;
                 vcpu_offer_interrupt(v);

@@ -22,6 +22,7 @@ struct vm;
 enum vcpu_activity {
         VCPU_RUNS,
         VCPU_HALTED, /* HLT */
+        VCPU_DEAF,   /* HLT with interrupts off */
         VCPU_WAITS   /* for a start-up IPI */
 };
 
@@ -49,7 +50,7 @@ struct vm_vcpu {
         unsigned id; /* and its APIC ID */
 
         /* Changed by the holder alone; others look at them atomically. */
-        bool deaf; /* rests with interrupts off: only another vCPU can wake it */
+        bool deaf; /* rests, and has found nothing since: only another vCPU can wake it */
         bool hung; /* told: its interrupts have been off for too long */
         uint64_t exits[VM_EXIT_KINDS]; /* for statistics, like the next: what is read may be old */
         uint64_t interrupts;           /* injected */

@@ -305,7 +305,6 @@ void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_mess
 {
         uint32_t from = sender ? sender->id : APIC_NO_SENDER;
 
-        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
         for (unsigned i = 0; i < vm->vcpus; i++) {
                 struct vm_vcpu *v = vm->vcpu[i];
 
@@ -315,6 +314,7 @@ void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_mess
                 if (v != sender)
                         vcpu_notify(v);
                 if (message->mode == APIC_LOWEST)
-                        return;
+                        break;
         }
+        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
 }
