@@ -7,7 +7,8 @@
 #include "hv/lib/string.h"
 #include "mm/memmap.h"
 
-#define NUMBER_SIZE 24
+#define NUMBER_SIZE  24
+#define RECORD_TITLE 12 /* characters in front of a record's values */
 
 static const char blanks[] = "                ";
 
@@ -62,24 +63,42 @@ static void put_aligned(struct out *out, size_t column, const char *text)
                 put_blanks(out, pad);
 }
 
+static void put_json_cell(struct out *out, const char *text, bool quoted)
+{
+        put_text(out, out->at ? ", " : out->rows ? ", {" : "{");
+        put_string(out, out->column[out->at].key);
+        put_text(out, ": ");
+        if (quoted)
+                put_string(out, text);
+        else
+                put_text(out, text);
+        if (out->at + 1 == out->columns)
+                put_text(out, "}");
+}
+
+/* A line of a record. */
+static void put_titled(struct out *out, const char *title, const char *text)
+{
+        put_text(out, title);
+        put_blanks(out, RECORD_TITLE - strlen(title));
+        put_text(out, text);
+        put_text(out, "\n");
+}
+
 /* A cell in the form of the output; quoted: it is a string, in JSON. */
 static void put_cell(struct out *out, const char *text, bool quoted)
 {
-        bool first = out->at == 0, last = out->at + 1 == out->columns;
+        bool last = out->at + 1 == out->columns;
 
         if (out->json) {
-                put_text(out, !first ? ", " : out->rows ? ", {" : "{");
-                put_string(out, out->column[out->at].key);
-                put_text(out, ": ");
-                if (quoted)
-                        put_string(out, text);
-                else
-                        put_text(out, text);
+                put_json_cell(out, text, quoted);
+        } else if (out->record) {
+                put_titled(out, out->column[out->at].title, text);
         } else {
                 put_aligned(out, out->at, text);
+                if (last)
+                        put_text(out, "\n");
         }
-        if (last)
-                put_text(out, out->json ? "}" : "\n");
         out->rows += last;
         out->at = last ? 0 : out->at + 1;
 }
@@ -135,16 +154,27 @@ void out_error(struct out *out, const char *fmt, ...)
         put_text(out, out->json ? "}\n" : "\n");
 }
 
-void out_table_begin(struct out *out, const struct out_column *columns, size_t count)
+static void begin(struct out *out, const struct out_column *columns, size_t count, bool record)
 {
         out->column = columns;
         out->columns = count;
         out->at = 0;
         out->rows = 0;
-        if (out->json) {
+        out->record = record;
+        if (out->json)
                 put_text(out, "[");
+}
+
+void out_record_begin(struct out *out, const struct out_column *columns, size_t count)
+{
+        begin(out, columns, count, true);
+}
+
+void out_table_begin(struct out *out, const struct out_column *columns, size_t count)
+{
+        begin(out, columns, count, false);
+        if (out->json)
                 return;
-        }
         for (size_t i = 0; i < count; i++)
                 put_aligned(out, i, columns[i].title);
         put_text(out, "\n");

@@ -31,6 +31,7 @@ struct out {
         /* private */
         const struct out_column *column;
         size_t columns, at, rows;
+        bool record;
 };
 
 /* An output whose lines become lines of the log. */
@@ -52,6 +53,11 @@ void out_error(struct out *out, const char *fmt, ...) __attribute__((format(prin
 
 /* Begin a table; columns (1 to OUT_COLUMNS_MAX) stay the caller's until out_table_end. */
 void out_table_begin(struct out *out, const struct out_column *columns, size_t count);
+
+/* Begin a table that has one row: for people a line a cell, behind its title of up to 11
+ * characters.
+ */
+void out_record_begin(struct out *out, const struct out_column *columns, size_t count);
 
 /* End it, after a whole row; a table may have no rows. */
 void out_table_end(struct out *out);

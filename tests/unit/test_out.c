@@ -46,6 +46,26 @@ static void test_json_table(void)
                "\"size\": 536870912, \"last\": false}]\n");
 }
 
+/* One row: a line a cell for people, a table like any other for programs. */
+static void test_record(void)
+{
+        for (int json = 0; json < 2; json++) {
+                struct out *out = text_sink_start(&sink, json);
+
+                out_record_begin(out, columns, 3);
+                out_cell(out, "a");
+                out_cell_number(out, 7);
+                out_cell_size(out, 64 << 20);
+                out_table_end(out);
+                out_table_begin(out, columns, 1);
+                out_cell(out, "b");
+                out_table_end(out);
+                expect(json ? "[{\"name\": \"a\", \"count\": 7, \"size\": 67108864}]\n"
+                              "[{\"name\": \"b\"}]\n"
+                            : "NAME        a\nCOUNT       7\nSIZE        64 MiB\nNAME\nb\n");
+        }
+}
+
 static void test_empty_tables(void)
 {
         struct out *out = text_sink_start(&sink, true);
@@ -134,6 +154,7 @@ int main(void)
 {
         RUN(test_text_table);
         RUN(test_json_table);
+        RUN(test_record);
         RUN(test_empty_tables);
         RUN(test_one_column);
         RUN(test_json_escapes);

@@ -1,11 +1,8 @@
 /* `nv list` and `nv show`: what is in the pool. */
 #include "guest/admin/nv/nv_region.h"
-#include "guest/admin/nv/nv_verbs.h"
 
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
-
-typedef unsigned long long ull;
 
 static void totals_line(struct out *out, const struct pool *pool, const struct pool_usage *usage)
 {
@@ -89,30 +86,18 @@ void nv_log(struct pool *pool)
                 region_table(&(struct command_call){.out = &log.out}, pool);
 }
 
-static void show_lines(struct out *out, const struct nv_facts *facts)
-{
-        out_line(out, "name        %s", facts->name);
-        out_line(out, "size        %s (%llu bytes)", nv_size(facts->size).text, (ull)facts->size);
-        out_line(out, "owner       %s", nv_owner(facts));
-        out_line(out, "state       %s", nv_state(facts));
-        out_line(out, "attached    %s", nv_attached(facts).text);
-        out_line(out, "uuid        %s", nv_uuid(facts->uuid).text);
-        out_line(out, "generation  %llu", (ull)facts->generation);
-        out_line(out, "volatile    %s", facts->is_volatile ? "yes: its memory forgets" : "no");
-        out_line(out, "to scrub    %s", nv_size(facts->dying).text);
-        out_line(out, "bad         %llu granules", (ull)facts->bad);
-}
-
-static void show_object(struct out *out, const struct nv_facts *facts)
+static void show_facts(struct out *out, const struct nv_facts *facts)
 {
         static const struct out_column column[] = {
-            {"name", "NAME", -20},     {"size", "SIZE", 10},      {"owner", "OWNER", -12},
-            {"state", "STATE", -7},    {"readers", "READERS", 7}, {"writer", "WRITER", 6},
-            {"extents", "EXTENTS", 7}, {"generation", "GEN", 4},  {"uuid", "UUID", -36},
-            {"scrub", "SCRUB", 10},    {"bad", "BAD", 4},         {"volatile", "VOLATILE", 8},
+            {"name", "name", 0},       {"size", "size", 0},
+            {"owner", "owner", 0},     {"state", "state", 0},
+            {"readers", "readers", 0}, {"writer", "writer", 0},
+            {"extents", "extents", 0}, {"generation", "generation", 0},
+            {"uuid", "uuid", 0},       {"scrub", "to scrub", 0},
+            {"bad", "bad", 0},         {"volatile", "volatile", 0},
         };
 
-        out_table_begin(out, column, ARRAY_LEN(column));
+        out_record_begin(out, column, ARRAY_LEN(column));
         out_cell(out, "%s", facts->name);
         out_cell_size(out, facts->size);
         out_cell(out, "%s", nv_owner(facts));
@@ -167,17 +152,15 @@ static void show_extents(struct out *out, const struct pool *pool, const struct 
 
 int nv_show(const struct command_call *call)
 {
-        struct pool *pool = nv_pool(call);
-        const struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
+        struct pool *pool;
+        struct pool_region *region;
         struct nv_facts facts;
+        int err = nv_find(call, &pool, &region);
 
-        if (!region)
-                return nv_absent(pool);
+        if (err)
+                return err;
         facts = nv_facts(pool, region);
-        if (call->out->json)
-                show_object(call->out, &facts);
-        else
-                show_lines(call->out, &facts);
+        show_facts(call->out, &facts);
         show_grants(call->out, region);
         show_extents(call->out, pool, region);
         (void)nv_bad_table(call, pool, region, ", at:");

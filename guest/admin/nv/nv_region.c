@@ -6,8 +6,6 @@
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
 
-typedef unsigned long long ull;
-
 struct nv_text nv_size(uint64_t bytes)
 {
         static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -18,7 +16,7 @@ struct nv_text nv_size(uint64_t bytes)
                 bytes /= 1024;
                 i++;
         }
-        format_text(size.text, sizeof size.text, "%llu %s", (ull)bytes, unit[i]);
+        format_text(size.text, sizeof size.text, "%lu %s", bytes, unit[i]);
         return size;
 }
 
@@ -133,7 +131,7 @@ bool nv_bad_table(const struct command_call *call, const struct pool *pool,
 
         if (!bad)
                 return false;
-        out_line(call->out, "%llu bad granules of 2 MiB%s", (ull)bad, what);
+        out_line(call->out, "%lu bad granules of 2 MiB%s", bad, what);
         out_table_begin(call->out, column, ARRAY_LEN(column));
         for (; pool_region_next_bad(pool, region, at, &at); at += POOL_GRANULE)
                 out_cell_address(call->out, at);
@@ -151,31 +149,28 @@ struct pool *nv_pool(const struct command_call *call)
         if (pool->fault == POOL_FAULT_NONE)
                 out_error(call->out, "there is no NVRAM pool");
         else
-                out_error(call->out, "the pool is not mounted: %s (at 0x%llx): %s",
-                          pool_fault_text(pool->fault), (ull)pool->fault_at.v,
+                out_error(call->out, "the pool is not mounted: %s (at 0x%lx): %s",
+                          pool_fault_text(pool->fault), pool->fault_at.v,
                           pool_fault_meaning(pool->fault));
         return NULL;
 }
 
-struct pool_region *nv_region(const struct command_call *call, struct pool *pool, size_t i)
+int nv_find(const struct command_call *call, struct pool **pool, struct pool_region **region)
 {
-        struct pool_region *region = pool_find(pool, call->word[i]);
-
-        if (!region && pool->damaged)
+        *pool = nv_pool(call);
+        if (!*pool)
+                return -ENODEV;
+        *region = pool_find(*pool, call->word[0]);
+        if (*region)
+                return 0;
+        if ((*pool)->damaged)
                 out_error(call->out,
                           "no region with an intact record is named %s: export the regions that "
                           "`list` shows, then repair the pool off-line",
-                          call->word[i]);
-        else if (!region)
-                out_error(call->out, "no region is named %s: `list` shows all", call->word[i]);
-        return region;
-}
-
-int nv_absent(const struct pool *pool)
-{
-        if (!pool)
-                return -ENODEV;
-        return pool->damaged ? -EBADMSG : -ENOENT;
+                          call->word[0]);
+        else
+                out_error(call->out, "no region is named %s: `list` shows all", call->word[0]);
+        return (*pool)->damaged ? -EBADMSG : -ENOENT;
 }
 
 uint64_t nv_entropy(const struct command_call *call)
@@ -244,8 +239,24 @@ static void say_busy(const struct command_call *call, const struct nv_facts *fac
                           facts->name, facts->readers);
 }
 
+static void say_full(const struct command_call *call, const struct pool *pool, const char *name,
+                     uint64_t bytes)
+{
+        struct pool_usage usage = pool_usage(pool);
+        uint64_t room = (usage.free + usage.dying) * POOL_GRANULE;
+
+        if (bytes > room)
+                out_error(call->out, "region %s: no room for %s: %s are free", name,
+                          nv_size(bytes).text, nv_size(room).text);
+        else
+                out_error(call->out,
+                          "region %s: %s are free, but in too many pieces, or the catalogue has no "
+                          "room for one more region: delete a region",
+                          name, nv_size(room).text);
+}
+
 int nv_failed(const struct command_call *call, const struct pool *pool,
-              const struct pool_region *region, const char *name, int err)
+              const struct pool_region *region, const char *name, uint64_t bytes, int err)
 {
         struct nv_facts facts;
 
@@ -253,6 +264,9 @@ int nv_failed(const struct command_call *call, const struct pool *pool,
         case -EBUSY:
                 facts = nv_facts(pool, region);
                 say_busy(call, &facts);
+                break;
+        case -ENOSPC:
+                say_full(call, pool, name, bytes);
                 break;
         case -EEXIST:
                 out_error(call->out, "a region named %s is there already", name);
@@ -271,21 +285,4 @@ int nv_failed(const struct command_call *call, const struct pool *pool,
                 break;
         }
         return err;
-}
-
-int nv_no_room(const struct command_call *call, const struct pool *pool, const char *name,
-               uint64_t bytes)
-{
-        struct pool_usage usage = pool_usage(pool);
-        uint64_t room = (usage.free + usage.dying) * POOL_GRANULE;
-
-        if (bytes > room)
-                out_error(call->out, "region %s: no room for %s: %s are free", name,
-                          nv_size(bytes).text, nv_size(room).text);
-        else
-                out_error(call->out,
-                          "region %s: %s are free, but in too many pieces, or the catalogue has no "
-                          "room for one more region: delete a region",
-                          name, nv_size(room).text);
-        return -ENOSPC;
 }

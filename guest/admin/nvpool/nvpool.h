@@ -46,6 +46,10 @@ bool image_open_all(struct tool *tool);
 /* Is the file behind fd one of the images? */
 bool image_is_open(const struct tool *tool, int fd);
 
+/* pm_file.c: what is stored in this mapping of a file or device is to become durable. Stores
+ * elsewhere (into private mappings) are not made durable. */
+void pm_file_add(void *base, uint64_t size);
+
 /* nvpool_mount.c: what a range holds. */
 struct pool_content range_judge(const struct tool *tool, const struct pool_range *range);
 

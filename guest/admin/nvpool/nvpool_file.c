@@ -111,14 +111,14 @@ static int open_target(const struct command_call *call, const char *path, bool *
 
 int tool_export(const struct command_call *call)
 {
-        struct pool *pool = nv_pool(call);
-        const struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
+        struct pool *pool;
+        struct pool_region *region;
         const char *path = call->word[1];
         bool to_stdout = strcmp(path, "-") == 0, sparse = false;
-        int fd;
+        int fd, err = nv_find(call, &pool, &region);
 
-        if (!region)
-                return pool ? -ENOENT : -ENODEV;
+        if (err)
+                return err;
         if (pool_region_is_filling(region)) {
                 tool_say("region %s was not filled to its end: there is nothing to export",
                          call->word[0]);
@@ -229,10 +229,8 @@ int tool_import(const struct command_call *call)
                 return fd;
         err =
             pool_begin(pool, name, owner, align_up(bytes, POOL_GRANULE), nv_entropy(call), &region);
-        if (err == -ENOSPC)
-                return nv_no_room(call, pool, name, align_up(bytes, POOL_GRANULE));
         if (err)
-                return nv_failed(call, pool, NULL, name, err);
+                return nv_failed(call, pool, NULL, name, align_up(bytes, POOL_GRANULE), err);
         if (fill(pool, region, fd, bytes)) {
                 err = file_failed(path, "cannot be read");
                 if (pool_delete(pool, region))
@@ -241,7 +239,7 @@ int tool_import(const struct command_call *call)
         }
         err = pool_commit(pool, region);
         if (err)
-                return nv_failed(call, pool, region, name, err);
+                return nv_failed(call, pool, region, name, 0, err);
         facts = nv_facts(pool, region);
         out_line(call->out, "imported %s, %s, from %s", name, nv_size(facts.size).text, path);
         nv_object(call, &facts);

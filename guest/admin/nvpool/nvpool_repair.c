@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "guest/admin/nv/nv_region.h"
-#include "guest/admin/nv/nv_verbs.h"
 
 /* Why this range must not be formatted unasked; NULL: it may. */
 static const char *contents_of(const struct tool *tool, const struct pool_range *range)
