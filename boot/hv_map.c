@@ -9,12 +9,11 @@
 #include "hv/percpu.h"
 #include "mm/paging/paging.h"
 
-#define CPUID_X1_EDX_1G (1u << 26)
-#define LOW_MEMORY      (1 * MiB) /* left alone: firmware, and where other CPUs start */
-#define LAPIC_PAGE      0xfee00000ull
-#define VGA_BASE        0xa0000ull
-#define VGA_SIZE        0x20000ull
-#define REGISTER_BYTES  8 /* at most; an HPET has more, in the same page */
+#define LOW_MEMORY     (1 * MiB) /* left alone: firmware, and where other CPUs start */
+#define LAPIC_PAGE     0xfee00000ull
+#define VGA_BASE       0xa0000ull
+#define VGA_SIZE       0x20000ull
+#define REGISTER_BYTES 8 /* at most; an HPET has more, in the same page */
 
 extern const uint8_t image_start[], image_text_end[], image_rodata_end[], image_end[];
 extern const uint8_t boot_stack[];
@@ -117,12 +116,17 @@ static int map_ranges(const struct memmap *memory)
         return err;
 }
 
+static int map_device(uint64_t start, uint64_t size)
+{
+        return map(start, start + size, PAGING_RW, PAGING_UC);
+}
+
 static int map_hints(const struct machine *m)
 {
         int err = 0;
 
         for (size_t i = 0; !err && i < m->hint_count; i++)
-                err = map(m->hint[i].v, m->hint[i].v + 8, PAGING_RW, PAGING_UC);
+                err = map_device(m->hint[i].v, REGISTER_BYTES);
         return err;
 }
 
@@ -136,8 +140,7 @@ static int map_registers(const struct machine *m)
 
         for (size_t i = 0; !err && i < ARRAY_LEN(all); i++)
                 if (all[i]->space == ACPI_SPACE_MEMORY && all[i]->address)
-                        err = map(all[i]->address, all[i]->address + REGISTER_BYTES, PAGING_RW,
-                                  PAGING_UC);
+                        err = map_device(all[i]->address, REGISTER_BYTES);
         return err;
 }
 
@@ -146,15 +149,13 @@ static int map_devices(const struct machine *m)
         int err = map_registers(m);
 
         if (!err && m->vga_text)
-                err = map(VGA_BASE, VGA_BASE + VGA_SIZE, PAGING_RW, PAGING_UC);
+                err = map_device(VGA_BASE, VGA_SIZE);
         if (!err)
-                err = map(LAPIC_PAGE, LAPIC_PAGE + PAGE_4K, PAGING_RW, PAGING_UC);
+                err = map_device(LAPIC_PAGE, PAGE_4K);
         for (unsigned i = 0; !err && i < m->madt.ioapic_count; i++)
-                err = map(m->madt.ioapics[i].base.v, m->madt.ioapics[i].base.v + PAGE_4K, PAGING_RW,
-                          PAGING_UC);
+                err = map_device(m->madt.ioapics[i].base.v, PAGE_4K);
         if (!err && m->fb.base.v)
-                err = map(m->fb.base.v, m->fb.base.v + (uint64_t)m->fb.pitch * m->fb.height,
-                          PAGING_RW, PAGING_UC);
+                err = map_device(m->fb.base.v, (uint64_t)m->fb.pitch * m->fb.height);
         return err ? err : map_hints(m);
 }
 

@@ -7,7 +7,6 @@
 #include "drivers/fb.h"
 #include "drivers/ioapic.h"
 #include "drivers/lapic.h"
-#include "drivers/pic.h"
 #include "drivers/power.h"
 #include "drivers/rtc.h"
 #include "drivers/timer.h"
@@ -318,7 +317,6 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
 {
         static struct nvram_choice choice;
         struct pool_config config = {.entropy = cpu_rdtsc()};
-        unsigned order = 0;
         hpa_t memory;
 
         pm_init();
@@ -334,9 +332,7 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
         config.bad = &choice.bad;
         config.members_only = choice.members_only;
         config.memory_size = pool_memory_size(choice.range, choice.count);
-        while ((PAGE_4K << order) < config.memory_size)
-                order++;
-        if (dram_alloc(&m->dram, order, &memory)) {
+        if (dram_alloc(&m->dram, dram_order(config.memory_size), &memory)) {
                 printk(LOG_ERROR, "pool: no memory for its tables");
                 return -ENOMEM;
         }

@@ -1,5 +1,5 @@
 /* The boot order of the hypervisor, from the loader's jump to the defined end. */
-#include "boot/efi/efi_info.h"
+#include "boot/efi/efi_map.h"
 #include "boot/hv_map.h"
 #include "boot/machine.h"
 #include "boot/multiboot2.h"

@@ -3,11 +3,6 @@
 
 #include "hv/regs.h"
 
-static uint64_t min(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
-
 size_t instruction_fetch(const struct instruction_place *place, paging_guest_read_fn read,
                          void *ctx, uint8_t *code, size_t want)
 {

@@ -22,16 +22,6 @@ static const char *const kind_names[MEM_KINDS] = {
     [MEM_UNUSABLE] = "unusable",
 };
 
-static uint64_t max(uint64_t a, uint64_t b)
-{
-        return a > b ? a : b;
-}
-
-static uint64_t min(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
-
 static uint64_t end_of(const struct mem_range *r)
 {
         return r->start + r->size;
@@ -49,24 +39,17 @@ bool memmap_is_nvram(enum mem_kind kind)
 
 enum mem_kind memmap_kind_of_e820(uint32_t type)
 {
-        switch (type) {
-        case 1:
-                return MEM_RAM;
-        case 3:
-                return MEM_ACPI_RECLAIM;
-        case 4:
-                return MEM_ACPI_NVS;
-        case 5:
-                return MEM_UNUSABLE;
-        case 7:
-                return MEM_NVRAM;
-        case 12:
-                return MEM_NVRAM_LEGACY;
-        case 90:
-                return MEM_NVRAM_VENDOR;
-        default:
-                return MEM_RESERVED;
-        }
+        static const uint8_t kinds[] = {
+            [E820_RAM] = MEM_RAM,
+            [E820_ACPI_RECLAIM] = MEM_ACPI_RECLAIM,
+            [E820_ACPI_NVS] = MEM_ACPI_NVS,
+            [E820_UNUSABLE] = MEM_UNUSABLE,
+            [E820_PERSISTENT] = MEM_NVRAM,
+            [E820_PERSISTENT_LEGACY] = MEM_NVRAM_LEGACY,
+            [E820_PERSISTENT_VENDOR] = MEM_NVRAM_VENDOR,
+        };
+
+        return type < ARRAY_LEN(kinds) && kinds[type] ? kinds[type] : MEM_RESERVED;
 }
 
 void memmap_init(struct memmap *map)

@@ -32,6 +32,18 @@ enum mem_kind {
         MEM_KINDS
 };
 
+/* E820 type numbers, ACPI 6.5 table 15.4; unknown ones are reserved. */
+enum e820_type {
+        E820_RAM = 1,
+        E820_RESERVED = 2,
+        E820_ACPI_RECLAIM = 3,
+        E820_ACPI_NVS = 4,
+        E820_UNUSABLE = 5,
+        E820_PERSISTENT = 7,
+        E820_PERSISTENT_LEGACY = 12,
+        E820_PERSISTENT_VENDOR = 90, /* of the thesis' firmware */
+};
+
 enum mem_origin {
         MEM_FROM_E820,    /* type is the E820 type number */
         MEM_FROM_EFI,     /* type is the EFI memory type number */
@@ -105,7 +117,7 @@ must_check int memmap_carve_module(struct memmap *map, uint64_t start, uint64_t 
  */
 must_check int memmap_add_simulated(struct memmap *map, uint64_t start, uint64_t size);
 
-/* What an E820 type number means; unknown types are reserved. ACPI 6.5, table 15.4. */
+/* What an E820 type number means. */
 enum mem_kind memmap_kind_of_e820(uint32_t type);
 
 /* Whether the pool may use it: any of the MEM_NVRAM_* kinds. */

@@ -44,9 +44,6 @@
 /* x87, SSE, AVX and AVX-512 state. */
 #define XCR0_PASS 0xe7ull
 
-#define VENDOR_AMD_EBX   0x68747541u /* "Auth" */
-#define VENDOR_HYGON_EBX 0x6f677948u /* "Hygo" */
-
 #define LEAF_CACHE    4u
 #define LEAF_TOPOLOGY 0xbu
 #define LEAF_XSAVE    0xdu
@@ -88,7 +85,7 @@ static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct vir
 
 bool cpuid_policy_is_amd(const struct cpuid_policy *p)
 {
-        return p->basic[0].ebx == VENDOR_AMD_EBX || p->basic[0].ebx == VENDOR_HYGON_EBX;
+        return cpu_maker_is_amd(p->basic[0].ebx);
 }
 
 static void fill_extended(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps)

@@ -11,7 +11,13 @@
 
 struct mca {
         bool amd; /* the guest's CPU is AMD's; the maker's to set */
-        uint64_t mcg_status, ctl, status, addr, misc;
+        uint64_t mcg_status;
+        union { /* the bank's registers, in the order of their MSRs */
+                struct {
+                        uint64_t ctl, status, addr, misc;
+                };
+                uint64_t bank[4];
+        };
         gpa_t place[MCA_PLACES];
         unsigned waiting; /* of them; mca_waits looks at it without the VM's lock */
 };

@@ -107,7 +107,7 @@ static bool fast_msr_read(struct vcpu *vcpu)
         uint64_t value;
 
         vcpu_learn_irq(v);
-        if (msr == MSR_IA32_TSC_DEADLINE || msr_read(v, msr, &value, cpu_rdtsc()))
+        if (msr == MSR_TSC_DEADLINE || msr_read(v, msr, &value, cpu_rdtsc()))
                 return false;
         v->exits[VM_EXIT_MSR_READ]++;
         answer_msr_read(v, value);
@@ -254,22 +254,16 @@ static void exit_halt(struct vm_vcpu *v)
 
 static void exit_fatal(struct vm_vcpu *v, const struct vm_exit *exit)
 {
-        switch (exit->kind) {
-        case VM_EXIT_SHUTDOWN:
-                vcpu_crash(v, "triple fault");
-                break;
-        case VM_EXIT_TASK:
-                vcpu_crash(v, "switches tasks by hardware, which is not supported on VT-x");
-                break;
-        case VM_EXIT_ENTRY_FAILED:
-                vcpu_crash(v, "the CPU refused to run it");
-                break;
-        default:
+        static const char *const why[VM_EXIT_KINDS] = {
+            [VM_EXIT_SHUTDOWN] = "triple fault",
+            [VM_EXIT_TASK] = "switches tasks by hardware, which is not supported on VT-x",
+            [VM_EXIT_ENTRY_FAILED] = "the CPU refused to run it",
+        };
+
+        if (!why[exit->kind])
                 printk(LOG_ERROR, "vm %s: exit reason %u is not handled", v->vm->config->name,
                        exit->reason);
-                vcpu_crash(v, "stopped at an exit that is not handled");
-                break;
-        }
+        vcpu_crash(v, why[exit->kind] ? why[exit->kind] : "stopped at an exit that is not handled");
 }
 
 /* CPUID never comes here: the fast handler answers it always. */

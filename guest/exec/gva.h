@@ -4,8 +4,6 @@
 #include "guest/vm/vcpu.h"
 #include "hv/instruction.h"
 
-#define GVA_SIZE_MAX 8
-
 /* An operand in memory: where each of its bytes is. Bytes from `split` on are at gpa[1]. */
 struct gva_operand {
         gpa_t gpa[2];
@@ -13,7 +11,7 @@ struct gva_operand {
 };
 
 /*
- * Find the memory of size bytes (1 to GVA_SIZE_MAX) at an offset of a segment, for this access, by
+ * Find the memory of size bytes (1 to 8) at an offset of a segment, for this access, by
  * all checks of segment and pages. -EFAULT: one has failed, and its exception has been injected.
  */
 must_check int gva_operand(struct vm_vcpu *v, const struct vcpu_state *s,

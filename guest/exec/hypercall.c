@@ -8,17 +8,19 @@
 
 static int64_t tell_region(const struct vm *vm, uint64_t index, uint64_t gpa)
 {
+        const struct layout_region *region;
         struct permafrost_region r = {0};
 
         if (index >= vm->regions)
                 return -PERMAFROST_ENOENT;
         if (!is_aligned(gpa, 8) || !gmem_ptr(&vm->mem, GPA(gpa), sizeof r))
                 return -PERMAFROST_EFAULT;
-        memcpy(r.name, vm->layout.region[index].name, sizeof vm->layout.region[index].name);
-        r.gpa = vm->layout.region[index].gpa.v;
-        r.size = vm->layout.region[index].size;
+        region = &vm->layout.region[index];
+        memcpy(r.name, region->name, sizeof region->name);
+        r.gpa = region->gpa.v;
+        r.size = region->size;
         r.flags = vm->machine->pool->simulated ? PERMAFROST_REGION_SIMULATED : 0;
-        r.flags |= vm->layout.region[index].read_only ? PERMAFROST_REGION_READ_ONLY : 0;
+        r.flags |= region->read_only ? PERMAFROST_REGION_READ_ONLY : 0;
         r.flags |= pool_region_is_volatile(vm->machine->pool, vm->region[index].ref.region)
                        ? PERMAFROST_REGION_VOLATILE
                        : 0;

@@ -93,11 +93,6 @@ static void rest(const struct cpu *cpu, uint64_t look_at)
         trap_wait_interrupt();
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
-
 static void load(struct vm_vcpu *v, const struct cpu *cpu)
 {
         if (v->vcpu.cpu == cpu)
@@ -217,7 +212,7 @@ void cpus_init(uint32_t tsc_khz, const struct cpus_hooks *hooks)
 static void turn(struct cpu *cpu)
 {
         uint64_t now = cpu_rdtsc();
-        uint64_t look_at = earlier(sched_look(&sched, cpu->index, now), mce_poll(now));
+        uint64_t look_at = min(sched_look(&sched, cpu->index, now), mce_poll(now));
 
         cpu->resting = true;
         if (!run_one(cpu, now))

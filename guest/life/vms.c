@@ -50,18 +50,9 @@ static struct cpu_set cpus_of(const struct vms *vms, const struct vm_config *con
         return cpu_set_is_empty(&told) ? cpu_set_first(vms->machine->sched->cpus) : told;
 }
 
-static unsigned vm_order(void)
-{
-        unsigned order = 0;
-
-        while ((PAGE_4K << order) < sizeof(struct vm))
-                order++;
-        return order;
-}
-
 static void free_vm(const struct vms *vms, struct vms_entry *entry)
 {
-        if (dram_free(vms->machine->dram, HPA((uint64_t)entry->vm), vm_order()))
+        if (dram_free(vms->machine->dram, HPA((uint64_t)entry->vm), dram_order(sizeof(struct vm))))
                 panic("vm %s: its frame cannot be freed", entry->config->name);
         entry->vm = NULL;
 }
@@ -106,7 +97,7 @@ static void start(struct vms *vms, struct vms_entry *entry)
         if (!cpu_set_is_empty(&entry->config->cpus) && cpu_set_is_empty(&told))
                 printk(LOG_WARN, "vm %s: cpus=: this machine has none of them: it may use all",
                        name);
-        if (dram_alloc(vms->machine->dram, vm_order(), &frame)) {
+        if (dram_alloc(vms->machine->dram, dram_order(sizeof(struct vm)), &frame)) {
                 printk(LOG_ERROR, "vm %s: not started: no memory", name);
                 refuse(entry);
                 return;

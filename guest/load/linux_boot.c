@@ -8,6 +8,7 @@
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
 #include "hv/lib/work.h"
+#include "mm/memmap.h"
 
 /* The setup header in the file, boot.rst "The Real-Mode Kernel Header"; all of it little-endian. */
 struct setup_header {
@@ -68,8 +69,6 @@ _Static_assert(offsetof(struct boot_params, hdr.init_size) == 0x260, "setup head
 _Static_assert(offsetof(struct boot_params, e820) == 0x2d0, "E820 table");
 _Static_assert(sizeof(struct boot_params) == PAGE_4K, "zero page");
 
-enum e820_type { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_PERSISTENT_LEGACY = 12 };
-
 #define SECTOR           512u
 #define HEADER_OFFSET    0x1f1u
 #define HEADER_END_BASE  0x202u /* + the jump's second byte */
@@ -110,10 +109,8 @@ struct load {
         char *why;
 };
 
-static int refuse(const struct load *load, int err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int refuse(const struct load *load, int err, const char *fmt, ...)
+static __attribute__((format(printf, 3, 4))) int refuse(const struct load *load, int err,
+                                                        const char *fmt, ...)
 {
         va_list ap;
 
@@ -252,7 +249,7 @@ static uint64_t format_arguments(const struct load *load, char *buf, uint64_t si
 }
 
 /* The kernel's command line with the regions behind it. */
-static int write_cmdline(const struct load *load)
+static int write_cmdline(struct load *load)
 {
         uint64_t limit = load->hdr.cmdline_size, len = strlen(load->image->cmdline);
         uint64_t regions = format_arguments(load, NULL, 0);
@@ -289,7 +286,7 @@ static void fill_e820(struct boot_params *params, const struct vm_layout *layout
         add_e820(params, 0, PLATFORM_BIOS_BASE, E820_RAM);
         add_e820(params, PLATFORM_BIOS_BASE, PLATFORM_ACPI_BASE - PLATFORM_BIOS_BASE,
                  E820_RESERVED);
-        add_e820(params, PLATFORM_ACPI_BASE, PLATFORM_ACPI_SIZE, E820_ACPI);
+        add_e820(params, PLATFORM_ACPI_BASE, PLATFORM_ACPI_SIZE, E820_ACPI_RECLAIM);
         add_e820(params, PLATFORM_ACPI_BASE + PLATFORM_ACPI_SIZE,
                  PLATFORM_BIOS_END - PLATFORM_ACPI_BASE - PLATFORM_ACPI_SIZE, E820_RESERVED);
         add_e820(params, PLATFORM_BIOS_END, layout->ram[0].size - PLATFORM_BIOS_END, E820_RAM);
@@ -300,7 +297,7 @@ static void fill_e820(struct boot_params *params, const struct vm_layout *layout
                          E820_PERSISTENT_LEGACY);
 }
 
-static int write_boot_params(const struct load *load)
+static int write_boot_params(struct load *load)
 {
         struct boot_params *params = guest_page(load, PLATFORM_BOOT_PARAMS, PAGE_4K);
 
@@ -321,7 +318,7 @@ static int write_boot_params(const struct load *load)
 }
 
 /* Identity tables with 2 MiB pages: all that the protocol asks for, with room to spare. */
-static int write_page_tables(const struct load *load)
+static int write_page_tables(struct load *load)
 {
         uint64_t *pml4 = guest_page(load, PLATFORM_PAGE_TABLES, (2 + IDENTITY_GIB) * PAGE_4K);
         uint64_t *pdpt, *pd;
@@ -368,7 +365,7 @@ static void fill_entry(const struct load *load, struct linux_entry *entry)
         entry->state.seg[SEG_TR] = (struct vcpu_segment){0, 0x67, BOOT_TR, RIGHTS_TSS};
 }
 
-static int write_gdt(const struct load *load)
+static int write_gdt(struct load *load)
 {
         const uint64_t gdt[] = {
             [BOOT_CS / 8] = flat_descriptor(RIGHTS_CODE),
@@ -382,7 +379,7 @@ static int write_gdt(const struct load *load)
  * The whole BIOS. On hardware-reduced ACPI without EFI Linux 6.1 passes over the reset register and
  * restarts as an old PC did, through the real-mode reset vector.
  */
-static int write_reset_vector(const struct load *load)
+static int write_reset_vector(struct load *load)
 {
         const uint16_t port = PLATFORM_ACPI_PM_PORT + ACPI_PM_RESET;
         /* mov dx, port; mov al, value; out dx, al; stop: hlt; jmp stop */
@@ -392,20 +389,7 @@ static int write_reset_vector(const struct load *load)
         return write_guest(load, PLATFORM_RESET_VECTOR, code, sizeof code);
 }
 
-static int check_and_place(struct load *load)
-{
-        int err = read_header(load);
-
-        if (!err)
-                err = check_kernel(load);
-        if (!err)
-                err = place_kernel(load);
-        if (!err)
-                err = place_initrd(load);
-        return err;
-}
-
-static int write_files(const struct load *load)
+static int write_files(struct load *load)
 {
         const struct linux_image *image = load->image;
         const uint8_t *code = (const uint8_t *)image->kernel + load->code_offset;
@@ -419,23 +403,17 @@ static int write_files(const struct load *load)
 int linux_boot_load(const struct linux_image *image, const struct vm_layout *layout,
                     const struct gmem *mem, struct linux_entry *entry, char why[LINUX_WHY_SIZE])
 {
+        /* All checks before the first write. */
+        static int (*const steps[])(struct load *) = {
+            read_header,       check_kernel,      place_kernel, place_initrd,       write_cmdline,
+            write_boot_params, write_page_tables, write_gdt,    write_reset_vector, write_files,
+        };
         struct load load = {.image = image, .layout = layout, .mem = mem, .why = why};
-        int err;
+        int err = 0;
 
         why[0] = '\0';
-        err = check_and_place(&load);
-        if (!err)
-                err = write_cmdline(&load);
-        if (!err)
-                err = write_boot_params(&load);
-        if (!err)
-                err = write_page_tables(&load);
-        if (!err)
-                err = write_gdt(&load);
-        if (!err)
-                err = write_reset_vector(&load);
-        if (!err)
-                err = write_files(&load);
+        for (size_t i = 0; !err && i < ARRAY_LEN(steps); i++)
+                err = steps[i](&load);
         if (!err)
                 fill_entry(&load, entry);
         return err;

@@ -180,15 +180,9 @@ static int decode_two_byte(struct cursor *c, struct mmio_op *op)
 static int decode_opcode(struct cursor *c, uint8_t opcode, struct mmio_op *op)
 {
         switch (opcode) {
-        case 0x88:
-        case 0x89:
-        case 0x8a:
-        case 0x8b:
+        case 0x88 ... 0x8b:
                 return decode_mov(c, opcode, op);
-        case 0xa0:
-        case 0xa1:
-        case 0xa2:
-        case 0xa3:
+        case 0xa0 ... 0xa3:
                 return decode_moffs(c, opcode, op);
         case 0xc6:
         case 0xc7:

@@ -263,35 +263,25 @@ static void exit_invalid(struct svm_vcpu *v, struct vm_exit *exit)
 /* Exits that are told by their code alone. */
 static enum vm_exit_kind simple_kind(uint64_t code)
 {
-        switch (code) {
-        case SVM_EXIT_INTR:
-        case SVM_EXIT_NMI:
-        case SVM_EXIT_INIT:
-        case SVM_EXIT_FERR_FREEZE: /* it waits for an interrupt that no model here sends */
+        static const uint8_t kinds[] = {
+            [SVM_EXIT_VINTR] = VM_EXIT_IRQ_WINDOW,
+            [SVM_EXIT_HLT] = VM_EXIT_HALT,
+            [SVM_EXIT_INVD] = VM_EXIT_CACHE,
+            [SVM_EXIT_WBINVD] = VM_EXIT_CACHE,
+            [SVM_EXIT_SHUTDOWN] = VM_EXIT_SHUTDOWN,
+            [SVM_EXIT_RDPMC] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_INVLPGA] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_VMRUN... SVM_EXIT_SKINIT] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_MONITOR... SVM_EXIT_MWAIT_COND] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_RDPRU] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_INVLPGB] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_MCOMMIT... SVM_EXIT_TLBSYNC] = VM_EXIT_UNDEFINED,
+        };
+
+        if (code == SVM_EXIT_INTR || code == SVM_EXIT_NMI || code == SVM_EXIT_INIT ||
+            code == SVM_EXIT_FERR_FREEZE) /* waits for an interrupt that no model sends */
                 return VM_EXIT_HANDLED;
-        case SVM_EXIT_VINTR:
-                return VM_EXIT_IRQ_WINDOW;
-        case SVM_EXIT_HLT:
-                return VM_EXIT_HALT;
-        case SVM_EXIT_INVD:
-        case SVM_EXIT_WBINVD:
-                return VM_EXIT_CACHE;
-        case SVM_EXIT_SHUTDOWN:
-                return VM_EXIT_SHUTDOWN;
-        case SVM_EXIT_RDPMC:
-        case SVM_EXIT_INVLPGA:
-        case SVM_EXIT_MONITOR:
-        case SVM_EXIT_MWAIT:
-        case SVM_EXIT_MWAIT_COND:
-        case SVM_EXIT_RDPRU:
-        case SVM_EXIT_INVLPGB:
-        case SVM_EXIT_MCOMMIT:
-        case SVM_EXIT_TLBSYNC:
-                return VM_EXIT_UNDEFINED;
-        default:
-                return code >= SVM_EXIT_VMRUN && code <= SVM_EXIT_SKINIT ? VM_EXIT_UNDEFINED
-                                                                         : VM_EXIT_UNEXPECTED;
-        }
+        return code < ARRAY_LEN(kinds) && kinds[code] ? kinds[code] : VM_EXIT_UNEXPECTED;
 }
 
 /* Whether an instruction is to be stepped over that is not there any more. */

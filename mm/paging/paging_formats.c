@@ -1,16 +1,6 @@
 /* The three page-table formats as data: which bits mean what; the walker is in paging.c. */
 #include "mm/paging/paging.h"
-
-/* Entries of ordinary and nested tables, SDM vol. 3 table 4-15 to 4-20, APM vol. 2 5.3. */
-#define PT_P   (1ull << 0)
-#define PT_RW  (1ull << 1)
-#define PT_US  (1ull << 2)
-#define PT_PWT (1ull << 3)
-#define PT_PCD (1ull << 4)
-#define PT_A   (1ull << 5)
-#define PT_D   (1ull << 6)
-#define PT_PS  (1ull << 7)
-#define PT_NX  (1ull << 63)
+#include "mm/paging/paging_bits.h"
 
 /* Entries of EPT, SDM vol. 3 table 28-1 to 28-6. */
 #define EPT_R    (1ull << 0)

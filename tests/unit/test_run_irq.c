@@ -149,8 +149,8 @@ static void test_timer(void)
 {
         const uint32_t tsc_deadline_mode = 1u << 18 | 0x33;
         const struct fake_step arm[] = {wrmsr(MSR_LVT_TIMER, tsc_deadline_mode),
-                                        wrmsr(MSR_IA32_TSC_DEADLINE, UINT64_MAX / 2)};
-        const struct fake_step again = wrmsr(MSR_IA32_TSC_DEADLINE, 1);
+                                        wrmsr(MSR_TSC_DEADLINE, UINT64_MAX / 2)};
+        const struct fake_step again = wrmsr(MSR_TSC_DEADLINE, 1);
 
         CHECK_EQ(play(arm, ARRAY_LEN(arm)), VM_POWERED_OFF);
         CHECK_EQ(fake.deadline, UINT64_MAX / 2);
@@ -317,7 +317,7 @@ static void test_virtual_apic_rest(void)
         CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
         CHECK_EQ(fake.halts, 1);
         fake.state.rflags = 0;
-        expect_skip(wrmsr(MSR_IA32_APIC_BASE, APIC_BASE_ADDR | APIC_BASE_BSP));
+        expect_skip(wrmsr(MSR_APIC_BASE, APIC_BASE_ADDR | APIC_BASE_BSP));
         CHECK_EQ(fake.apic_stops, 1);
         vlapic_reset(&v->lapic);
         vm.virtual_apic = false;
