@@ -86,11 +86,8 @@ static void range_row(struct out *out, const struct mem_range *r)
         char source[TEXT_SIZE];
 
         memmap_format_source(source, sizeof source, &r->source);
-        out_cell_address(out, r->start);
-        out_cell_address(out, r->start + r->size - 1);
-        out_cell_size(out, r->size);
-        out_cell(out, "%s", memmap_kind_name(r->kind));
-        out_cell(out, "%s", source);
+        out_cells(out, out_address(r->start), out_address(r->start + r->size - 1),
+                  out_size(r->size), out_text(memmap_kind_name(r->kind)), out_text(source));
 }
 
 void map_view_ranges(struct out *out, const struct memmap *map)
@@ -232,11 +229,9 @@ void map_view_regions(struct out *out, struct pool *pool)
                         struct pool_extent e = pool_region_extent(pool, region, i);
 
                         out_cell(out, "%c", region_letter(n));
-                        out_cell(out, "%s", pool_region_name(region));
-                        out_cell(out, "%s", pool_region_owner(region));
-                        out_cell_address(out, e.hpa.v);
-                        out_cell_address(out, e.hpa.v + e.size - 1);
-                        out_cell_size(out, e.size);
+                        out_cells(out, out_text(pool_region_name(region)),
+                                  out_text(pool_region_owner(region)), out_address(e.hpa.v),
+                                  out_address(e.hpa.v + e.size - 1), out_size(e.size));
                 }
         out_table_end(out);
 }

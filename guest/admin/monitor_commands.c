@@ -13,7 +13,6 @@
 #include "mm/pool/pm.h"
 
 #define LOG_LINE_SIZE 300
-#define MEMORY_PARTS  6 /* total, used, free, metadata, to be scrubbed, bad */
 
 static const struct monitor_target *target_of(const struct command_call *call)
 {
@@ -32,13 +31,6 @@ static int map(const struct command_call *call)
         return 0;
 }
 
-static void memory_row(struct out *out, const char *name, const uint64_t bytes[MEMORY_PARTS])
-{
-        out_cell(out, "%s", name);
-        for (size_t i = 0; i < MEMORY_PARTS; i++)
-                out_cell_size(out, bytes[i]);
-}
-
 static void show_blocks(struct out *out, const struct dram_stats *stats)
 {
         static const struct out_column columns[] = {
@@ -48,9 +40,8 @@ static void show_blocks(struct out *out, const struct dram_stats *stats)
         for (unsigned order = 0; order < DRAM_ORDERS; order++) {
                 if (!stats->used_blocks[order])
                         continue;
-                out_cell_number(out, order);
-                out_cell_size(out, PAGE_4K << order);
-                out_cell_number(out, stats->used_blocks[order]);
+                out_cells(out, out_number(order), out_size(PAGE_4K << order),
+                          out_number(stats->used_blocks[order]));
         }
         out_table_end(out);
         out_line(out, "free blocks: %lu of 2 MiB, %lu of 1 GiB", stats->free_2m, stats->free_1g);
@@ -63,9 +54,8 @@ static void show_persistence(struct out *out, const struct monitor_target *targe
             {"domain", "DOMAIN", -8}, {"flush", "FLUSH", -10}, {"volatile", "VOLATILE", 8}};
 
         out_table_begin(out, columns, ARRAY_LEN(columns));
-        out_cell(out, "%s", nfit_domain_word(target->vms->machine->domain));
-        out_cell(out, "%s", pm_flush_name());
-        out_cell_bool(out, pool_is_volatile(target->pool));
+        out_cells(out, out_text(nfit_domain_word(target->vms->machine->domain)),
+                  out_text(pm_flush_name()), out_bool(pool_is_volatile(target->pool)));
         out_table_end(out);
 }
 
@@ -80,16 +70,16 @@ static int mem(const struct command_call *call)
 
         dram_get_stats(target->dram, &dram);
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
-        memory_row(call->out, "DRAM",
-                   (const uint64_t[]){dram.total_bytes, dram.total_bytes - dram.free_bytes,
-                                      dram.free_bytes, dram.metadata_bytes, 0, 0});
+        out_cells(call->out, out_text("DRAM"), out_size(dram.total_bytes),
+                  out_size(dram.total_bytes - dram.free_bytes), out_size(dram.free_bytes),
+                  out_size(dram.metadata_bytes), out_size(0), out_size(0));
         if (target->pool) {
                 struct pool_usage n = pool_usage(target->pool);
 
-                memory_row(call->out, "NVRAM",
-                           (const uint64_t[]){n.total * PAGE_2M, n.used * PAGE_2M, n.free * PAGE_2M,
-                                              n.metadata * PAGE_2M, n.dying * PAGE_2M,
-                                              n.bad * PAGE_2M});
+                out_cells(call->out, out_text("NVRAM"), out_size(n.total * PAGE_2M),
+                          out_size(n.used * PAGE_2M), out_size(n.free * PAGE_2M),
+                          out_size(n.metadata * PAGE_2M), out_size(n.dying * PAGE_2M),
+                          out_size(n.bad * PAGE_2M));
         }
         out_table_end(call->out);
         show_blocks(call->out, &dram);
@@ -118,7 +108,7 @@ static void counter(struct out *out, const char *of, const char *prefix, const c
 {
         out_cell(out, "%s", of);
         out_cell(out, "%s%s", prefix, name);
-        out_cell_number(out, value);
+        out_cells(out, out_number(value));
 }
 
 static uint64_t milliseconds_since(uint64_t tsc, const struct vm_machine *machine)
@@ -197,11 +187,9 @@ static int cpu(const struct command_call *call)
 
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
         for (unsigned i = 0; i < MITIGATE_COUNT; i++) {
-                out_cell(call->out, "%s", mitigate_name(i));
-                out_cell_bool(call->out, plan->row[i].vulnerable);
-                out_cell(call->out, "%s", mitigate_state_name(plan->row[i].state));
-                out_cell(call->out, "%s", plan->row[i].measure);
-                out_cell(call->out, "%s", plan->row[i].by);
+                out_cells(call->out, out_text(mitigate_name(i)), out_bool(plan->row[i].vulnerable),
+                          out_text(mitigate_state_name(plan->row[i].state)),
+                          out_text(plan->row[i].measure), out_text(plan->row[i].by));
         }
         out_table_end(call->out);
         out_line(call->out,

@@ -31,13 +31,10 @@ static int list(const struct command_call *call)
         for (size_t i = 0; i < vms->count; i++) {
                 const struct vms_entry *e = &vms->entry[i];
 
-                out_cell_number(call->out, i + 1);
-                out_cell(call->out, "%s", e->config->name);
-                out_cell(call->out, "%s", vms_state_text(e));
-                out_cell_number(call->out, e->config->module);
-                out_cell_size(call->out, e->config->mem);
-                out_cell_number(call->out, e->config->region_count);
-                out_cell_number(call->out, e->starts);
+                out_cells(call->out, out_number(i + 1), out_text(e->config->name),
+                          out_text(vms_state_text(e)), out_number(e->config->module),
+                          out_size(e->config->mem), out_number(e->config->region_count),
+                          out_number(e->starts));
         }
         out_table_end(call->out);
         return 0;

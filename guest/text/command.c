@@ -50,11 +50,12 @@ int command_add_word(struct command_line *line, const char *word, bool may_be_op
 /* Split text. -EINVAL: see command_run. */
 static int split_line(const char *text, struct command_line *line)
 {
-        char *room = line->text;
         struct word word, before, after;
+        char *room;
         int err = 0;
 
         *line = (struct command_line){.what = ""};
+        room = line->text;
         if (strlen(text) >= sizeof line->text)
                 return mistake(line, "the line is too long", "");
         while (!err && word_next(&text, true, &word)) {
@@ -126,9 +127,8 @@ static int run_help(const struct command_set *set, const char *const *word, size
         }
         out_table_begin(out, columns, ARRAY_LEN(columns));
         if (!words || strcmp(word[0], "help") == 0) {
-                out_cell(out, "help");
-                out_cell(out, "[VERB]");
-                out_cell(out, "all verbs, the verbs of a group, or one");
+                out_cells(out, out_text("help"), out_text("[VERB]"),
+                          out_text("all verbs, the verbs of a group, or one"));
         }
         for (size_t t = 0; t < set->tables; t++) {
                 const struct command_table *table = &set->table[t];

@@ -199,42 +199,29 @@ void out_cell(struct out *out, const char *fmt, ...)
         put_cell(out, text, true);
 }
 
-void out_cell_number(struct out *out, uint64_t value)
+static void put_value(struct out *out, const struct out_value *value)
 {
         char text[NUMBER_SIZE];
 
-        format_text(text, sizeof text, "%lu", value);
-        put_cell(out, text, false);
-}
-
-void out_cell_size(struct out *out, uint64_t bytes)
-{
-        char text[NUMBER_SIZE];
-
-        if (out->json) {
-                out_cell_number(out, bytes);
+        if (value->kind == OUT_TEXT) {
+                put_cell(out, value->text, true);
                 return;
         }
-        memmap_format_size(text, sizeof text, bytes);
-        put_cell(out, text, false);
-}
-
-void out_cell_address(struct out *out, uint64_t addr)
-{
-        char text[NUMBER_SIZE];
-
-        if (out->json) {
-                out_cell_number(out, addr);
-                return;
-        }
-        format_text(text, sizeof text, "0x%lx", addr);
-        put_cell(out, text, false);
-}
-
-void out_cell_bool(struct out *out, bool value)
-{
-        if (out->json)
-                put_cell(out, value ? "true" : "false", false);
+        if (value->kind == OUT_BOOL)
+                format_text(text, sizeof text, "%s",
+                            out->json ? (value->number ? "true" : "false")
+                                      : (value->number ? "yes" : "no"));
+        else if (value->kind == OUT_SIZE && !out->json)
+                memmap_format_size(text, sizeof text, value->number);
         else
-                put_cell(out, value ? "yes" : "no", false);
+                format_text(text, sizeof text,
+                            value->kind == OUT_ADDRESS && !out->json ? "0x%lx" : "%lu",
+                            value->number);
+        put_cell(out, text, false);
+}
+
+void out_add_cells(struct out *out, const struct out_value *values, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                put_value(out, &values[i]);
 }

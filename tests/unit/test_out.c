@@ -20,13 +20,13 @@ static void fill(struct out *out)
 {
         out_table_begin(out, columns, 4);
         out_cell(out, "a%d", 1);
-        out_cell_number(out, 7);
-        out_cell_size(out, 64 << 20);
-        out_cell_bool(out, true);
+        out_cells(out, out_number(7));
+        out_cells(out, out_size(64 << 20));
+        out_cells(out, out_bool(true));
         out_cell(out, "longer-than-8");
-        out_cell_number(out, UINT64_MAX);
-        out_cell_address(out, 0x20000000);
-        out_cell_bool(out, false);
+        out_cells(out, out_number(UINT64_MAX));
+        out_cells(out, out_address(0x20000000));
+        out_cells(out, out_bool(false));
         out_table_end(out);
 }
 
@@ -54,8 +54,8 @@ static void test_record(void)
 
                 out_record_begin(out, columns, 3);
                 out_cell(out, "a");
-                out_cell_number(out, 7);
-                out_cell_size(out, 64 << 20);
+                out_cells(out, out_number(7));
+                out_cells(out, out_size(64 << 20));
                 out_table_end(out);
                 out_table_begin(out, columns, 1);
                 out_cell(out, "b");

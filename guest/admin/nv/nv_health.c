@@ -31,13 +31,9 @@ static void health_table(struct out *out, const struct pool *pool, const struct 
         };
 
         out_table_begin(out, column, ARRAY_LEN(column));
-        out_cell_number(out, health->objects);
-        out_cell_number(out, health->half);
-        out_cell_number(out, health->broken);
-        out_cell_number(out, health->mended);
-        out_cell_number(out, pool->mended);
-        out_cell_bool(out, deep);
-        out_cell_number(out, health->dirty);
+        out_cells(out, out_number(health->objects), out_number(health->half),
+                  out_number(health->broken), out_number(health->mended), out_number(pool->mended),
+                  out_bool(deep), out_number(health->dirty));
         out_table_end(out);
 }
 
@@ -121,8 +117,8 @@ static int bad_list(const struct command_call *call, struct pool *pool)
         for (size_t i = 0; pool_bad(pool, i, &granule); i++) {
                 const struct pool_region *region = holder_of(pool, granule);
 
-                out_cell_address(call->out, granule.v);
-                out_cell(call->out, "%s", region ? pool_region_name(region) : "-");
+                out_cells(call->out, out_address(granule.v),
+                          out_text(region ? pool_region_name(region) : "-"));
         }
         out_table_end(call->out);
         return 0;
@@ -228,8 +224,8 @@ int nv_scrub(const struct command_call *call)
                 out_line(call->out, "nothing left to scrub");
         if (call->out->json) {
                 out_table_begin(call->out, column, ARRAY_LEN(column));
-                out_cell_size(call->out, usage.dying * POOL_GRANULE);
-                out_cell_size(call->out, usage.dying_total * POOL_GRANULE);
+                out_cells(call->out, out_size(usage.dying * POOL_GRANULE),
+                          out_size(usage.dying_total * POOL_GRANULE));
                 out_table_end(call->out);
         }
         return 0;

@@ -24,18 +24,14 @@ static void totals_object(struct out *out, const struct pool *pool, const struct
             {"free", "FREE", 10},  {"ranges", "RANGES", 6}, {"regions", "REGIONS", 7},
             {"lost", "LOST", 4},   {"simulated", "SIM", 3}, {"read_only", "RO", 3},
         };
-        const uint64_t size[] = {usage->total, usage->metadata, usage->used,
-                                 usage->dying, usage->bad,      usage->free};
 
         out_table_begin(out, column, ARRAY_LEN(column));
-        out_cell(out, "%s", nv_uuid(pool->uuid).text);
-        for (size_t i = 0; i < ARRAY_LEN(size); i++)
-                out_cell_size(out, size[i] * POOL_GRANULE);
-        out_cell_number(out, usage->ranges);
-        out_cell_number(out, usage->regions);
-        out_cell_number(out, pool->lost);
-        out_cell_bool(out, pool->simulated);
-        out_cell_bool(out, pool->read_only);
+        out_cells(out, out_text(nv_uuid(pool->uuid).text), out_size(usage->total * POOL_GRANULE),
+                  out_size(usage->metadata * POOL_GRANULE), out_size(usage->used * POOL_GRANULE),
+                  out_size(usage->dying * POOL_GRANULE), out_size(usage->bad * POOL_GRANULE),
+                  out_size(usage->free * POOL_GRANULE), out_number(usage->ranges),
+                  out_number(usage->regions), out_number(pool->lost), out_bool(pool->simulated),
+                  out_bool(pool->read_only));
         out_table_end(out);
 }
 
@@ -98,18 +94,11 @@ static void show_facts(struct out *out, const struct nv_facts *facts)
         };
 
         out_record_begin(out, column, ARRAY_LEN(column));
-        out_cell(out, "%s", facts->name);
-        out_cell_size(out, facts->size);
-        out_cell(out, "%s", nv_owner(facts));
-        out_cell(out, "%s", nv_state(facts));
-        out_cell_number(out, facts->readers);
-        out_cell_bool(out, facts->writer);
-        out_cell_number(out, facts->extents);
-        out_cell_number(out, facts->generation);
-        out_cell(out, "%s", nv_uuid(facts->uuid).text);
-        out_cell_size(out, facts->dying);
-        out_cell_number(out, facts->bad);
-        out_cell_bool(out, facts->is_volatile);
+        out_cells(out, out_text(facts->name), out_size(facts->size), out_text(nv_owner(facts)),
+                  out_text(nv_state(facts)), out_number(facts->readers), out_bool(facts->writer),
+                  out_number(facts->extents), out_number(facts->generation),
+                  out_text(nv_uuid(facts->uuid).text), out_size(facts->dying),
+                  out_number(facts->bad), out_bool(facts->is_volatile));
         out_table_end(out);
 }
 
@@ -125,8 +114,7 @@ static void show_grants(struct out *out, const struct pool_region *region)
         out_line(out, "%s", "");
         out_table_begin(out, column, ARRAY_LEN(column));
         for (size_t i = 0; pool_region_grant(region, i, vm, &access); i++) {
-                out_cell(out, "%s", vm);
-                out_cell(out, "%s", nv_access_name(access));
+                out_cells(out, out_text(vm), out_text(nv_access_name(access)));
         }
         out_table_end(out);
 }
@@ -142,9 +130,8 @@ static void show_extents(struct out *out, const struct pool *pool, const struct 
         for (size_t i = 0; i < pool_region_extents(region); i++) {
                 struct pool_extent extent = pool_region_extent(pool, region, i);
 
-                out_cell_address(out, offset);
-                out_cell_address(out, extent.hpa.v);
-                out_cell_size(out, extent.size);
+                out_cells(out, out_address(offset), out_address(extent.hpa.v),
+                          out_size(extent.size));
                 offset += extent.size;
         }
         out_table_end(out);

@@ -101,17 +101,12 @@ void nv_table_row(const struct command_call *call, const struct nv_facts *facts)
 {
         struct out *out = call->out;
 
-        out_cell(out, "%s", facts->name);
-        out_cell_size(out, facts->size);
-        out_cell(out, "%s", nv_owner(facts));
-        out_cell(out, "%s", nv_state(facts));
-        out_cell(out, "%s", nv_attached(facts).text);
-        out_cell_number(out, facts->extents);
-        out_cell_number(out, facts->generation);
+        out_cells(out, out_text(facts->name), out_size(facts->size), out_text(nv_owner(facts)),
+                  out_text(nv_state(facts)), out_text(nv_attached(facts).text),
+                  out_number(facts->extents), out_number(facts->generation));
         if (!shows_all(call))
                 return;
-        out_cell(out, "%s", nv_uuid(facts->uuid).text);
-        out_cell_bool(out, facts->is_volatile);
+        out_cells(out, out_text(nv_uuid(facts->uuid).text), out_bool(facts->is_volatile));
 }
 
 void nv_object(const struct command_call *call, const struct nv_facts *facts)
@@ -134,7 +129,7 @@ bool nv_bad_table(const struct command_call *call, const struct pool *pool,
         out_line(call->out, "%lu bad granules of 2 MiB%s", bad, what);
         out_table_begin(call->out, column, ARRAY_LEN(column));
         for (; pool_region_next_bad(pool, region, at, &at); at += POOL_GRANULE)
-                out_cell_address(call->out, at);
+                out_cells(call->out, out_address(at));
         out_table_end(call->out);
         return true;
 }

@@ -83,11 +83,9 @@ static void lost_table(struct out *out, const struct pool *pool)
 
                 if (name[0] == '?')
                         name = name_in((const struct pool_record *)lost.pair.b);
-                out_cell_number(out, lost.range);
-                out_cell_number(out, lost.slot);
-                out_cell_address(out, lost.hpa.v);
-                out_cell(out, "%s", name);
-                out_cell(out, "%s", pool_fault_text(lost.why));
+                out_cells(out, out_number(lost.range), out_number(lost.slot),
+                          out_address(lost.hpa.v), out_text(name),
+                          out_text(pool_fault_text(lost.why)));
         }
         out_table_end(out);
 }
