@@ -124,19 +124,20 @@ static uint64_t microseconds(uint64_t ticks, const struct vm_machine *machine)
 /* What the scheduler measured. */
 static void show_vcpu(struct out *out, const struct vm *vm, unsigned i)
 {
-        const struct sched_entity *e = &vm->vcpu[i]->sched;
+        const struct vm_machine *machine = vm->machine;
+        const struct sched_figures n =
+            sched_figures(machine->sched, &vm->vcpu[i]->sched, cpu_rdtsc());
         char prefix[24];
 
         format_text(prefix, sizeof prefix, "vcpu%u ", i);
-        counter(out, vm->config->name, prefix, "ran us",
-                microseconds(sched_ran(vm->machine->sched, e, cpu_rdtsc()), vm->machine));
-        counter(out, vm->config->name, prefix, "waited us", microseconds(e->waited, vm->machine));
-        counter(out, vm->config->name, prefix, "wakes", e->wakes);
-        if (e->wakes)
+        counter(out, vm->config->name, prefix, "ran us", microseconds(n.ran, machine));
+        counter(out, vm->config->name, prefix, "waited us", microseconds(n.waited, machine));
+        counter(out, vm->config->name, prefix, "wakes", n.wakes);
+        if (n.wakes)
                 counter(out, vm->config->name, prefix, "latency us",
-                        microseconds(e->latency_sum / e->wakes, vm->machine));
+                        microseconds(n.latency_sum / n.wakes, machine));
         counter(out, vm->config->name, prefix, "latency max us",
-                microseconds(e->latency_max, vm->machine));
+                microseconds(n.latency_max, machine));
 }
 
 static void show_vm_counters(struct out *out, const struct vm *vm)

@@ -101,7 +101,7 @@ void string_io(struct vm_vcpu *v, const struct vm_exit_io *io)
         if (decode_string(v, &s, io, &op))
                 return; /* another CPU has changed it: what stands there now is run */
         bound = s.rflags & RFLAGS_TF ? 1 : STRING_IO_BOUND;
-        for (; v->vm->end == VM_RUNNING; bound--) {
+        for (; vm_how_ended(v->vm) == VM_RUNNING; bound--) {
                 if (op.rep && !low_bytes(*rcx, op.address_bytes))
                         break;
                 if (!bound) {

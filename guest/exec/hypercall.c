@@ -21,9 +21,7 @@ static int64_t tell_region(const struct vm *vm, uint64_t index, uint64_t gpa)
         r.size = region->size;
         r.flags = vm->machine->pool->simulated ? PERMAFROST_REGION_SIMULATED : 0;
         r.flags |= region->read_only ? PERMAFROST_REGION_READ_ONLY : 0;
-        r.flags |= pool_region_is_volatile(vm->machine->pool, vm->region[index].ref.region)
-                       ? PERMAFROST_REGION_VOLATILE
-                       : 0;
+        r.flags |= vm->region[index].is_volatile ? PERMAFROST_REGION_VOLATILE : 0;
         memcpy(gmem_ptr(&vm->mem, GPA(gpa), sizeof r), &r, sizeof r);
         return 0;
 }

@@ -40,7 +40,7 @@ static bool must_leave(struct vm_vcpu *v, unsigned cpu)
  */
 static void come_back(struct vm_vcpu *v)
 {
-        uint64_t waited = v->sched.waited - v->stolen;
+        uint64_t waited = v->sched.measured.waited - v->stolen;
 
         v->stolen += waited;
         if (pv_steal_end(&v->pv, waited * 1000000 / v->vm->machine->tsc_khz))

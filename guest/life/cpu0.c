@@ -15,7 +15,8 @@ static bool attention; /* vm_machine.attention */
 static bool is_wanted(void)
 {
         vms_take_input(&vms);
-        return attention || console_wants_service() || mce_any() || vms_due(&vms);
+        return __atomic_load_n(&attention, __ATOMIC_SEQ_CST) || console_wants_service() ||
+               mce_any() || vms_due(&vms);
 }
 
 static void amid_work(void)

@@ -147,7 +147,7 @@ static void wait_off(const struct vms *vms, struct vm *vm)
 static void take_apart(struct vms *vms, struct vms_entry *entry)
 {
         struct vm *vm = entry->vm;
-        enum vm_end end = vm->end;
+        enum vm_end end = vm_how_ended(vm);
         uint64_t build_ticks = vm->build_ticks, own_bytes = vm->own_bytes;
         uint64_t begun = cpu_rdtsc(), ticks, off;
 
@@ -233,7 +233,8 @@ void vms_service(struct vms *vms)
         __atomic_store_n(vms->machine->attention, false, __ATOMIC_SEQ_CST);
         vms_serve_code(vms);
         for (size_t i = 0; i < vms->count; i++)
-                if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm->end != VM_RUNNING)
+                if (vms->entry[i].state == VMS_RUNNING &&
+                    vm_how_ended(vms->entry[i].vm) != VM_RUNNING)
                         take_apart(vms, &vms->entry[i]);
         while ((next = next_queued(vms)))
                 start(vms, next);

@@ -91,7 +91,7 @@ void vcpu_notify(struct vm_vcpu *v)
         int cpu = -1;
 
         if (state == SCHED_RUNNING)
-                cpu = (int)v->sched.cpu;
+                cpu = (int)__atomic_load_n(&v->sched.cpu, __ATOMIC_RELAXED);
         else if (state == SCHED_BLOCKED)
                 cpu = sched_wake(machine->sched, &v->sched, cpu_rdtsc());
         if (cpu >= 0)

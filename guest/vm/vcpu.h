@@ -40,7 +40,7 @@ struct vm_vcpu {
         uint8_t offered;    /* to the CPU, which holds it until it is taken; 0: none */
         bool look;          /* ask the scheduler before the next entry */
         uint64_t look_at;   /* TSC at which the scheduler wants to be asked */
-        uint64_t stolen;    /* of sched.waited, told to the guest */
+        uint64_t stolen;    /* of sched.measured.waited, told to the guest */
         uint64_t off_since; /* TSC of the first look that found its interrupts off; 0: on */
         uint64_t refused;   /* the last of exits[VM_EXIT_MEMORY] whose instruction is not known */
         unsigned refusals;  /* so many of them in a row */
@@ -60,7 +60,7 @@ struct vm_vcpu {
         bool unhalt; /* kicked: its HLT ends, or the next one. Set by anyone, taken by the holder */
         uint64_t code; /* what it waits to execute; 0: nothing. Set by the holder, CPU 0 ends it */
 
-        /* Under the scheduler's lock; for state and cpu see sched.h. */
+        /* The scheduler's, by the rules of sched.h. */
         struct sched_entity sched;
 };
 

@@ -66,7 +66,8 @@ _Static_assert(sizeof(struct vm_blocks) == PAGE_4K, "fills a frame");
 struct vm_region {
         struct pool_ref ref;
         enum pool_access access;
-        bool created; /* for this run of the VM */
+        bool created;     /* for this run of the VM */
+        bool is_volatile; /* it does not keep its contents */
 };
 
 /*
@@ -134,11 +135,16 @@ void vm_destroy(struct vm *vm);
 /* The VM ends; its vCPUs leave their CPUs soon. Only the first call counts. From any CPU. */
 void vm_finish(struct vm *vm, enum vm_end end);
 
-/* Its vCPUs must not run: it has ended or is paused. */
+/* How it ended; VM_RUNNING: it has not. From any CPU. */
+static inline enum vm_end vm_how_ended(const struct vm *vm)
+{
+        return __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE);
+}
+
+/* Its vCPUs must not run: it has ended or is paused. From any CPU. */
 static inline bool vm_stands(const struct vm *vm)
 {
-        return __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) != VM_RUNNING ||
-               __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
+        return vm_how_ended(vm) != VM_RUNNING || __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
 }
 
 /* Bytes typed for this VM go to its serial port, as many as fit. */

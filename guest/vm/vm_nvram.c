@@ -138,7 +138,8 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
                 printk(LOG_NOTICE, "vm %s: created region %s, %lu MiB", vm->config->name,
                        place->name, place->size / MiB);
         }
-        *attached = (struct vm_region){pool_ref(region), access_of(place), created};
+        *attached = (struct vm_region){pool_ref(region), access_of(place), created,
+                                       pool_region_is_volatile(pool, region)};
         err = pool_attach(pool, &attached->ref, vm->config->name, attached->access);
         if (err) {
                 vm_refuse(vm->config, "nvram=%s: the region %s", place->name, attach_error(err));
@@ -148,7 +149,7 @@ static int attach_region(struct vm *vm, const struct layout_region *place)
         if (pool_region_bad(pool, region))
                 printk(LOG_WARN, "vm %s: region %s holds %lu granules that are on the bad list",
                        vm->config->name, place->name, pool_region_bad(pool, region));
-        if (pool_region_is_volatile(pool, region))
+        if (attached->is_volatile)
                 printk(LOG_WARN, "vm %s: region %s is volatile: it does not keep its contents",
                        vm->config->name, place->name);
         err = map_region(vm, place, region);

@@ -50,6 +50,7 @@ static void give_regions(void)
                 memset(r->name, 'a' + (int)i, sizeof r->name - 1);
                 r->gpa = GPA((i + 4) * GiB);
                 r->size = (i + 1) * PAGE_2M;
+                vm.region[i].is_volatile = true;
         }
 }
 

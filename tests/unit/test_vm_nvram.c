@@ -317,7 +317,9 @@ static void test_volatile_is_told(void)
                 vm.vcpu[0]->vcpu.regs[REG_RAX] = PERMAFROST_HC_REGION;
                 vm.vcpu[0]->vcpu.regs[REG_RDI] = 0;
                 vm.vcpu[0]->vcpu.regs[REG_RSI] = at;
+                mounted.pool.member[0].unarmed = !unarmed; /* it is not asked: it is CPU 0's */
                 CHECK(hypercall_serve(vm.vcpu[0], 0));
+                mounted.pool.member[0].unarmed = unarmed;
                 CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RAX], 0);
                 CHECK_EQ(gmem_read(&vm.mem, GPA(at), &told, sizeof told), 0);
                 CHECK_EQ(told.flags, unarmed ? PERMAFROST_REGION_VOLATILE : 0);
