@@ -1,16 +1,12 @@
 /* A guest's instruction; contract in instruction.h. */
 #include "hv/instruction.h"
 
-#include "hv/regs.h"
-
-size_t instruction_fetch(const struct instruction_place *place, paging_guest_read_fn read,
-                         void *ctx, uint8_t *code, size_t want)
+size_t instruction_fetch_narrow(const struct instruction_place *place, paging_guest_read_fn read,
+                                void *ctx, uint8_t *code, size_t want)
 {
         uint64_t gva = (uint32_t)(place->base + place->rip);
         size_t below, n;
 
-        if (place->wide)
-                return paging_guest_read(&place->regs, place->rip, read, ctx, code, want);
         if (place->rip > place->limit)
                 return 0;
         want = min(want, place->limit - place->rip + 1);
@@ -40,12 +36,11 @@ static bool take_legacy(uint8_t byte, struct instruction_prefixes *p)
         return true;
 }
 
-size_t instruction_prefixes(const uint8_t *code, size_t n, bool wide,
-                            struct instruction_prefixes *out)
+size_t instruction_take_prefixes(const uint8_t *code, size_t n, bool wide,
+                                 struct instruction_prefixes *out)
 {
         size_t at = 0;
 
-        *out = (struct instruction_prefixes){.segment = SEG_COUNT};
         for (; at < n; at++) {
                 bool rex = wide && (code[at] & 0xf0) == 0x40;
 

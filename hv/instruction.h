@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "hv/regs.h"
 #include "mm/paging/paging.h"
 
 #define INSTRUCTION_MAX 15u /* bytes of an instruction */
@@ -19,13 +20,23 @@ struct instruction_place {
         bool wide; /* 64-bit code */
 };
 
+/* The rest of instruction_fetch: code of 16 and 32 bits. */
+size_t instruction_fetch_narrow(const struct instruction_place *place, paging_guest_read_fn read,
+                                void *ctx, uint8_t *code, size_t want);
+
 /*
  * Fetch up to want bytes (INSTRUCTION_MAX at most) over the borders of pages. Returns how many came
- * before the first that lies beyond CS' limit, is not mapped or that read does not give.
+ * before the first that lies beyond CS' limit, is not mapped or that read does not give. Inline, as
+ * SVM may need it at each exit.
  */
-size_t instruction_fetch(const struct instruction_place *place, paging_guest_read_fn read,
-                         void *ctx, uint8_t *code, size_t want);
-
+static inline size_t instruction_fetch(const struct instruction_place *place,
+                                       paging_guest_read_fn read, void *ctx, uint8_t *code,
+                                       size_t want)
+{
+        if (place->wide)
+                return paging_guest_read(&place->regs, place->rip, read, ctx, code, want);
+        return instruction_fetch_narrow(place, read, ctx, code, want);
+}
 struct instruction_prefixes {
         uint8_t segment;    /* enum vcpu_segment_name of the last override; SEG_COUNT: none */
         uint8_t rex;        /* the one right before the opcode, where alone it counts; 0: none */
@@ -35,6 +46,17 @@ struct instruction_prefixes {
         bool rep;           /* F2h, F3h */
 };
 
-/* Read the prefixes of n bytes of code; returns where the opcode is, n where there is none. */
-size_t instruction_prefixes(const uint8_t *code, size_t n, bool wide,
-                            struct instruction_prefixes *out);
+/* The rest of instruction_prefixes: where there may be some. */
+size_t instruction_take_prefixes(const uint8_t *code, size_t n, bool wide,
+                                 struct instruction_prefixes *out);
+
+/*
+ * Read the prefixes of n bytes of code; returns where the opcode is, n where there is none. Inline
+ * for what begins with an opcode below all prefixes, as those of two bytes do.
+ */
+static inline size_t instruction_prefixes(const uint8_t *code, size_t n, bool wide,
+                                          struct instruction_prefixes *out)
+{
+        *out = (struct instruction_prefixes){.segment = SEG_COUNT};
+        return n && code[0] < 0x26 ? 0 : instruction_take_prefixes(code, n, wide, out);
+}
