@@ -14,7 +14,7 @@ static void lapic_send(void *ctx, const struct apic_message *message)
 {
         const struct vm_vcpu *v = ctx;
 
-        vm_post(v->vm, v, message);
+        vcpu_post(v->vm, v, message);
 }
 
 /* To the vCPU itself: as from another one. */
@@ -96,4 +96,22 @@ void vcpu_notify(struct vm_vcpu *v)
                 cpu = sched_wake(machine->sched, &v->sched, cpu_rdtsc());
         if (cpu >= 0)
                 machine->kick((unsigned)cpu);
+}
+
+void vcpu_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message)
+{
+        uint32_t from = sender ? sender->id : APIC_NO_SENDER;
+
+        for (unsigned i = 0; i < vm->vcpus; i++) {
+                struct vm_vcpu *v = vm->vcpu[i];
+
+                if (!vlapic_matches(v->id, from, message))
+                        continue;
+                posted_post(&v->posted, message);
+                if (v != sender)
+                        vcpu_notify(v);
+                if (message->mode == APIC_LOWEST)
+                        break;
+        }
+        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
 }

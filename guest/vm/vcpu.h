@@ -77,3 +77,7 @@ bool vcpu_has_news(const struct vm_vcpu *v);
 
 /* Something has been posted to the vCPU or its VM has changed: have it look. From any CPU. */
 void vcpu_notify(struct vm_vcpu *v);
+
+/* An interrupt for those of the VM's vCPUs that the message names; sender may be NULL. From any
+ * CPU. */
+void vcpu_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message);

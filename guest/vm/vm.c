@@ -123,7 +123,7 @@ static void uart_irq_line(void *ctx, bool level)
 
 static void ioapic_deliver(void *ctx, const struct apic_message *message)
 {
-        vm_post(ctx, NULL, message);
+        vcpu_post(ctx, NULL, message);
 }
 
 static void power_event(void *ctx, enum acpi_pm_event event)
@@ -299,22 +299,4 @@ void vm_feed_input(struct vm *vm)
         while (uart16550_room(&vm->uart) && (c = console_get(&vm->console)) >= 0)
                 if (uart16550_receive(&vm->uart, (uint8_t)c))
                         break;
-}
-
-void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message)
-{
-        uint32_t from = sender ? sender->id : APIC_NO_SENDER;
-
-        for (unsigned i = 0; i < vm->vcpus; i++) {
-                struct vm_vcpu *v = vm->vcpu[i];
-
-                if (!vlapic_matches(v->id, from, message))
-                        continue;
-                posted_post(&v->posted, message);
-                if (v != sender)
-                        vcpu_notify(v);
-                if (message->mode == APIC_LOWEST)
-                        break;
-        }
-        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
 }

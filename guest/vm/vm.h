@@ -149,6 +149,3 @@ static inline bool vm_stands(const struct vm *vm)
 
 /* Bytes typed for this VM go to its serial port, as many as fit. */
 void vm_feed_input(struct vm *vm);
-
-/* An interrupt for those of its vCPUs that the message names; sender may be NULL. */
-void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message);

@@ -67,7 +67,7 @@ static void post(enum apic_mode mode, uint8_t vector)
 {
         const struct apic_message m = ipi(mode, vector);
 
-        vm_post(&vm, NULL, &m);
+        vcpu_post(&vm, NULL, &m);
 }
 
 /* What is on its way to a vCPU that rests with interrupts off keeps the VM alive. */

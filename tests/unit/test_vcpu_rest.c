@@ -77,7 +77,7 @@ static void post(unsigned id, enum apic_mode mode)
 {
         const struct apic_message m = {.dest = id, .mode = (uint8_t)mode};
 
-        vm_post(&vm, NULL, &m);
+        vcpu_post(&vm, NULL, &m);
 }
 
 /* One more exit of a vCPU, if it is entered; then it powers off. */
