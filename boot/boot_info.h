@@ -13,7 +13,7 @@
 #include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
-#define BOOT_MAPPED        (4 * GiB) /* below, entry code maps everything; host_map the rest */
+#define BOOT_MAPPED        (4 * GiB) /* below, entry code maps everything; hv_map the rest */
 #define BOOT_RSDP_SIZE_MAX 36        /* ACPI 6.5, 5.2.5.3; 20 in ACPI 1.0 */
 
 struct boot_module {
@@ -35,7 +35,7 @@ struct boot_map_entry {
 
 enum boot_display {
         BOOT_DISPLAY_NONE, /* the loader says nothing about the screen */
-        BOOT_DISPLAY_TEXT, /* EGA text mode, of text_columns by text_rows characters at text_base */
+        BOOT_DISPLAY_TEXT, /* EGA text mode */
         BOOT_DISPLAY_FB    /* framebuffer with direct RGB colours, see fb */
 };
 
@@ -55,8 +55,6 @@ struct boot_info {
         uint64_t map_left_bytes;
         enum boot_display display;
         struct framebuffer fb;
-        hpa_t text_base;
-        uint32_t text_columns, text_rows;
         uint8_t rsdp[BOOT_RSDP_SIZE_MAX]; /* copy of ACPI's root pointer, not checked */
         size_t rsdp_size;                 /* bytes used of rsdp; 0: the loader found none */
         hpa_t start;                      /* the loader's structure: keep it out of free memory */

@@ -7,11 +7,12 @@
 #include "drivers/fb.h"
 #include "drivers/ioapic.h"
 #include "drivers/lapic.h"
-#include "drivers/pic.h"
 #include "drivers/power.h"
 #include "drivers/rtc.h"
 #include "drivers/timer.h"
 #include "drivers/vga.h"
+#include "guest/admin/map_view.h"
+#include "guest/admin/nv/nv_commands.h"
 #include "guest/console/console.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
@@ -35,7 +36,7 @@ static uint64_t address_limit(void)
 
         if (!bits)
                 bits = ADDRESS_BITS_LEAST;
-        return 1ull << (bits < paging_host.va_bits ? bits : paging_host.va_bits);
+        return 1ull << (bits < paging_hv.va_bits ? bits : paging_hv.va_bits);
 }
 
 static bool lies_below(const struct framebuffer *fb, uint64_t limit)
@@ -238,7 +239,7 @@ void machine_find_memory(struct machine *m, const struct boot_info *info,
                         printk(LOG_ERROR, "memory: nvram=0x%lx@0x%lx does not lie in free RAM",
                                options->nvram[i].size, options->nvram[i].start);
         smp_take_page(m);
-        memmap_print(&m->map);
+        map_view_log(&m->map);
 }
 
 static void tell_dram(const struct dram *dram)
@@ -316,7 +317,6 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
 {
         static struct nvram_choice choice;
         struct pool_config config = {.entropy = cpu_rdtsc()};
-        unsigned order = 0;
         hpa_t memory;
 
         pm_init();
@@ -332,9 +332,7 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
         config.bad = &choice.bad;
         config.members_only = choice.members_only;
         config.memory_size = pool_memory_size(choice.range, choice.count);
-        while ((PAGE_4K << order) < config.memory_size)
-                order++;
-        if (dram_alloc(&m->dram, order, &memory)) {
+        if (dram_alloc(&m->dram, dram_order(config.memory_size), &memory)) {
                 printk(LOG_ERROR, "pool: no memory for its tables");
                 return -ENOMEM;
         }
@@ -343,7 +341,7 @@ int machine_mount_pool(struct machine *m, const struct hv_options *options)
         if (pool_mount(&m->pool, choice.range, choice.count, &config))
                 return 0;
         nvram_add_bad(&m->pool, options);
-        pool_print(&m->pool);
+        nv_log(&m->pool);
         return 0;
 }
 

@@ -38,7 +38,7 @@ struct machine {
 
 /*
  * Serial port and screen: every line logged before is shown now. A framebuffer above 4 GiB is left
- * to machine_start_late_screen, behind host_map_init.
+ * to machine_start_late_screen, behind hv_map_init.
  */
 void machine_start_log(struct machine *m, const struct boot_info *info,
                        const struct hv_options *options);
@@ -52,7 +52,7 @@ void machine_find_tables(struct machine *m, const struct boot_info *info);
 void machine_find_memory(struct machine *m, const struct boot_info *info,
                          const struct hv_options *options);
 
-/* The DRAM allocator, with a fault for tests (dram_fail_after); behind host_map_init. Negative
+/* The DRAM allocator, with a fault for tests (dram_fail_after); behind hv_map_init. Negative
  * errno: no usable memory; logged. */
 must_check int machine_start_dram(struct machine *m, uint64_t mem_fail);
 

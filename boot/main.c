@@ -1,6 +1,6 @@
 /* The boot order of the hypervisor, from the loader's jump to the defined end. */
-#include "boot/efi/efi_info.h"
-#include "boot/host_map.h"
+#include "boot/efi/efi_map.h"
+#include "boot/hv_map.h"
 #include "boot/machine.h"
 #include "boot/multiboot2.h"
 #include "boot/smp.h"
@@ -25,9 +25,9 @@
 static struct boot_info info;
 static struct config config;
 static struct machine machine;
-static struct vm_host vm_host;
-static struct monitor_host monitor_host;
-static struct nv_host nv_host;
+static struct vm_machine vm_machine;
+static struct monitor_target monitor_target;
+static struct nv_target nv_target;
 static struct monitor monitor;
 
 /* Called by entry.asm with what the loader left in EAX and EBX, or for our own loader the like. */
@@ -94,7 +94,7 @@ static void prompt(void)
 /* What VMs are told of the machine. */
 static void describe_machine(uint64_t entry_tsc)
 {
-        vm_host = (struct vm_host){
+        vm_machine = (struct vm_machine){
             .dram = &machine.dram,
             .pool = machine.pool.mounted ? &machine.pool : NULL,
             .tsc_khz = machine.tsc_khz,
@@ -111,10 +111,11 @@ static void describe_machine(uint64_t entry_tsc)
 /* The VMs are queued, and the verbs get what they show and change. */
 static void start_vms(void)
 {
-        struct vms *vms = cpu0_init(&vm_host, &config);
+        struct vms *vms = cpu0_init(&vm_machine, &config);
 
-        monitor_host = (struct monitor_host){&machine.map, &machine.dram, vm_host.pool, vms, end};
-        nv_host = (struct nv_host){&machine.pool, cpu_rdtsc, &config};
+        monitor_target =
+            (struct monitor_target){&machine.map, &machine.dram, vm_machine.pool, vms, end};
+        nv_target = (struct nv_target){&machine.pool, cpu_rdtsc, &config};
 }
 
 void boot_main(uint32_t magic, uint32_t address)
@@ -122,9 +123,9 @@ void boot_main(uint32_t magic, uint32_t address)
         uint64_t entry_tsc = cpu_rdtsc();
         /* every verb that the prompt and run= know, and what each table works on */
         const struct command_table verbs[] = {
-            {"", monitor_commands, monitor_command_count, &monitor_host},
-            {"vm", vm_commands, vm_command_count, &monitor_host},
-            {"nv", nv_commands, nv_command_count, &nv_host},
+            {"", monitor_commands, monitor_command_count, &monitor_target},
+            {"vm", vm_commands, vm_command_count, &monitor_target},
+            {"nv", nv_commands, nv_command_count, &nv_target},
         };
         int err;
 
@@ -140,9 +141,9 @@ void boot_main(uint32_t magic, uint32_t address)
         harden_cpu();
         machine_find_tables(&machine, &info);
         machine_find_memory(&machine, &info, &config.options);
-        if (host_map_init(&machine))
+        if (hv_map_init(&machine))
                 finish(config.options.exit);
-        host_map_check();
+        hv_map_check();
         mitigate_init_cpu(config.options.mitigations_off);
         mce_set_memory(&machine.map);
         mce_init_cpu();
@@ -157,7 +158,7 @@ void boot_main(uint32_t magic, uint32_t address)
         initrd_warn_of_cut(&config);
         describe_machine(entry_tsc);
         start_vms();
-        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_host);
+        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_target);
         for (size_t i = 0; i < config.options.run_count; i++)
                 monitor_run_line(&monitor, config.options.run[i]);
         cpu0_run(config.options.exit == CONFIG_EXIT_MONITOR, prompt);

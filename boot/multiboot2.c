@@ -164,9 +164,6 @@ static int read_framebuffer(const struct tag *tag, struct boot_info *info)
                 return bad_tag(tag, "too short for a framebuffer");
         if (p[FB_TYPE] == FRAMEBUFFER_TEXT) {
                 info->display = BOOT_DISPLAY_TEXT;
-                info->text_base = HPA(get64(p + 8));
-                info->text_columns = get32(p + 20);
-                info->text_rows = get32(p + 24);
         } else if (p[FB_TYPE] == FRAMEBUFFER_RGB) {
                 if (tag->size < FB_COLORS + 6)
                         return bad_tag(tag, "framebuffer without its colour fields");

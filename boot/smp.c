@@ -91,7 +91,6 @@ _Noreturn void smp_main(void)
                 starting.state = START_REFUSED;
                 cpu_stop();
         }
-        cpu->online = true;
         starting.tsc = cpu_rdtsc();
         starting.state = START_READY;
         starting.work();
@@ -195,7 +194,6 @@ void smp_start(struct machine *m, void (*work)(void))
         unsigned told;
 
         cpus[0].apic_id = lapic_id();
-        cpus[0].online = true;
         cpu_count = 1;
         starting.dram = &m->dram;
         starting.work = work;

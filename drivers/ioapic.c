@@ -1,6 +1,10 @@
-/* The machine's I/O APICs. Registers: Intel 82093AA data sheet, section 3. */
+/*
+ * The machine's I/O APICs, and the 8259s that they replace. Registers: Intel 82093AA data sheet,
+ * section 3; Intel 8259A data sheet.
+ */
 #include "drivers/ioapic.h"
 
+#include "hv/cpu.h"
 #include "hv/lib/errno.h"
 
 /* The two MMIO registers, as indices of 32-bit words, that reach all others. */
@@ -15,6 +19,18 @@
 #define ENTRY_MASKED     (1u << 16)
 #define ENTRY_DEST_SHIFT 24 /* in the high half */
 #define DEST_EVERYBODY   255u
+
+/* Command words of the two 8259s. */
+#define MASTER_COMMAND 0x20
+#define MASTER_DATA    0x21
+#define SLAVE_COMMAND  0xa0
+#define SLAVE_DATA     0xa1
+
+#define ICW1_INIT_ICW4 0x11
+#define ICW3_MASTER    0x04 /* the slave is on line 2 */
+#define ICW3_SLAVE     0x02
+#define ICW4_8086      0x01
+#define MASK_ALL       0xff
 
 struct unit {
         volatile uint32_t *mmio;
@@ -97,4 +113,21 @@ int ioapic_route_isa(uint8_t irq, uint8_t vector, uint32_t apic_id)
         reg_write(u, reg + 1, apic_id << ENTRY_DEST_SHIFT);
         reg_write(u, reg, low);
         return 0;
+}
+
+void pic_disable(uint8_t vector)
+{
+        cpu_outb(MASTER_DATA, MASK_ALL);
+        cpu_outb(SLAVE_DATA, MASK_ALL);
+        cpu_outb(MASTER_COMMAND, ICW1_INIT_ICW4);
+        cpu_outb(SLAVE_COMMAND, ICW1_INIT_ICW4);
+        cpu_outb(MASTER_DATA, vector);
+        cpu_outb(SLAVE_DATA, (uint8_t)(vector + 8));
+        cpu_outb(MASTER_DATA, ICW3_MASTER);
+        cpu_outb(SLAVE_DATA, ICW3_SLAVE);
+        cpu_outb(MASTER_DATA, ICW4_8086);
+        cpu_outb(SLAVE_DATA, ICW4_8086);
+        /* initialisation clears the masks */
+        cpu_outb(MASTER_DATA, MASK_ALL);
+        cpu_outb(SLAVE_DATA, MASK_ALL);
 }

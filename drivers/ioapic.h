@@ -18,3 +18,9 @@ must_check int ioapic_init(const struct acpi_madt *madt);
  * is above 254, for which an I/O APIC has no name without a remapping of interrupts.
  */
 must_check int ioapic_route_isa(uint8_t irq, uint8_t vector, uint32_t apic_id);
+
+/*
+ * Put the two 8259s out of the way: mask all 16 lines, and move them to vectors vector to vector +
+ * 15 (a multiple of 8) so that a spurious interrupt cannot be mistaken for an exception.
+ */
+void pic_disable(uint8_t vector);

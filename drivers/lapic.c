@@ -27,7 +27,7 @@
 /* The same on every CPU, so one copy; xapic is NULL in x2APIC mode. */
 static volatile uint32_t *xapic;
 
-/* Of the host's own use of the timer: it takes TSC deadlines, or counts so fast. */
+/* Of the hypervisor's own use of the timer: it takes TSC deadlines, or counts so fast. */
 static bool has_deadline;
 static uint64_t timer_rate; /* counts a TSC tick, times 2^32; 0: not measured yet */
 

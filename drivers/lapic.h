@@ -39,9 +39,9 @@ void lapic_send_init(uint32_t apic_id);
 void lapic_send_startup(uint32_t apic_id, uint8_t page);
 
 /*
- * The timer for the host's own use: init (once a CPU is enough, more do no harm) makes it raise
- * vector, which must acknowledge it; set has it do so once, when the TSC has reached a value, at
- * once when that is past. It may come a little early: look at the TSC. UINT64_MAX: never.
+ * The timer for the hypervisor's own use: init (once a CPU is enough, more do no harm) makes it
+ * raise vector, which must acknowledge it; set has it do so once, when the TSC has reached a value,
+ * at once when that is past. It may come a little early: look at the TSC. UINT64_MAX: never.
  */
 void lapic_timer_init(uint8_t vector);
 void lapic_timer_set(uint64_t tsc);

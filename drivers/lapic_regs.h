@@ -1,6 +1,6 @@
 /*
  * The local APIC's registers by number (SDM vol. 3 tables 10-1 and 10-6), for the driver of the
- * host's own and for all that make a guest's: in x2APIC mode a register is MSR 800h + number, in
+ * machine's own and for all that make a guest's: in x2APIC mode a register is MSR 800h + number, in
  * xAPIC mode and in VT-x' virtual-APIC page it stands at 16 * number.
  */
 #pragma once

@@ -45,11 +45,15 @@ static const uint8_t least_length[TYPES] = {
 #define CAPABILITIES_BITS    8
 #define CAPABILITY_CACHES    0x1u
 #define CAPABILITY_MEMORY    0x2u
-#define CAPABILITY_MIRROR    0x4u
-
 /* 66f0d379-b4f3-4074-ac43-0d3318b78cdb, byte-addressable persistent memory, as it is stored. */
 static const uint8_t guid_persistent[16] = {0x79, 0xd3, 0xf0, 0x66, 0xf3, 0xb4, 0x74, 0x40,
                                             0xac, 0x43, 0x0d, 0x33, 0x18, 0xb7, 0x8c, 0xdb};
+
+/* Of a structure, bytes. */
+static uint64_t length_of(const uint8_t *s)
+{
+        return acpi_read_le(s + 2, 2);
+}
 
 static void refuse(struct nfit *nfit, uint64_t at, const char *why)
 {
@@ -82,7 +86,7 @@ static const char *fault_of(struct nfit *nfit, const struct nfit_range *new)
         return nfit->ranges == NFIT_RANGES_MAX ? "is one range too many" : NULL;
 }
 
-static void read_range(struct nfit *nfit, const uint8_t *s, size_t len)
+static void read_range(struct nfit *nfit, const uint8_t *s)
 {
         struct nfit_range new = {
             .start = acpi_read_le(s + RANGE_START, 8),
@@ -91,7 +95,6 @@ static void read_range(struct nfit *nfit, const uint8_t *s, size_t len)
         };
         const char *fault;
 
-        (void)len;
         if (memcmp(s + RANGE_GUID, guid_persistent, sizeof guid_persistent) != 0)
                 return;
         fault = fault_of(nfit, &new);
@@ -122,11 +125,10 @@ static struct nfit_range *find_range(struct nfit *nfit, const uint8_t *mapping)
 }
 
 /* The NVDIMMs that back persistent ranges. */
-static void read_nvdimm(struct nfit *nfit, const uint8_t *s, size_t len)
+static void read_nvdimm(struct nfit *nfit, const uint8_t *s)
 {
         uint32_t handle = (uint32_t)acpi_read_le(s + MAPPING_HANDLE, 4);
 
-        (void)len;
         if (!find_range(nfit, s) || find_nvdimm(nfit, handle))
                 return;
         if (nfit->nvdimms == NFIT_NVDIMMS_MAX)
@@ -137,23 +139,21 @@ static void read_nvdimm(struct nfit *nfit, const uint8_t *s, size_t len)
 
 /* The state flags are the device's, 5.2.25.3: firmware may set them in any of its mappings, such as
  * that of its control region. */
-static void read_state(struct nfit *nfit, const uint8_t *s, size_t len)
+static void read_state(struct nfit *nfit, const uint8_t *s)
 {
         struct nfit_nvdimm *nvdimm =
             find_nvdimm(nfit, (uint32_t)acpi_read_le(s + MAPPING_HANDLE, 4));
 
-        (void)len;
         if (nvdimm)
                 nvdimm->state |= (uint16_t)acpi_read_le(s + MAPPING_STATE, 2);
 }
 
-static void read_mapping(struct nfit *nfit, const uint8_t *s, size_t len)
+static void read_mapping(struct nfit *nfit, const uint8_t *s)
 {
         const struct nfit_nvdimm *nvdimm =
             find_nvdimm(nfit, (uint32_t)acpi_read_le(s + MAPPING_HANDLE, 4));
         struct nfit_range *r = find_range(nfit, s);
 
-        (void)len;
         if (!r)
                 return;
         r->mapped++;
@@ -164,7 +164,7 @@ static void read_mapping(struct nfit *nfit, const uint8_t *s, size_t len)
                 r->doubtful = true;
 }
 
-static void read_hints(struct nfit *nfit, const uint8_t *s, size_t len)
+static void read_hints(struct nfit *nfit, const uint8_t *s)
 {
         struct nfit_nvdimm *nvdimm = find_nvdimm(nfit, (uint32_t)acpi_read_le(s + HINTS_HANDLE, 4));
         uint64_t count = acpi_read_le(s + HINTS_COUNT, 2);
@@ -172,7 +172,7 @@ static void read_hints(struct nfit *nfit, const uint8_t *s, size_t len)
 
         if (!nvdimm || !count)
                 return;
-        if (count > (len - HINTS_FIRST) / 8) {
+        if (count > (length_of(s) - HINTS_FIRST) / 8) {
                 refuse(nfit, nvdimm->handle, "is an NVDIMM with more flush hints than told");
                 nvdimm->undrained = true;
                 return;
@@ -189,15 +189,13 @@ static void read_hints(struct nfit *nfit, const uint8_t *s, size_t len)
 }
 
 /* A capability counts only up to the highest bit that the table says is valid, 5.2.25.10. */
-static void read_capabilities(struct nfit *nfit, const uint8_t *s, size_t len)
+static void read_capabilities(struct nfit *nfit, const uint8_t *s)
 {
         unsigned highest = s[CAPABILITIES_HIGHEST];
         uint32_t bits = (uint32_t)acpi_read_le(s + CAPABILITIES_BITS, 4);
 
-        (void)len;
         if (highest < 31)
                 bits &= (2u << highest) - 1;
-        nfit->mirrored = (bits & CAPABILITY_MIRROR) != 0;
         if (bits & CAPABILITY_CACHES)
                 nfit->domain = NFIT_DOMAIN_EADR;
         else if (bits & CAPABILITY_MEMORY)
@@ -206,17 +204,15 @@ static void read_capabilities(struct nfit *nfit, const uint8_t *s, size_t len)
                 nfit->domain = highest ? NFIT_DOMAIN_NONE : NFIT_DOMAIN_UNKNOWN;
 }
 
-typedef void (*read_fn)(struct nfit *nfit, const uint8_t *s, size_t len);
+typedef void (*read_fn)(struct nfit *nfit, const uint8_t *s);
 
 /* Call read for every structure of a type; the chain has been checked. */
 static void each(struct nfit *nfit, const uint8_t *table, size_t len, uint64_t type, read_fn read)
 {
         for (size_t at = NFIT_STRUCTURES; at < len;) {
-                size_t length = acpi_read_le(table + at + 2, 2);
-
                 if (acpi_read_le(table + at, 2) == type)
-                        read(nfit, table + at, length);
-                at += length;
+                        read(nfit, table + at);
+                at += length_of(table + at);
         }
 }
 
@@ -230,7 +226,7 @@ static bool is_chain(const uint8_t *table, size_t len, size_t *at)
                 if (len - *at < STRUCTURE_HEADER)
                         return false;
                 type = acpi_read_le(table + *at, 2);
-                length = acpi_read_le(table + *at + 2, 2);
+                length = length_of(table + *at);
                 if (length < STRUCTURE_HEADER || length > len - *at ||
                     (type < TYPES && length < least_length[type]))
                         return false;

@@ -52,7 +52,6 @@ struct nfit {
         struct nfit_nvdimm nvdimm[NFIT_NVDIMMS_MAX]; /* those with a mapping into a range */
         size_t nvdimms;
         enum nfit_domain domain;
-        bool mirrored;   /* byte-addressable mirroring is there */
         bool incomplete; /* persistent ranges are not in the list, or the table is bad: the state of
                             what others call persistent is not known */
         unsigned refused; /* structures that were passed over with a message, or without any more */

@@ -126,7 +126,7 @@ static bool use_pit(void)
 static bool (*const choice[])(void) = {use_pm, use_hpet, use_pit};
 static unsigned chosen;
 
-/* Of some tries the narrowest is taken, so that an SMI or a preempted host does not count. */
+/* Of some tries the narrowest is taken, so that an SMI or a hypervisor below does not count. */
 static struct sample take_sample(void)
 {
         struct sample best = {0};

@@ -3,7 +3,6 @@
 
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
-#include "hv/lib/string.h"
 
 #define REG_DATA    0 /* receive and transmit; divisor low while LCR_DLAB */
 #define REG_IER     1 /* interrupt enable; divisor high while LCR_DLAB */
@@ -33,41 +32,9 @@
 /* One port read takes about a microsecond on real hardware, a full FIFO drains in 1.4 ms. */
 #define WAIT_READS 100000
 
-static const uint16_t com_ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+const uint16_t uart_com_ports[4] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 
 static struct uart *log_uart;
-
-static int hex_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c |= 0x20;
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-int uart_parse_port(const char *name, size_t len, uint16_t *port)
-{
-        unsigned value = 0;
-
-        if (len == 4 && memcmp(name, "com", 3) == 0 && name[3] >= '1' && name[3] <= '4') {
-                *port = com_ports[name[3] - '1'];
-                return 0;
-        }
-        if (len < 3 || len > 6 || name[0] != '0' || name[1] != 'x')
-                return -EINVAL;
-        for (size_t i = 2; i < len; i++) {
-                int digit = hex_digit(name[i]);
-
-                if (digit < 0)
-                        return -EINVAL;
-                value = value << 4 | (unsigned)digit;
-        }
-        /* eight registers must fit below 10000h, and 0 means "no port" here */
-        if (value == 0 || value > 0xfff8)
-                return -EINVAL;
-        *port = (uint16_t)value;
-        return 0;
-}
 
 static uint8_t reg_read(const struct uart *u, unsigned reg)
 {
@@ -177,8 +144,8 @@ void uart_set_receive_irq(struct uart *u, bool on)
 
 int uart_irq(const struct uart *u)
 {
-        for (unsigned i = 0; i < ARRAY_LEN(com_ports); i++)
-                if (u->port == com_ports[i])
+        for (unsigned i = 0; i < ARRAY_LEN(uart_com_ports); i++)
+                if (u->port == uart_com_ports[i])
                         return i % 2 == 0 ? 4 : 3;
         return -1;
 }

@@ -13,11 +13,8 @@ struct uart {
         bool stuck;         /* the transmitter stopped draining: do not wait for it at each byte */
 };
 
-/*
- * Read the name of a port: com1 to com4, or its I/O port number as 0x hexadecimal. name need not be
- * terminated. Returns 0, or -EINVAL for anything else.
- */
-must_check int uart_parse_port(const char *name, size_t len, uint16_t *port);
+/* I/O ports of COM1 to COM4. */
+extern const uint16_t uart_com_ports[4];
 
 /*
  * Detect and set up the UART at an I/O port, interrupts off. Returns 0, or -ENODEV when nothing

@@ -32,6 +32,8 @@
 #define RFLAGS_IF    (1ull << 9)
 #define RFLAGS_DF    (1ull << 10)
 #define RFLAGS_RF    (1ull << 16)
+#define RFLAGS_VM    (1ull << 17)
+#define RFLAGS_AC    (1ull << 18)
 
 #define DR7_FIXED 0x400ull /* always 1; all of DR7 after a reset */
 
@@ -72,12 +74,22 @@
 /* Exception vectors, SDM vol. 3 table 6-1. */
 #define VECTOR_DB  1
 #define VECTOR_NMI 2
+#define VECTOR_BP  3
+#define VECTOR_OF  4
 #define VECTOR_UD  6
 #define VECTOR_DF  8
+#define VECTOR_TS  10
+#define VECTOR_SS  12
 #define VECTOR_GP  13
 #define VECTOR_PF  14
 #define VECTOR_AC  17
 #define VECTOR_MC  18
+
+/* CPUID bits that more than one file asks for. */
+#define CPUID_1_ECX_VMX     (1u << 5)
+#define CPUID_X1_EDX_NX     (1u << 20)
+#define CPUID_X1_EDX_1G     (1u << 26)
+#define CPUID_X1_EDX_RDTSCP (1u << 27)
 
 struct cpuid_regs {
         uint32_t eax, ebx, ecx, edx;
@@ -101,14 +113,17 @@ static inline struct cpuid_regs cpu_leaf(uint32_t leaf)
         return has ? cpu_cpuid(leaf, 0) : (struct cpuid_regs){0};
 }
 
-/* AMD's CPUs and Hygon's, which are made after them: their machine checks and weaknesses differ. */
-static inline bool cpu_is_amd(void)
+/* AMD's CPUs and Hygon's, which are made after them, by EBX of leaf 0. */
+static inline bool cpu_maker_is_amd(uint32_t maker)
 {
-        uint32_t maker = cpu_cpuid(0, 0).ebx;
-
         return maker == 0x68747541 /* "Auth" */ || maker == 0x6f677948 /* "Hygo" */;
 }
 
+/* Their machine checks and weaknesses differ. */
+static inline bool cpu_is_amd(void)
+{
+        return cpu_maker_is_amd(cpu_cpuid(0, 0).ebx);
+}
 static inline uint64_t cpu_rdmsr(uint32_t msr)
 {
         uint32_t lo, hi;
@@ -132,9 +147,29 @@ static inline void cpu_wrmsr(uint32_t msr, uint64_t v)
  */
 static inline bool cpu_is_fault(uint8_t vector)
 {
-        static const uint32_t others = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 8 | 1u << 18;
+        static const uint32_t others = 1u << VECTOR_DB | 1u << VECTOR_NMI | 1u << VECTOR_BP |
+                                       1u << VECTOR_OF | 1u << VECTOR_DF | 1u << VECTOR_MC;
 
         return vector < 32 && !(others >> vector & 1);
+}
+
+/*
+ * Whether an exception has an error code outside of real mode (SDM vol. 3 table 6-1): #DF, #TS to
+ * #PF, #AC; #CP, and AMD's #VC and #SX (APM vol. 2 table 8-1).
+ */
+static inline bool cpu_has_error_code(unsigned vector)
+{
+        static const uint32_t with =
+            1u << VECTOR_DF | 0x1fu << VECTOR_TS | 1u << VECTOR_AC | 1u << 21 | 3u << 29;
+
+        return vector < 32 && with >> vector & 1;
+}
+
+/* Addresses have 48 bits: the hypervisor switches on 57-bit paging neither for itself nor for
+ * guests. */
+static inline bool is_canonical(uint64_t address)
+{
+        return (uint64_t)((int64_t)(address << 16) >> 16) == address;
 }
 
 static inline uint64_t cpu_rdtsc(void)
@@ -145,39 +180,20 @@ static inline uint64_t cpu_rdtsc(void)
         return (uint64_t)hi << 32 | lo;
 }
 
-static inline uint8_t cpu_inb(uint16_t port)
-{
-        uint8_t v;
-
-        __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-        return v;
-}
-
-static inline uint16_t cpu_inw(uint16_t port)
-{
-        uint16_t v;
-
-        __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
-        return v;
-}
-
-static inline uint32_t cpu_inl(uint16_t port)
-{
-        uint32_t v;
-
-        __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-        return v;
-}
-
-static inline void cpu_outb(uint16_t port, uint8_t v)
-{
-        __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline void cpu_outw(uint16_t port, uint16_t v)
-{
-        __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
-}
+#define CPU_DEFINE_PORT(letter, type)                                                              \
+        static inline type cpu_in##letter(uint16_t port)                                           \
+        {                                                                                          \
+                type v;                                                                            \
+                __asm__ volatile("in" #letter " %1, %0" : "=a"(v) : "Nd"(port));                   \
+                return v;                                                                          \
+        }                                                                                          \
+        static inline void cpu_out##letter(uint16_t port, type v)                                  \
+        {                                                                                          \
+                __asm__ volatile("out" #letter " %0, %1" : : "a"(v), "Nd"(port));                  \
+        }
+CPU_DEFINE_PORT(b, uint8_t)
+CPU_DEFINE_PORT(w, uint16_t)
+CPU_DEFINE_PORT(l, uint32_t)
 
 #define CPU_DEFINE_CR(n)                                                                           \
         static inline uint64_t cpu_read_cr##n(void)                                                \

@@ -4,7 +4,7 @@
 #include "hv/lib/types.h"
 
 enum vm_exit_kind {
-        VM_EXIT_HOST,         /* the host's own event (an interrupt), handled: just run again */
+        VM_EXIT_HANDLED,      /* an interrupt, or done by the backend: just run again */
         VM_EXIT_CPUID,        /* counted only: see struct vcpu_fast */
         VM_EXIT_HYPERCALL,    /* VMCALL or VMMCALL, cpl is the guest's; skip after handling */
         VM_EXIT_IO,           /* port access, see io; skip after handling */

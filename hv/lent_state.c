@@ -7,7 +7,6 @@
 #include "hv/lib/string.h"
 
 #define CPUID_1_ECX_XSAVE   (1u << 26)
-#define CPUID_X1_EDX_RDTSCP (1u << 27)
 #define CPUID_XSAVE_LEAF    0xdu
 #define XCR0_X87            1ull
 #define XCR0_LENT           0xe7ull /* x87, SSE, AVX, AVX-512: what cpuid.c offers */

@@ -19,7 +19,6 @@ struct cpu {
         unsigned index;   /* of cpus[]; the one that booted is 0 */
         uint32_t apic_id;
         struct vcpu *loaded;   /* whose state the CPU holds, virt->load; NULL: nobody's */
-        volatile bool online;  /* takes part in the work */
         bool nmi_due;          /* an NMI was sent to it */
         volatile bool kicked;  /* by an NMI: the next run returns at once */
         volatile bool resting; /* in HLT, or about to be */

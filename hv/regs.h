@@ -18,6 +18,15 @@ enum vcpu_reg {
         REG_COUNT
 };
 
+/* As an instruction's result of so many bytes: 32 bits clear the upper half, fewer leave the rest.
+ */
+static inline void reg_store(uint64_t *reg, uint64_t value, unsigned bytes)
+{
+        uint64_t kept = bytes >= 4 ? 0 : *reg & ~low_bytes(UINT64_MAX, bytes);
+
+        *reg = kept | low_bytes(value, bytes);
+}
+
 enum vcpu_segment_name {
         SEG_ES,
         SEG_CS,
@@ -37,6 +46,18 @@ struct vcpu_segment {
         uint16_t access; /* descriptor bits 40-47 and 52-55 as the SDM's access rights, 24.4.1; bit
                             16 of them (unusable) is told by access == 0 */
 };
+
+/* Bits of access. */
+#define ACCESS_ACCESSED (1u << 0)
+#define ACCESS_RW       (1u << 1) /* data: writable; code: readable */
+#define ACCESS_DOWN     (1u << 2) /* of data */
+#define ACCESS_CODE     (1u << 3)
+#define ACCESS_S        (1u << 4)
+#define ACCESS_DPL(a)   ((uint8_t)((a) >> 5 & 3))
+#define ACCESS_P        (1u << 7)
+#define ACCESS_L        (1u << 13) /* 64-bit code */
+#define ACCESS_DB       (1u << 14)
+#define ACCESS_G        (1u << 15)
 
 /* The register state outside the general registers; used at reset, for decoding and for reports. */
 struct vcpu_state {

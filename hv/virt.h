@@ -32,7 +32,7 @@ struct vcpu_fast {
         void (*cpuid)(struct vcpu *vcpu);
         bool (*hypercall)(struct vcpu *vcpu, unsigned cpl);
         bool (*msr_read)(struct vcpu *vcpu);
-        int (*read_word)(struct vcpu *vcpu, gpa_t gpa, uint64_t *out);
+        int (*read_word)(void *vcpu, gpa_t gpa, uint64_t *out);
 };
 
 /*

@@ -3,7 +3,6 @@
 
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
-#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
 static const char *const kind_names[MEM_KINDS] = {
@@ -23,16 +22,6 @@ static const char *const kind_names[MEM_KINDS] = {
     [MEM_UNUSABLE] = "unusable",
 };
 
-static uint64_t max(uint64_t a, uint64_t b)
-{
-        return a > b ? a : b;
-}
-
-static uint64_t min(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
-
 static uint64_t end_of(const struct mem_range *r)
 {
         return r->start + r->size;
@@ -50,24 +39,17 @@ bool memmap_is_nvram(enum mem_kind kind)
 
 enum mem_kind memmap_kind_of_e820(uint32_t type)
 {
-        switch (type) {
-        case 1:
-                return MEM_RAM;
-        case 3:
-                return MEM_ACPI_RECLAIM;
-        case 4:
-                return MEM_ACPI_NVS;
-        case 5:
-                return MEM_UNUSABLE;
-        case 7:
-                return MEM_NVRAM;
-        case 12:
-                return MEM_NVRAM_LEGACY;
-        case 90:
-                return MEM_NVRAM_VENDOR;
-        default:
-                return MEM_RESERVED;
-        }
+        static const uint8_t kinds[] = {
+            [E820_RAM] = MEM_RAM,
+            [E820_ACPI_RECLAIM] = MEM_ACPI_RECLAIM,
+            [E820_ACPI_NVS] = MEM_ACPI_NVS,
+            [E820_UNUSABLE] = MEM_UNUSABLE,
+            [E820_PERSISTENT] = MEM_NVRAM,
+            [E820_PERSISTENT_LEGACY] = MEM_NVRAM_LEGACY,
+            [E820_PERSISTENT_VENDOR] = MEM_NVRAM_VENDOR,
+        };
+
+        return type < ARRAY_LEN(kinds) && kinds[type] ? kinds[type] : MEM_RESERVED;
 }
 
 void memmap_init(struct memmap *map)
@@ -290,30 +272,4 @@ int memmap_format_size(char *buf, size_t size, uint64_t bytes)
         if (bytes == whole << (10 * unit))
                 return format_text(buf, size, "%lu %s", whole, units[unit]);
         return format_text(buf, size, "%lu.%lu %s", whole, rest * 10 / 1024, units[unit]);
-}
-
-void memmap_print(const struct memmap *map)
-{
-        char size[24], source[24];
-        uint64_t nvram = memmap_bytes(map, 0, UINT64_MAX, MEM_NVRAM_SIMULATED, MEM_NVRAM_UNARMED);
-
-        for (size_t i = 0; i < map->count; i++) {
-                const struct mem_range *r = &map->range[i];
-
-                memmap_format_size(size, sizeof size, r->size);
-                memmap_format_source(source, sizeof source, &r->source);
-                printk(memmap_is_nvram(r->kind) ? LOG_NOTICE : LOG_INFO,
-                       "0x%011lx-0x%011lx %10s  %-26s %s", r->start, end_of(r) - 1, size,
-                       kind_names[r->kind], source);
-        }
-        memmap_format_size(size, sizeof size, map->lost_bytes);
-        if (map->lost != MEM_HOLE)
-                printk(LOG_WARN,
-                       "memory map: %s are left out, the strongest of kind %s: it has at most %u "
-                       "ranges",
-                       size, kind_names[map->lost], MEMMAP_ENTRIES_MAX);
-        memmap_format_size(size, sizeof size, memmap_total(map, MEM_RAM));
-        memmap_format_size(source, sizeof source, nvram);
-        printk(LOG_NOTICE, "memory map: %zu ranges, %s of DRAM, %s of NVRAM", map->count, size,
-               source);
 }

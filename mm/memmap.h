@@ -32,6 +32,18 @@ enum mem_kind {
         MEM_KINDS
 };
 
+/* E820 type numbers, ACPI 6.5 table 15.4; unknown ones are reserved. */
+enum e820_type {
+        E820_RAM = 1,
+        E820_RESERVED = 2,
+        E820_ACPI_RECLAIM = 3,
+        E820_ACPI_NVS = 4,
+        E820_UNUSABLE = 5,
+        E820_PERSISTENT = 7,
+        E820_PERSISTENT_LEGACY = 12,
+        E820_PERSISTENT_VENDOR = 90, /* of the thesis' firmware */
+};
+
 enum mem_origin {
         MEM_FROM_E820,    /* type is the E820 type number */
         MEM_FROM_EFI,     /* type is the EFI memory type number */
@@ -105,7 +117,7 @@ must_check int memmap_carve_module(struct memmap *map, uint64_t start, uint64_t 
  */
 must_check int memmap_add_simulated(struct memmap *map, uint64_t start, uint64_t size);
 
-/* What an E820 type number means; unknown types are reserved. ACPI 6.5, table 15.4. */
+/* What an E820 type number means. */
 enum mem_kind memmap_kind_of_e820(uint32_t type);
 
 /* Whether the pool may use it: any of the MEM_NVRAM_* kinds. */
@@ -121,7 +133,7 @@ uint64_t memmap_bytes(const struct memmap *map, uint64_t start, uint64_t size,
 /* Sum of the sizes of all entries of a kind, in bytes. */
 uint64_t memmap_total(const struct memmap *map, enum mem_kind kind);
 
-/* The kind in words, as memmap_print shows it. */
+/* The kind in words, for tables. */
 const char *memmap_kind_name(enum mem_kind kind);
 
 /* The source in words, such as "E820 type 90". Returns the length, as format_text. */
@@ -129,6 +141,3 @@ int memmap_format_source(char *buf, size_t size, const struct mem_source *source
 
 /* A number of bytes for people: "640 KiB", "1.5 GiB" (one decimal, cut off). As format_text. */
 int memmap_format_size(char *buf, size_t size, uint64_t bytes);
-
-/* Log the table: a line a range with first and last byte, size, kind and source; then totals. */
-void memmap_print(const struct memmap *map);

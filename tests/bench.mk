@@ -33,7 +33,7 @@ build/bench/peer.img: $(PEER_FILES) tests/bench/peer-kvm/init tests/bench/peer.p
 # cannot read clang's debug information.
 BENCH_CC := clang
 BENCH_CFLAGS := -std=gnu11 -O2 -I. -Wall -Wextra -Wshadow -Wundef -Werror
-DRAM_BENCH_SRCS := tests/bench/dram_bench.c tests/bench/buddy.c mm/dram/dram.c mm/dram/dram_start.c hv/lib/work.c
+DRAM_BENCH_SRCS := tests/bench/dram_bench.c tests/bench/buddy.c mm/dram/dram.c mm/dram/dram_start.c
 
 build/bench/dram_bench: $(DRAM_BENCH_SRCS) tests/bench/buddy.h mm/dram/dram.h mm/dram/dram_internal.h | deps
 	@mkdir -p $(@D)
@@ -41,7 +41,7 @@ build/bench/dram_bench: $(DRAM_BENCH_SRCS) tests/bench/buddy.h mm/dram/dram.h mm
 
 # The pool is the image's own objects: its code as it will run, by its own memcpy. Calls of the primitives are counted.
 POOL_BENCH_SRCS := tests/bench/pool_bench.c tests/bench/pm_count.c
-POOL_BENCH_OBJS := $(patsubst %.c,build/hv/%.o,$(wildcard mm/pool/pool*.c) mm/pool/crc32c.c mm/pool/pm_native.c hv/lib/string.c hv/lib/work.c)
+POOL_BENCH_OBJS := $(patsubst %.c,build/hv/%.o,$(wildcard mm/pool/pool*.c) mm/pool/crc32c.c mm/pool/pm_native.c hv/lib/string.c)
 POOL_BENCH_WRAP := $(foreach f,flush fence zero copy,-Wl,--wrap=pm_$(f))
 
 build/bench/pool_bench: $(POOL_BENCH_SRCS) $(POOL_BENCH_OBJS) tests/bench/pm_count.h mm/pool/pool.h | deps

@@ -94,7 +94,7 @@ build/guests/text.bin: LICENSE
 E2E_FILES := $(sort $(RUN_FILES) build/nested.img) build/BOOTX64.EFI build/pmem.efi build/nvpool build/stress.img $(TEST_GUESTS)
 TESTS_RUN := python3 -B -m tests.e2e.run --machine "$(MACHINE)"
 
-# All tests; ONLY=PATTERN picks end-to-end tests by name, MACHINE= the machine, SEED=N repeats a run.
+# All tests; with e2e and soak ONLY=PATTERN picks end-to-end tests by name, MACHINE= the machine, SEED=N repeats a run.
 .PHONY: test e2e soak
 test: deps
 	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES)
@@ -106,7 +106,7 @@ e2e: deps
 
 soak: deps
 	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES) $(KERNEL_FILES)
-	$(Q)$(TESTS_RUN) --soak $(UNIT_TESTS) $(HEAVY_TESTS)
+	$(Q)$(TESTS_RUN) --soak $(if $(ONLY),--skip-unit --only "$(ONLY)",$(UNIT_TESTS) $(HEAVY_TESTS))
 
 # kvm-unit-tests as guests beside the bare emulator: KUT=FOLDER of its built programs, ONLY=PATTERN, MACHINE=qemu or bochs.
 .PHONY: kut

@@ -86,25 +86,27 @@ void efi_wait_for_key(void)
         bs->CloseEvent(events[1]);
 }
 
-static void *remember(EFI_PHYSICAL_ADDRESS start, UINTN pages)
+/* Zeroed, and noted for efi_free_all; NULL: the firmware gives none. */
+static void *take_pages(EFI_ALLOCATE_TYPE how, EFI_MEMORY_TYPE type, EFI_PHYSICAL_ADDRESS start,
+                        uint64_t size)
 {
+        UINTN pages = align_up(size, PAGE_4K) / PAGE_4K;
+
+        if (alloc_count == ALLOCS_MAX ||
+            st->BootServices->AllocatePages(how, type, pages, &start) != EFI_SUCCESS)
+                return NULL;
         allocs[alloc_count].start = start;
         allocs[alloc_count++].pages = pages;
-        memset((void *)start, 0, pages * PAGE_4K);
-        return (void *)start;
+        return memset((void *)start, 0, pages * PAGE_4K);
 }
 
 void *efi_alloc(uint64_t size)
 {
-        EFI_PHYSICAL_ADDRESS start = BOOT_MAPPED - 1;
-        UINTN pages = align_up(size, PAGE_4K) / PAGE_4K;
+        void *memory = take_pages(AllocateMaxAddress, EfiLoaderData, BOOT_MAPPED - 1, size);
 
-        if (alloc_count < ALLOCS_MAX &&
-            st->BootServices->AllocatePages(AllocateMaxAddress, EfiLoaderData, pages, &start) ==
-                EFI_SUCCESS)
-                return remember(start, pages);
-        efi_fail(EFI_OUT_OF_RESOURCES, "no %lu KiB of memory below 4 GiB", size / KiB + 1);
-        return NULL;
+        if (!memory)
+                efi_fail(EFI_OUT_OF_RESOURCES, "no %lu KiB of memory below 4 GiB", size / KiB + 1);
+        return memory;
 }
 
 /* Which part of a place is not free: the firmware's map tells. */
@@ -133,13 +135,10 @@ static void tell_who_is_there(uint64_t start, uint64_t size)
 
 void *efi_alloc_at(uint64_t start, uint64_t size)
 {
-        EFI_PHYSICAL_ADDRESS at = start;
-        UINTN pages = align_up(size, PAGE_4K) / PAGE_4K;
+        void *memory = take_pages(AllocateAddress, EfiLoaderCode, start, size);
 
-        if (alloc_count < ALLOCS_MAX &&
-            st->BootServices->AllocatePages(AllocateAddress, EfiLoaderCode, pages, &at) ==
-                EFI_SUCCESS)
-                return remember(at, pages);
+        if (memory)
+                return memory;
         efi_fail(EFI_OUT_OF_RESOURCES,
                  "the firmware does not give the memory 0x%lx-0x%lx, where the image must be",
                  start, start + size - 1);

@@ -1,10 +1,11 @@
-/* Reads the EFI memory map; what is made of each descriptor is told in efi_map.h. */
+/* What the EFI loader hands over, and the EFI memory map; contracts in efi_map.h. */
 #include "boot/efi/efi_map.h"
 
 #include "boot/boot_map.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
+#include "mm/memmap.h"
 
 /* UEFI 2.10, 7.2.1: EFI_MEMORY_TYPE */
 enum efi_type {
@@ -17,15 +18,6 @@ enum efi_type {
         EFI_ACPI_RECLAIM = 9,
         EFI_ACPI_NVS = 10,
         EFI_PERSISTENT = 14
-};
-
-enum e820_type {
-        E820_RAM = 1,
-        E820_RESERVED = 2,
-        E820_ACPI_RECLAIM = 3,
-        E820_ACPI_NVS = 4,
-        E820_UNUSABLE = 5,
-        E820_PERSISTENT = 7
 };
 
 #define EFI_WRITE_BACK       (1ull << 3)
@@ -114,4 +106,29 @@ int efi_map_read(const void *map, uint64_t size, uint64_t descriptor_size, struc
                         boot_map_add(info, &entry);
         }
         return 0;
+}
+
+/* Nothing of it can be used. */
+static int refuse(struct boot_info *info, int err)
+{
+        memset(info, 0, sizeof *info);
+        info->loader = info->cmdline = "";
+        return err;
+}
+
+int efi_info_take(const struct boot_info *from, struct boot_info *info)
+{
+        int err;
+
+        if (from->layout != BOOT_LAYOUT) {
+                printk(LOG_ERROR,
+                       "boot: BOOTX64.EFI is of another build (layout 0x%lx where 0x%lx is known)",
+                       from->layout, BOOT_LAYOUT);
+                return refuse(info, -EINVAL);
+        }
+        memcpy(info, from, sizeof *info);
+        info->loader = "BOOTX64.EFI"; /* a name in its own image would be in free memory */
+        err = efi_map_read((const void *)info->efi_map.v, info->efi_map_size,
+                           info->efi_descriptor_size, info);
+        return err ? refuse(info, err) : 0;
 }

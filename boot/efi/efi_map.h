@@ -18,3 +18,10 @@
  */
 must_check int efi_map_read(const void *map, uint64_t size, uint64_t descriptor_size,
                             struct boot_info *info);
+
+/*
+ * The start by our own EFI loader: copy what it handed over into *info and read its EFI memory map
+ * into info->map. The strings stay where they are. -EINVAL: a loader of another build, or a map
+ * with impossible sizes. Logged; *info then has empty strings and no module.
+ */
+must_check int efi_info_take(const struct boot_info *from, struct boot_info *info);

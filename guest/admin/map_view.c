@@ -1,6 +1,7 @@
 /* Tables and bars of memory; contract in map_view.h. */
 #include "guest/admin/map_view.h"
 
+#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
 #define BAR_CELLS 64u
@@ -69,27 +70,57 @@ static char region_letter(size_t index)
         return index < sizeof letters - 1 ? letters[index] : '*';
 }
 
-void map_view_ranges(struct out *out, const struct memmap *map)
+static void begin_ranges(struct out *out)
 {
         static const struct out_column columns[] = {{"first", "FIRST", 14},
                                                     {"last", "LAST", 14},
                                                     {"size", "SIZE", 10},
                                                     {"kind", "KIND", -26},
                                                     {"source", "SOURCE", -1}};
-        char source[TEXT_SIZE];
 
         out_table_begin(out, columns, ARRAY_LEN(columns));
-        for (size_t i = 0; i < map->count; i++) {
-                const struct mem_range *r = &map->range[i];
+}
 
-                memmap_format_source(source, sizeof source, &r->source);
-                out_cell_address(out, r->start);
-                out_cell_address(out, r->start + r->size - 1);
-                out_cell_size(out, r->size);
-                out_cell(out, "%s", memmap_kind_name(r->kind));
-                out_cell(out, "%s", source);
-        }
+static void range_row(struct out *out, const struct mem_range *r)
+{
+        char source[TEXT_SIZE];
+
+        memmap_format_source(source, sizeof source, &r->source);
+        out_cells(out, out_address(r->start), out_address(r->start + r->size - 1),
+                  out_size(r->size), out_text(memmap_kind_name(r->kind)), out_text(source));
+}
+
+void map_view_ranges(struct out *out, const struct memmap *map)
+{
+        begin_ranges(out);
+        for (size_t i = 0; i < map->count; i++)
+                range_row(out, &map->range[i]);
         out_table_end(out);
+}
+
+void map_view_log(const struct memmap *map)
+{
+        uint64_t nvram = memmap_bytes(map, 0, UINT64_MAX, MEM_NVRAM_SIMULATED, MEM_NVRAM_UNARMED);
+        char dram_size[TEXT_SIZE], nvram_size[TEXT_SIZE], lost_size[TEXT_SIZE];
+        struct out_log log;
+
+        out_log_start(&log, nvram ? LOG_NOTICE : LOG_INFO, "");
+        begin_ranges(&log.out);
+        for (size_t i = 0; i < map->count; i++) {
+                log.level = memmap_is_nvram(map->range[i].kind) ? LOG_NOTICE : LOG_INFO;
+                range_row(&log.out, &map->range[i]);
+        }
+        out_table_end(&log.out);
+        memmap_format_size(lost_size, sizeof lost_size, map->lost_bytes);
+        if (map->lost != MEM_HOLE)
+                printk(LOG_WARN,
+                       "memory map: %s are left out, the strongest of kind %s: it has at most %u "
+                       "ranges",
+                       lost_size, memmap_kind_name(map->lost), MEMMAP_ENTRIES_MAX);
+        memmap_format_size(dram_size, sizeof dram_size, memmap_total(map, MEM_RAM));
+        memmap_format_size(nvram_size, sizeof nvram_size, nvram);
+        printk(LOG_NOTICE, "memory map: %zu ranges, %s of DRAM, %s of NVRAM", map->count, dram_size,
+               nvram_size);
 }
 
 static bool is_dram(enum mem_kind kind)
@@ -198,11 +229,9 @@ void map_view_regions(struct out *out, struct pool *pool)
                         struct pool_extent e = pool_region_extent(pool, region, i);
 
                         out_cell(out, "%c", region_letter(n));
-                        out_cell(out, "%s", pool_region_name(region));
-                        out_cell(out, "%s", pool_region_owner(region));
-                        out_cell_address(out, e.hpa.v);
-                        out_cell_address(out, e.hpa.v + e.size - 1);
-                        out_cell_size(out, e.size);
+                        out_cells(out, out_text(pool_region_name(region)),
+                                  out_text(pool_region_owner(region)), out_address(e.hpa.v),
+                                  out_address(e.hpa.v + e.size - 1), out_size(e.size));
                 }
         out_table_end(out);
 }

@@ -56,15 +56,15 @@ static bool confirm(void *ctx, const char *line)
 
 static const char *name(void *ctx, unsigned kind, size_t i)
 {
-        const struct monitor_host *host = ((const struct monitor *)ctx)->host;
+        const struct monitor_target *target = ((const struct monitor *)ctx)->target;
         struct pool_region *region = NULL;
 
         if (kind == COMMAND_COMPLETE_VM)
-                return i < host->vms->count ? host->vms->entry[i].config->name : NULL;
-        if (kind != COMMAND_COMPLETE_REGION || !host->pool)
+                return i < target->vms->count ? target->vms->entry[i].config->name : NULL;
+        if (kind != COMMAND_COMPLETE_REGION || !target->pool)
                 return NULL;
         do
-                region = pool_next(host->pool, region);
+                region = pool_next(target->pool, region);
         while (region && i--);
         return region ? pool_region_name(region) : NULL;
 }
@@ -78,11 +78,11 @@ static size_t complete(void *ctx, const char *line, size_t len, char *add, size_
 }
 
 void monitor_init(struct monitor *m, const struct command_table *tables, size_t count,
-                  const struct monitor_host *host)
+                  const struct monitor_target *target)
 {
         memset(m, 0, sizeof *m);
-        m->host = host;
-        m->set = (struct command_set){tables, count, confirm, name, m};
+        m->target = target;
+        m->set = (struct command_set){tables, count, confirm, name, NULL, m};
         m->edit_ops = (struct line_edit_ops){put, complete, m};
         line_edit_init(&m->edit, &m->edit_ops);
 }

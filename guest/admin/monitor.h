@@ -8,7 +8,7 @@
 #include "guest/text/line_edit.h"
 
 struct monitor {
-        const struct monitor_host *host;
+        const struct monitor_target *target;
         struct command_set set;
         /* private */
         size_t seen; /* lines of the log before the prompt */
@@ -16,9 +16,9 @@ struct monitor {
         struct line_edit_ops edit_ops;
 };
 
-/* tables are all verbs (kept by reference, as host is). */
+/* tables are all verbs (kept by reference, as target is). */
 void monitor_init(struct monitor *monitor, const struct command_table *tables, size_t count,
-                  const struct monitor_host *host);
+                  const struct monitor_target *target);
 
 /* Talk to the user until the console's reader is the guest again. */
 void monitor_run(struct monitor *monitor);

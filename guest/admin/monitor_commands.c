@@ -2,41 +2,33 @@
 #include "guest/admin/monitor_commands.h"
 
 #include "guest/admin/map_view.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm_stats.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/printk.h"
-#include "hv/lib/string.h"
 #include "hv/safety/mitigate.h"
 #include "hv/trap/mce.h"
 #include "mm/pool/pm.h"
 
 #define LOG_LINE_SIZE 300
-#define MEMORY_PARTS  6 /* total, used, free, metadata, to be scrubbed, bad */
 
-static const struct monitor_host *host_of(const struct command_call *call)
+static const struct monitor_target *target_of(const struct command_call *call)
 {
-        return call->host;
+        return call->target;
 }
 
 static int map(const struct command_call *call)
 {
-        const struct monitor_host *host = host_of(call);
+        const struct monitor_target *target = target_of(call);
 
-        map_view_ranges(call->out, host->map);
+        map_view_ranges(call->out, target->map);
         if (call->verbose) {
-                map_view_bars(call->out, host->map, host->dram, host->pool);
-                map_view_regions(call->out, host->pool);
+                map_view_bars(call->out, target->map, target->dram, target->pool);
+                map_view_regions(call->out, target->pool);
         }
         return 0;
-}
-
-static void memory_row(struct out *out, const char *name, const uint64_t bytes[MEMORY_PARTS])
-{
-        out_cell(out, "%s", name);
-        for (size_t i = 0; i < MEMORY_PARTS; i++)
-                out_cell_size(out, bytes[i]);
 }
 
 static void show_blocks(struct out *out, const struct dram_stats *stats)
@@ -48,24 +40,22 @@ static void show_blocks(struct out *out, const struct dram_stats *stats)
         for (unsigned order = 0; order < DRAM_ORDERS; order++) {
                 if (!stats->used_blocks[order])
                         continue;
-                out_cell_number(out, order);
-                out_cell_size(out, PAGE_4K << order);
-                out_cell_number(out, stats->used_blocks[order]);
+                out_cells(out, out_number(order), out_size(PAGE_4K << order),
+                          out_number(stats->used_blocks[order]));
         }
         out_table_end(out);
         out_line(out, "free blocks: %lu of 2 MiB, %lu of 1 GiB", stats->free_2m, stats->free_1g);
 }
 
 /* In short words for programs, and for people's tables alike. */
-static void show_persistence(struct out *out, const struct monitor_host *host)
+static void show_persistence(struct out *out, const struct monitor_target *target)
 {
         static const struct out_column columns[] = {
             {"domain", "DOMAIN", -8}, {"flush", "FLUSH", -10}, {"volatile", "VOLATILE", 8}};
 
         out_table_begin(out, columns, ARRAY_LEN(columns));
-        out_cell(out, "%s", nfit_domain_word(host->vms->host->domain));
-        out_cell(out, "%s", pm_flush_name());
-        out_cell_bool(out, pool_is_volatile(host->pool));
+        out_cells(out, out_text(nfit_domain_word(target->vms->machine->domain)),
+                  out_text(pm_flush_name()), out_bool(pool_is_volatile(target->pool)));
         out_table_end(out);
 }
 
@@ -75,26 +65,26 @@ static int mem(const struct command_call *call)
             {"memory", "MEMORY", -6}, {"total", "TOTAL", 10},       {"used", "USED", 10},
             {"free", "FREE", 10},     {"metadata", "METADATA", 10}, {"scrub", "TO SCRUB", 10},
             {"bad", "BAD", 9}};
-        const struct monitor_host *host = host_of(call);
+        const struct monitor_target *target = target_of(call);
         struct dram_stats dram;
 
-        dram_get_stats(host->dram, &dram);
+        dram_get_stats(target->dram, &dram);
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
-        memory_row(call->out, "DRAM",
-                   (const uint64_t[]){dram.total_bytes, dram.total_bytes - dram.free_bytes,
-                                      dram.free_bytes, dram.metadata_bytes, 0, 0});
-        if (host->pool) {
-                struct pool_usage n = pool_usage(host->pool);
+        out_cells(call->out, out_text("DRAM"), out_size(dram.total_bytes),
+                  out_size(dram.total_bytes - dram.free_bytes), out_size(dram.free_bytes),
+                  out_size(dram.metadata_bytes), out_size(0), out_size(0));
+        if (target->pool) {
+                struct pool_usage n = pool_usage(target->pool);
 
-                memory_row(call->out, "NVRAM",
-                           (const uint64_t[]){n.total * PAGE_2M, n.used * PAGE_2M, n.free * PAGE_2M,
-                                              n.metadata * PAGE_2M, n.dying * PAGE_2M,
-                                              n.bad * PAGE_2M});
+                out_cells(call->out, out_text("NVRAM"), out_size(n.total * PAGE_2M),
+                          out_size(n.used * PAGE_2M), out_size(n.free * PAGE_2M),
+                          out_size(n.metadata * PAGE_2M), out_size(n.dying * PAGE_2M),
+                          out_size(n.bad * PAGE_2M));
         }
         out_table_end(call->out);
         show_blocks(call->out, &dram);
-        if (host->pool)
-                show_persistence(call->out, host);
+        if (target->pool)
+                show_persistence(call->out, target);
         return 0;
 }
 
@@ -104,11 +94,11 @@ static int mem_fail(const struct command_call *call)
         const char *text = call->word[0];
         uint64_t n;
 
-        if (config_parse_size(text, strlen(text), &n)) {
-                out_error(call->out, "%s: not a number", text);
+        if (word_number(word_of(text), &n)) {
+                out_error(call->out, "%s: a number is expected", text);
                 return -EINVAL;
         }
-        n = dram_fail_after(host_of(call)->vms->host->dram, n);
+        n = dram_fail_after(target_of(call)->vms->machine->dram, n);
         out_line(call->out, n ? "%lu allocations were left to go" : "no fault was to come", n);
         return 0;
 }
@@ -118,15 +108,15 @@ static void counter(struct out *out, const char *of, const char *prefix, const c
 {
         out_cell(out, "%s", of);
         out_cell(out, "%s%s", prefix, name);
-        out_cell_number(out, value);
+        out_cells(out, out_number(value));
 }
 
-static uint64_t milliseconds_since(uint64_t tsc, const struct vm_host *machine)
+static uint64_t milliseconds_since(uint64_t tsc, const struct vm_machine *machine)
 {
         return machine->tsc_khz ? (cpu_rdtsc() - tsc) / machine->tsc_khz : 0;
 }
 
-static uint64_t microseconds(uint64_t ticks, const struct vm_host *machine)
+static uint64_t microseconds(uint64_t ticks, const struct vm_machine *machine)
 {
         return machine->tsc_khz ? ticks * 1000 / machine->tsc_khz : 0;
 }
@@ -134,19 +124,20 @@ static uint64_t microseconds(uint64_t ticks, const struct vm_host *machine)
 /* What the scheduler measured. */
 static void show_vcpu(struct out *out, const struct vm *vm, unsigned i)
 {
-        const struct sched_entity *e = &vm->vcpu[i]->sched;
+        const struct vm_machine *machine = vm->machine;
+        const struct sched_figures n =
+            sched_figures(machine->sched, &vm->vcpu[i]->sched, cpu_rdtsc());
         char prefix[24];
 
         format_text(prefix, sizeof prefix, "vcpu%u ", i);
-        counter(out, vm->config->name, prefix, "ran us",
-                microseconds(sched_ran(vm->host->sched, e, cpu_rdtsc()), vm->host));
-        counter(out, vm->config->name, prefix, "waited us", microseconds(e->waited, vm->host));
-        counter(out, vm->config->name, prefix, "wakes", e->wakes);
-        if (e->wakes)
+        counter(out, vm->config->name, prefix, "ran us", microseconds(n.ran, machine));
+        counter(out, vm->config->name, prefix, "waited us", microseconds(n.waited, machine));
+        counter(out, vm->config->name, prefix, "wakes", n.wakes);
+        if (n.wakes)
                 counter(out, vm->config->name, prefix, "latency us",
-                        microseconds(e->latency_sum / e->wakes, vm->host));
+                        microseconds(n.latency_sum / n.wakes, machine));
         counter(out, vm->config->name, prefix, "latency max us",
-                microseconds(e->latency_max, vm->host));
+                microseconds(n.latency_max, machine));
 }
 
 static void show_vm_counters(struct out *out, const struct vm *vm)
@@ -158,7 +149,7 @@ static void show_vm_counters(struct out *out, const struct vm *vm)
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
                 total += exits[k] = vm_exits(vm, k);
         if (vm->start_tsc)
-                counter(out, name, "uptime ms", "", milliseconds_since(vm->start_tsc, vm->host));
+                counter(out, name, "uptime ms", "", milliseconds_since(vm->start_tsc, vm->machine));
         counter(out, name, "interrupts injected", "", vm_interrupts(vm));
         counter(out, name, "exits", "", total);
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
@@ -172,12 +163,12 @@ static int stats(const struct command_call *call)
 {
         static const struct out_column columns[] = {
             {"of", "OF", -10}, {"counter", "COUNTER", -20}, {"value", "VALUE", 16}};
-        const struct vms *vms = host_of(call)->vms;
+        const struct vms *vms = target_of(call)->vms;
 
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
         counter(call->out, "machine", "uptime ms", "",
-                milliseconds_since(vms->host->entry_tsc, vms->host));
-        counter(call->out, "machine", "TSC kHz", "", vms->host->tsc_khz);
+                milliseconds_since(vms->machine->entry_tsc, vms->machine));
+        counter(call->out, "machine", "TSC kHz", "", vms->machine->tsc_khz);
         counter(call->out, "machine", "unexpected NMIs", "", mce_nmis());
         for (size_t i = 0; i < vms->count; i++)
                 if (vms->entry[i].state == VMS_RUNNING)
@@ -197,11 +188,9 @@ static int cpu(const struct command_call *call)
 
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
         for (unsigned i = 0; i < MITIGATE_COUNT; i++) {
-                out_cell(call->out, "%s", mitigate_name(i));
-                out_cell_bool(call->out, plan->row[i].vulnerable);
-                out_cell(call->out, "%s", mitigate_state_name(plan->row[i].state));
-                out_cell(call->out, "%s", plan->row[i].measure);
-                out_cell(call->out, "%s", plan->row[i].by);
+                out_cells(call->out, out_text(mitigate_name(i)), out_bool(plan->row[i].vulnerable),
+                          out_text(mitigate_state_name(plan->row[i].state)),
+                          out_text(plan->row[i].measure), out_text(plan->row[i].by));
         }
         out_table_end(call->out);
         out_line(call->out,
@@ -226,12 +215,12 @@ static int show_log(const struct command_call *call)
 /* The VMs first, as their ends are logged with their statistics. */
 static int end_machine(const struct command_call *call, enum config_exit how)
 {
-        struct vms *vms = host_of(call)->vms;
+        struct vms *vms = target_of(call)->vms;
 
         for (size_t i = 0; i < vms->count; i++)
                 if (vms_stop(vms, &vms->entry[i]))
                         continue; /* it did not run */
-        host_of(call)->end(how);
+        target_of(call)->end(how);
         return 0;
 }
 

@@ -1,5 +1,5 @@
 /*
- * The monitor's own verbs. host of the tables that hold them is a struct monitor_host.
+ * The monitor's own verbs. The target of the tables that hold them is a struct monitor_target.
  *
  *     without a group   map mem cpu stats log poweroff reboot
  *     vm                list start stop reset pause resume log console
@@ -14,7 +14,7 @@
 #include "mm/pool/pool.h"
 
 /* What the verbs show and change: the caller's, for as long as they can be called. */
-struct monitor_host {
+struct monitor_target {
         const struct memmap *map;
         const struct dram *dram;
         struct pool *pool; /* NULL: this machine has no usable NVRAM */

@@ -6,7 +6,7 @@
 
 static struct vms *vms_of(const struct command_call *call)
 {
-        return ((const struct monitor_host *)call->host)->vms;
+        return ((const struct monitor_target *)call->target)->vms;
 }
 
 /* The VM that the first argument names; NULL, with the reason printed. */
@@ -31,13 +31,10 @@ static int list(const struct command_call *call)
         for (size_t i = 0; i < vms->count; i++) {
                 const struct vms_entry *e = &vms->entry[i];
 
-                out_cell_number(call->out, i + 1);
-                out_cell(call->out, "%s", e->config->name);
-                out_cell(call->out, "%s", vms_state_text(e));
-                out_cell_number(call->out, e->config->module);
-                out_cell_size(call->out, e->config->mem);
-                out_cell_number(call->out, e->config->region_count);
-                out_cell_number(call->out, e->starts);
+                out_cells(call->out, out_number(i + 1), out_text(e->config->name),
+                          out_text(vms_state_text(e)), out_number(e->config->module),
+                          out_size(e->config->mem), out_number(e->config->region_count),
+                          out_number(e->starts));
         }
         out_table_end(call->out);
         return 0;
@@ -119,7 +116,7 @@ static int console(const struct command_call *call)
                 return -ENOENT;
         if (entry->state != VMS_RUNNING)
                 return not_running(call, entry, -EINVAL);
-        vms_set_focus(entry->vm);
+        console_set_focus(&entry->vm->console);
         console_set_monitor(false);
         return 0;
 }
@@ -137,7 +134,7 @@ static int show_log(const struct command_call *call)
         if (entry->state != VMS_RUNNING)
                 return not_running(call, entry, -EINVAL);
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
-        while (vm_console_read(&entry->vm->console, &at, &byte, 1)) {
+        while (console_read(&entry->vm->console, &at, &byte, 1)) {
                 if (byte == '\n' || n == sizeof line - 1) {
                         line[n] = '\0';
                         out_cell(call->out, "%s", line);

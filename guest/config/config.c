@@ -1,22 +1,22 @@
 /* Module lines that describe VMs, and the whole configuration; the syntax is in config.h. */
 #include "guest/config/config.h"
 
+#include "drivers/uart.h"
 #include "guest/config/config_line.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
-
-#define COM1_PORT 0x3f8
 
 static struct vm_config *line_vm(const struct config_line *line)
 {
         return &line->config->vm[line->vm];
 }
 
-static void vm_name(struct config_line *line, struct config_word value)
+static void vm_name(struct config_line *line, const struct config_key *key, struct word value)
 {
         struct vm_config *vm = line_vm(line);
 
+        (void)key;
         if (!config_read_name(line, value, vm->name))
                 return;
         for (int i = 0; i < line->vm; i++)
@@ -25,43 +25,23 @@ static void vm_name(struct config_line *line, struct config_word value)
                                         line->config->vm[i].module);
 }
 
-static void vm_mem(struct config_line *line, struct config_word value)
+/* "3" or "3-5". */
+static bool read_cpus(struct word item, uint64_t *from, uint64_t *to)
 {
-        config_read_mapped_size(line, value, CONFIG_MEM_MIN, &line_vm(line)->mem);
-}
+        struct word first, last;
+        bool is_range = word_split(item, '-', &first, &last);
 
-static void vm_vcpus(struct config_line *line, struct config_word value)
-{
-        struct config_word rest;
-        uint64_t count;
-
-        if (config_read_digits(value, &count, &rest) || rest.len > 0 || count == 0)
-                config_complain(line, "a number from 1 is expected");
-        else if (count > CONFIG_VCPUS_MAX)
-                config_complain(line, "at most %u virtual CPUs are supported", CONFIG_VCPUS_MAX);
-        else
-                line_vm(line)->vcpus = (unsigned)count;
+        return !word_number(first, from) && !word_number(is_range ? last : first, to);
 }
 
 /* N[,N...] or N-M, of CPUs by their number. */
-static void vm_cpus(struct config_line *line, struct config_word value)
+static void vm_cpus(struct config_line *line, const struct config_key *key, struct word value)
 {
-        struct config_word item, rest = value;
         uint64_t from, to;
-        bool more;
 
-        do {
-                more = config_word_split(rest, ',', &item, &rest);
-                if (config_read_digits(item, &from, &item)) {
-                        config_complain(line, "numbers of CPUs are expected: N, N-M, N,M");
-                        return;
-                }
-                to = from;
-                if (item.len &&
-                    (item.text[0] != '-' ||
-                     config_read_digits((struct config_word){item.text + 1, item.len - 1}, &to,
-                                        &item) ||
-                     item.len)) {
+        (void)key;
+        for (struct word item, rest = value; word_next_item(&rest, ',', &item);) {
+                if (!read_cpus(item, &from, &to)) {
                         config_complain(line, "numbers of CPUs are expected: N, N-M, N,M");
                         return;
                 }
@@ -71,37 +51,16 @@ static void vm_cpus(struct config_line *line, struct config_word value)
                 }
                 for (; from <= to; from++)
                         cpu_set_add(&line_vm(line)->cpus, (unsigned)from);
-        } while (more);
-}
-
-static void read_number(struct config_line *line, struct config_word value, uint32_t max,
-                        uint32_t *out)
-{
-        struct config_word rest;
-        uint64_t number;
-
-        if (config_read_digits(value, &number, &rest) || rest.len || !number || number > max)
-                config_complain(line, "a number from 1 to %u is expected", max);
-        else
-                *out = (uint32_t)number;
-}
-
-static void vm_weight(struct config_line *line, struct config_word value)
-{
-        read_number(line, value, CONFIG_WEIGHT_MAX, &line_vm(line)->weight);
-}
-
-static void vm_watchdog(struct config_line *line, struct config_word value)
-{
-        read_number(line, value, CONFIG_WATCHDOG_MAX, &line_vm(line)->watchdog);
+        }
 }
 
 /* Of a VM before it, so that none waits for itself. */
-static void vm_after(struct config_line *line, struct config_word value)
+static void vm_after(struct config_line *line, const struct config_key *key, struct word value)
 {
+        (void)key;
         for (int i = 0; i < line->vm; i++)
-                if (config_word_is(value, line->config->vm[i].name)) {
-                        memcpy(line_vm(line)->after, line->config->vm[i].name, CONFIG_NAME_SIZE);
+                if (word_is(value, line->config->vm[i].name)) {
+                        memcpy(line_vm(line)->after, line->config->vm[i].name, WORD_NAME_SIZE);
                         return;
                 }
         config_complain(line, "no VM of that name in a module before it");
@@ -141,18 +100,17 @@ static const struct vm_config *region_rival(const struct config_line *line,
         return NULL;
 }
 
-static bool read_region(struct config_line *line, struct config_word item,
-                        struct config_region *region)
+static bool read_region(struct config_line *line, struct word item, struct config_region *region)
 {
-        struct config_word name, size, access;
+        struct word name, size, access;
         const struct vm_config *rival;
 
-        if (!config_word_split(item, ':', &name, &size)) {
+        if (!word_split(item, ':', &name, &size)) {
                 config_complain(line, "NAME:SIZE[:ro][,NAME:SIZE...] is expected");
                 return false;
         }
-        region->read_only = config_word_split(size, ':', &size, &access);
-        if (region->read_only && !config_word_is(access, "ro")) {
+        region->read_only = word_split(size, ':', &size, &access);
+        if (region->read_only && !word_is(access, "ro")) {
                 config_complain(line, "only ro is known behind NAME:SIZE:");
                 return false;
         }
@@ -166,23 +124,21 @@ static bool read_region(struct config_line *line, struct config_word item,
         return !rival;
 }
 
-static void vm_nvram(struct config_line *line, struct config_word value)
+static void vm_nvram(struct config_line *line, const struct config_key *key, struct word value)
 {
         struct vm_config *vm = line_vm(line);
-        struct config_word item, rest = value;
-        bool more;
 
-        do {
+        (void)key;
+        for (struct word item, rest = value; word_next_item(&rest, ',', &item);) {
                 struct config_region region = {.size = 0};
 
-                more = config_word_split(rest, ',', &item, &rest);
                 if (!read_region(line, item, &region))
                         continue;
                 if (vm->region_count == CONFIG_REGIONS_MAX)
                         config_complain(line, "more than %d regions", CONFIG_REGIONS_MAX);
                 else
                         vm->region[vm->region_count++] = region;
-        } while (more);
+        }
 }
 
 static void add_disk(struct config_line *line, const struct config_disk *disk)
@@ -195,50 +151,38 @@ static void add_disk(struct config_line *line, const struct config_disk *disk)
                 vm->disk[vm->disk_count++] = *disk;
 }
 
-static void vm_disk(struct config_line *line, struct config_word value)
+static void vm_disk(struct config_line *line, const struct config_key *key, struct word value)
 {
-        struct config_word item, rest = value;
-        bool more;
-
-        do {
+        (void)key;
+        for (struct word item, rest = value; word_next_item(&rest, ',', &item);) {
                 struct config_disk disk = {.file.size = 0};
 
-                more = config_word_split(rest, ',', &item, &rest);
                 if (read_region(line, item, &disk.region))
                         add_disk(line, &disk);
-        } while (more);
+        }
 }
 
-static void vm_nvram_max(struct config_line *line, struct config_word value)
-{
-        config_read_mapped_size(line, value, PAGE_2M, &line_vm(line)->nvram_max);
-}
+#define VM(field) offsetof(struct vm_config, field)
 
 static const struct config_key vm_keys[] = {
-    {"vm", false, vm_name}, /* opened the VM */
-    {"mem", false, vm_mem},
-    {"vcpus", false, vm_vcpus},
-    {"nvram", false, vm_nvram},
-    {"disk", false, vm_disk},
-    {"nvram-max", false, vm_nvram_max},
-    {"cpus", false, vm_cpus},
-    {"weight", false, vm_weight},
-    {"after", false, vm_after},
-    {"watchdog", false, vm_watchdog},
+    {"vm", .parse = vm_name},
+    {"mem", config_key_mapped, VM(mem), .limit = CONFIG_MEM_MIN},
+    {"vcpus", config_key_number, VM(vcpus), .limit = CONFIG_VCPUS_MAX},
+    {"nvram", .parse = vm_nvram},
+    {"disk", .parse = vm_disk},
+    {"nvram-max", config_key_mapped, VM(nvram_max), .limit = PAGE_2M},
+    {"cpus", .parse = vm_cpus},
+    {"weight", config_key_number, VM(weight), .limit = CONFIG_WEIGHT_MAX},
+    {"after", .parse = vm_after},
+    {"watchdog", config_key_number, VM(watchdog), .limit = CONFIG_WATCHDOG_MAX},
 };
 
 static void copy_cmdline(struct config_line *line)
 {
-        const char *text = line->rest;
-        size_t len;
+        struct word text = word_trim(word_of(line->rest));
 
-        while (config_is_blank(*text))
-                text++;
-        len = strlen(text);
-        while (len > 0 && config_is_blank(text[len - 1]))
-                len--;
-        if (len < CONFIG_CMDLINE_SIZE)
-                memcpy(line_vm(line)->cmdline, text, len); /* the rest of it is zero */
+        if (text.len < CONFIG_CMDLINE_SIZE)
+                memcpy(line_vm(line)->cmdline, text.text, text.len); /* the rest of it is zero */
         else
                 config_complain(line, "the kernel's command line is longer than %d characters",
                                 CONFIG_CMDLINE_SIZE - 1);
@@ -255,16 +199,17 @@ static void open_vm(struct config_line *line, const struct config_file *file)
                 return;
         }
         line->vm = (int)config->vm_count++;
+        line->fields = line_vm(line);
         *line_vm(line) = (struct vm_config){.module = line->module, .kernel = *file, .vcpus = 1};
         if (file->size == 0)
                 config_complain(line, "the module is empty");
         do {
-                if (config_word_is(line->word, "--")) {
+                if (word_is(line->word, "--")) {
                         copy_cmdline(line);
                         break;
                 }
                 config_parse_word(line, vm_keys, ARRAY_LEN(vm_keys));
-        } while (config_next_word(line));
+        } while (word_next(&line->rest, false, &line->word));
 }
 
 static void add_initrd(struct config_line *line, const struct config_file *file)
@@ -282,12 +227,12 @@ static void add_initrd(struct config_line *line, const struct config_file *file)
                 config_complain(line, "the module is empty");
         vm->initrd = *file;
         vm->has_initrd = true;
-        while (config_next_word(line))
+        while (word_next(&line->rest, false, &line->word))
                 config_complain(line, "unknown key");
 }
 
 /* disk=NAME: the module's file is a read-only disk of the VM before it. */
-static void add_disk_file(struct config_line *line, struct config_word name,
+static void add_disk_file(struct config_line *line, struct word name,
                           const struct config_file *file)
 {
         struct config_disk disk = {.region = {.size = file->size, .read_only = true},
@@ -306,16 +251,16 @@ static void add_disk_file(struct config_line *line, struct config_word name,
                 else
                         add_disk(line, &disk);
         }
-        while (config_next_word(line))
+        while (word_next(&line->rest, false, &line->word))
                 config_complain(line, "unknown key");
 }
 
 static bool names_root(const char *cmdline)
 {
-        struct config_line line = {.rest = cmdline};
+        struct word word, key, value;
 
-        while (config_next_word(&line))
-                if (line.word.len > 5 && memcmp(line.word.text, "root=", 5) == 0)
+        while (word_next(&cmdline, false, &word))
+                if (word_split(word, '=', &key, &value) && value.len && word_is(key, "root"))
                         return true;
         return false;
 }
@@ -323,7 +268,7 @@ static bool names_root(const char *cmdline)
 void config_init(struct config *config)
 {
         memset(config, 0, sizeof *config);
-        config->options.console_port = COM1_PORT;
+        config->options.console_port = uart_com_ports[0];
         config->options.exit = CONFIG_EXIT_HALT;
         config->options.log_level = LOG_NOTICE;
 }
@@ -337,20 +282,20 @@ int config_add_module(struct config *config, hpa_t start, uint64_t size, const c
             .vm = (int)config->vm_count - 1, /* CONFIG_NO_VM before the first */
             .rest = string,
         };
-        struct config_word name, value;
+        struct word name, value;
         bool has_value;
 
         if (config->current_dropped)
                 line.vm = CONFIG_NO_VM;
-        config_next_word(&line);
-        has_value = config_word_split(line.word, '=', &name, &value);
-        if (has_value && config_word_is(name, "vm"))
+        (void)word_next(&line.rest, false, &line.word);
+        has_value = word_split(line.word, '=', &name, &value);
+        if (has_value && word_is(name, "vm"))
                 open_vm(&line, &file);
         else if (config->current_dropped)
                 return -EINVAL; /* said when its VM was dropped */
-        else if (config_word_is(line.word, "initrd"))
+        else if (word_is(line.word, "initrd"))
                 add_initrd(&line, &file);
-        else if (has_value && config_word_is(name, "disk"))
+        else if (has_value && word_is(name, "disk"))
                 add_disk_file(&line, value, &file);
         else
                 config_complain(&line, "a module starts with vm=NAME, initrd or disk=NAME");
@@ -363,7 +308,7 @@ void config_finish(struct config *config)
                 struct vm_config *vm = &config->vm[i];
                 struct config_line line = {.config = config, .module = vm->module, .vm = (int)i};
 
-                line.word = (struct config_word){vm->name, strlen(vm->name)};
+                line.word = word_of(vm->name);
                 if (vm->mem == 0 && vm->mistakes == 0)
                         config_complain(&line, "mem= is missing");
                 /* GRUB passes over a file that it cannot read: without this check its absence

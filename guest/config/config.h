@@ -15,13 +15,14 @@
 #pragma once
 
 #include "guest/text/command.h"
+#include "guest/text/words.h"
 #include "hv/lib/cpu_set.h"
 #include "hv/lib/limits.h"
 #include "hv/lib/types.h"
 
-#define CONFIG_NAME_SIZE    32 /* names are 1 to 31 of A-Z a-z 0-9 . _ - */
 #define CONFIG_CMDLINE_SIZE 2048
 #define CONFIG_TEXT_SIZE    200
+#define CONFIG_WORD_SIZE    (CONFIG_RUN_MAX * COMMAND_LINE_SIZE) /* of an option */
 
 #define CONFIG_WATCHDOG_MAX 3600u
 #define CONFIG_MEM_MIN      (2 * MiB)
@@ -52,7 +53,7 @@ struct hv_options {
         enum config_exit exit; /* exit=poweroff|reboot|halt|monitor */
         int log_level;         /* loglevel=error|warn|notice|info|debug: enum log_level */
         uint64_t mem_fail;     /* mem-fail=N, for tests: see dram_fail_after */
-        bool mitigations_off;  /* mitigations=auto|off: against weaknesses of the CPU */
+        int mitigations_off;   /* mitigations=auto|off (0, 1): against weaknesses of the CPU */
         bool nvram_force;      /* nvram-format=force: give up what all NVRAM in use holds */
         bool nvram_mistake;    /* a nvram-...= was not understood: nothing is to be formatted */
         struct config_range nvram[CONFIG_NVRAM_MAX]; /* nvram=SIZE@ADDR: RAM that plays NVRAM */
@@ -70,7 +71,7 @@ struct hv_options {
  * :ro, and each only once.
  */
 struct config_region {
-        char name[CONFIG_NAME_SIZE];
+        char name[WORD_NAME_SIZE];
         uint64_t size; /* bytes, multiple of 2 MiB */
         bool read_only;
 };
@@ -87,7 +88,7 @@ struct config_disk {
 };
 
 struct vm_config {
-        char name[CONFIG_NAME_SIZE];
+        char name[WORD_NAME_SIZE];
         unsigned module; /* number of its module line, counted from 1 */
         bool startable;  /* valid after config_finish: no mistake concerns this VM */
         bool has_initrd;
@@ -95,10 +96,10 @@ struct vm_config {
         struct config_file initrd;
         uint64_t mem; /* bytes, multiple of 2 MiB */
         unsigned vcpus;
-        struct cpu_set cpus;          /* cpus=: its vCPUs may run on; empty: on all */
-        uint32_t weight;              /* weight=: of each vCPU; 0: nothing said */
-        uint32_t watchdog;            /* watchdog=: seconds; 0: none */
-        char after[CONFIG_NAME_SIZE]; /* after=: starts when that VM has ended; "": at once */
+        struct cpu_set cpus;        /* cpus=: its vCPUs may run on; empty: on all */
+        uint32_t weight;            /* weight=: of each vCPU; 0: nothing said */
+        uint32_t watchdog;          /* watchdog=: seconds; 0: none */
+        char after[WORD_NAME_SIZE]; /* after=: starts when that VM has ended; "": at once */
         struct config_region region[CONFIG_REGIONS_MAX];
         size_t region_count;
         struct config_disk disk[CONFIG_DISKS_MAX]; /* in the order of /dev/vda, vdb ... */
@@ -122,6 +123,7 @@ struct config {
         size_t error_count;   /* may be above CONFIG_ERRORS_MAX: the rest was only counted */
         unsigned modules;     /* private: module lines seen */
         bool current_dropped; /* private: the latest vm= found no room, its modules follow it */
+        char word[CONFIG_WORD_SIZE]; /* private: the option that is read, without its quotes */
 };
 
 /* Start with the defaults: console=com1 exit=halt loglevel=notice, no VM. */
@@ -145,9 +147,3 @@ void config_finish(struct config *config);
 
 /* Log every mistake, and for each VM that it will not be started. */
 void config_report(const struct config *config);
-
-/*
- * Read a size: decimal or 0x hexadecimal digits and an optional suffix K, M, G or T (either case).
- * text need not be terminated. -EINVAL: not a size; -ERANGE: it does not fit in 64 bits.
- */
-must_check int config_parse_size(const char *text, size_t len, uint64_t *out);

@@ -1,9 +1,8 @@
-/* Words, values and complaints of configuration lines; contract in config_line.h. */
+/* Keys, values and complaints of configuration lines; contract in config_line.h. */
 #include "guest/config/config_line.h"
 
 #include <stdarg.h>
 
-#include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
 
@@ -34,119 +33,21 @@ void config_complain(struct config_line *line, const char *fmt, ...)
         va_end(ap);
 }
 
-bool config_is_blank(char c)
+static void *field_of(const struct config_line *line, const struct config_key *key)
 {
-        return c == ' ' || c == '\t';
+        return (char *)line->fields + key->field;
 }
 
-bool config_word_is(struct config_word word, const char *text)
+bool config_read_size(struct config_line *line, struct word value, uint64_t *out)
 {
-        return word.len == strlen(text) && memcmp(word.text, text, word.len) == 0;
-}
-
-bool config_word_split(struct config_word word, char c, struct config_word *before,
-                       struct config_word *after)
-{
-        size_t at = 0;
-
-        while (at < word.len && word.text[at] != c)
-                at++;
-        *before = (struct config_word){word.text, at};
-        if (at == word.len)
-                return false;
-        *after = (struct config_word){word.text + at + 1, word.len - at - 1};
-        return true;
-}
-
-bool config_next_word(struct config_line *line)
-{
-        const char *p = line->rest;
-        bool inside = false;
-
-        while (config_is_blank(*p))
-                p++;
-        line->word.text = p;
-        for (; *p && (inside || !config_is_blank(*p)); p++) {
-                if (line->quotes && *p == '"')
-                        inside = !inside;
-                else if (inside && *p == '\\' && p[1])
-                        p++;
-        }
-        line->word.len = (size_t)(p - line->word.text);
-        line->rest = p;
-        return line->word.len > 0;
-}
-
-struct config_word config_word_unquote(struct config_word word)
-{
-        if (word.len < 2 || word.text[0] != '"' || word.text[word.len - 1] != '"')
-                return word;
-        return (struct config_word){word.text + 1, word.len - 2};
-}
-
-static int digit_value(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return 16;
-}
-
-int config_read_digits(struct config_word word, uint64_t *out, struct config_word *rest)
-{
-        bool hex = word.len > 2 && word.text[0] == '0' && (word.text[1] | 0x20) == 'x';
-        unsigned base = hex ? 16 : 10;
-        size_t first = hex ? 2 : 0, at = first;
-        uint64_t value = 0;
-
-        for (; at < word.len && (unsigned)digit_value(word.text[at]) < base; at++) {
-                unsigned digit = (unsigned)digit_value(word.text[at]);
-
-                if (value > (UINT64_MAX - digit) / base)
-                        return -ERANGE;
-                value = value * base + digit;
-        }
-        *out = value;
-        *rest = (struct config_word){word.text + at, word.len - at};
-        return at == first ? -EINVAL : 0;
-}
-
-int config_parse_size(const char *text, size_t len, uint64_t *out)
-{
-        static const char suffixes[] = {'k', 'm', 'g', 't'};
-        struct config_word rest;
-        unsigned shift = 0;
-        uint64_t value;
-        int err = config_read_digits((struct config_word){text, len}, &value, &rest);
+        int err = word_size(value, out);
 
         if (err)
-                return err;
-        for (unsigned i = 0; rest.len == 1 && i < ARRAY_LEN(suffixes); i++)
-                if ((rest.text[0] | 0x20) == suffixes[i])
-                        shift = 10 * (i + 1);
-        if (rest.len > 0 && shift == 0)
-                return -EINVAL;
-        if (value > UINT64_MAX >> shift)
-                return -ERANGE;
-        *out = value << shift;
-        return 0;
-}
-
-bool config_read_size(struct config_line *line, struct config_word value, uint64_t *out)
-{
-        int err = config_parse_size(value.text, value.len, out);
-
-        if (err == -ERANGE)
-                config_complain(line, "the number does not fit in 64 bits");
-        else if (err)
-                config_complain(line, "a number with an optional suffix K, M, G or T is expected");
+                config_complain(line, "%s", word_size_rule(err));
         return err == 0;
 }
 
-bool config_read_mapped_size(struct config_line *line, struct config_word value, uint64_t min,
+bool config_read_mapped_size(struct config_line *line, struct word value, uint64_t min,
                              uint64_t *out)
 {
         uint64_t size;
@@ -166,20 +67,10 @@ bool config_read_mapped_size(struct config_line *line, struct config_word value,
         return true;
 }
 
-bool config_read_name(struct config_line *line, struct config_word value,
-                      char name[CONFIG_NAME_SIZE])
+bool config_read_name(struct config_line *line, struct word value, char name[WORD_NAME_SIZE])
 {
-        bool good = value.len > 0 && value.len < CONFIG_NAME_SIZE;
-
-        for (size_t i = 0; good && i < value.len; i++) {
-                char c = value.text[i], lower = (char)(c | 0x20);
-
-                good = (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
-                       c == '_' || c == '-';
-        }
-        if (!good) {
-                config_complain(line, "a name of 1 to %d characters A-Z a-z 0-9 . _ - is expected",
-                                CONFIG_NAME_SIZE - 1);
+        if (!word_is_name(value)) {
+                config_complain(line, WORD_NAME_RULE);
                 return false;
         }
         memcpy(name, value.text, value.len);
@@ -187,30 +78,51 @@ bool config_read_name(struct config_line *line, struct config_word value,
         return true;
 }
 
-int config_read_choice(struct config_line *line, struct config_word value,
-                       const char *const *choices, int count, const char *expected)
+void config_key_number(struct config_line *line, const struct config_key *key, struct word value)
 {
-        for (int i = 0; i < count; i++)
-                if (config_word_is(value, choices[i]))
-                        return i;
-        config_complain(line, "%s is expected", expected);
-        return -1;
+        uint32_t *field = field_of(line, key);
+        uint64_t number;
+
+        if (word_number(value, &number) || !number || number > key->limit)
+                config_complain(line, "a number from 1 to %lu is expected", key->limit);
+        else
+                *field = (uint32_t)number;
+}
+
+void config_key_mapped(struct config_line *line, const struct config_key *key, struct word value)
+{
+        uint64_t *field = field_of(line, key), size;
+
+        if (config_read_mapped_size(line, value, key->limit, &size))
+                *field = size;
+}
+
+void config_key_choice(struct config_line *line, const struct config_key *key, struct word value)
+{
+        int *field = field_of(line, key);
+
+        for (int i = 0; key->choices[i]; i++)
+                if (word_is(value, key->choices[i])) {
+                        *field = i;
+                        return;
+                }
+        config_complain(line, "%s is expected", key->expected);
 }
 
 void config_parse_word(struct config_line *line, const struct config_key *keys, size_t count)
 {
-        struct config_word name, value;
-        bool has_value = config_word_split(line->word, '=', &name, &value);
+        struct word name, value;
+        bool has_value = word_split(line->word, '=', &name, &value);
 
         for (size_t i = 0; i < count; i++) {
-                if (!config_word_is(name, keys[i].name))
+                if (!word_is(name, keys[i].name))
                         continue;
                 if (!has_value)
                         config_complain(line, "a value is expected: %s=VALUE", keys[i].name);
                 else if ((line->keys & 1u << i) && !keys[i].repeatable)
                         config_complain(line, "%s= is given twice", keys[i].name);
                 else
-                        keys[i].parse(line, value);
+                        keys[i].parse(line, &keys[i], value);
                 line->keys |= 1u << i;
                 return;
         }

@@ -27,6 +27,8 @@
 #define L7_EBX_PASS                                                                                \
         (BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(16) | BIT(17) | BIT(18) | BIT(19) |      \
          BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+#define L7_EBX_TSC_ADJUST                                                                          \
+        BIT(1) /* the MSR is 0 for ever; with an invariant TSC, Linux trusts it then */
 #define L7_EBX_INVPCID BIT(10)
 #define L7_EBX_ERMS    BIT(9) /* fast REP MOVSB and STOSB; counts with fast strings only */
 /* Leaf 0Dh, subleaf 1: XSAVEOPT, XSAVEC, XGETBV(1); not XSAVES. */
@@ -41,9 +43,6 @@
 #define X7_EDX_PASS BIT(8)
 /* x87, SSE, AVX and AVX-512 state. */
 #define XCR0_PASS 0xe7ull
-
-#define VENDOR_AMD_EBX   0x68747541u /* "Auth" */
-#define VENDOR_HYGON_EBX 0x6f677948u /* "Hygo" */
 
 #define LEAF_CACHE    4u
 #define LEAF_TOPOLOGY 0xbu
@@ -86,7 +85,7 @@ static void fill_basic(struct cpuid_policy *p, cpuid_fn native, const struct vir
 
 bool cpuid_policy_is_amd(const struct cpuid_policy *p)
 {
-        return p->basic[0].ebx == VENDOR_AMD_EBX || p->basic[0].ebx == VENDOR_HYGON_EBX;
+        return cpu_maker_is_amd(p->basic[0].ebx);
 }
 
 static void fill_extended(struct cpuid_policy *p, cpuid_fn native, const struct virt_caps *caps)
@@ -101,6 +100,8 @@ static void fill_extended(struct cpuid_policy *p, cpuid_fn native, const struct 
         p->extended[1].ecx &= X1_ECX_PASS;
         p->extended[1].edx &= X1_EDX_PASS | (caps->rdtscp ? X1_EDX_RDTSCP : 0);
         p->extended[7] = (struct cpuid_regs){.edx = p->extended[7].edx & X7_EDX_PASS};
+        if (p->extended[7].edx && p->basic[0].eax >= 7)
+                p->basic[7].ebx |= L7_EBX_TSC_ADJUST;
         p->extended[8] = (struct cpuid_regs){.eax = p->extended[8].eax};
         if (cpuid_policy_is_amd(p) && p->vcpus > 1) {
                 p->extended[1].ecx |= X1_ECX_CMP_LEGACY;

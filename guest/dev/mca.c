@@ -18,58 +18,32 @@ bool mca_owns_msr(uint32_t msr)
 
 int mca_msr_read(const struct mca *mca, uint32_t msr, uint64_t *value)
 {
-        switch (msr) {
-        case MSR_MCG_CAP:
+        if (!mca_owns_msr(msr))
+                return -EINVAL;
+        if (msr == MSR_MCG_CAP)
                 *value = (mca->amd ? 0 : MCG_CAP_RECOVER) | BANKS;
-                return 0;
-        case MSR_MCG_STATUS:
-                *value = mca->mcg_status;
-                return 0;
-        case MSR_MC_CTL(0):
-                *value = mca->ctl;
-                return 0;
-        case MSR_MC_STATUS(0):
-                *value = mca->status;
-                return 0;
-        case MSR_MC_ADDR(0):
-                *value = mca->addr;
-                return 0;
-        case MSR_MC_MISC(0):
-                *value = mca->misc;
-                return 0;
-        default:
-                return -EINVAL;
-        }
-}
-
-/* All zeros clears; anything else is refused by these (SDM vol. 3 16.3.2.2). */
-static int clear(uint64_t *reg, uint64_t value)
-{
-        if (value)
-                return -EINVAL;
-        *reg = 0;
+        else
+                *value = msr == MSR_MCG_STATUS ? mca->mcg_status : mca->bank[msr - MSR_MC_CTL(0)];
         return 0;
 }
 
+/*
+ * The two of status can only be cleared (SDM vol. 3 16.3.2.2). ADDR and MISC keep what is written,
+ * as AMD's CPUs and KVM do.
+ */
 int mca_msr_write(struct mca *mca, uint32_t msr, uint64_t value)
 {
-        switch (msr) {
-        case MSR_MCG_STATUS:
-                return clear(&mca->mcg_status, value);
-        case MSR_MC_CTL(0):
-                mca->ctl = value;
-                return 0;
-        case MSR_MC_STATUS(0):
-                return clear(&mca->status, value);
-        case MSR_MC_ADDR(0): /* these keep what is written, as AMD's CPUs and KVM do */
-                mca->addr = value;
-                return 0;
-        case MSR_MC_MISC(0):
-                mca->misc = value;
-                return 0;
-        default:
+        bool clears = msr == MSR_MCG_STATUS || msr == MSR_MC_STATUS(0);
+
+        if (!mca_owns_msr(msr) || msr == MSR_MCG_CAP || (clears && value))
                 return -EINVAL;
-        }
+        *(msr == MSR_MCG_STATUS ? &mca->mcg_status : &mca->bank[msr - MSR_MC_CTL(0)]) = value;
+        return 0;
+}
+
+static void set_waiting(struct mca *mca, unsigned places)
+{
+        __atomic_store_n(&mca->waiting, places, __ATOMIC_RELAXED);
 }
 
 void mca_add(struct mca *mca, gpa_t gpa)
@@ -77,8 +51,10 @@ void mca_add(struct mca *mca, gpa_t gpa)
         for (unsigned i = 0; i < mca->waiting; i++)
                 if (mca->place[i].v == gpa.v)
                         return;
-        if (mca->waiting < MCA_PLACES)
-                mca->place[mca->waiting++] = gpa;
+        if (mca->waiting == MCA_PLACES)
+                return;
+        mca->place[mca->waiting] = gpa;
+        set_waiting(mca, mca->waiting + 1);
 }
 
 bool mca_is_due(const struct mca *mca)
@@ -103,7 +79,7 @@ void mca_raise(struct mca *mca)
 {
         mca->mcg_status = MCG_MCIP | MCG_RIPV;
         fill_bank(mca);
-        mca->waiting--;
+        set_waiting(mca, mca->waiting - 1);
         for (unsigned i = 0; i < mca->waiting; i++)
                 mca->place[i] = mca->place[i + 1];
 }

@@ -11,9 +11,15 @@
 
 struct mca {
         bool amd; /* the guest's CPU is AMD's; the maker's to set */
-        uint64_t mcg_status, ctl, status, addr, misc;
+        uint64_t mcg_status;
+        union { /* the bank's registers, in the order of their MSRs */
+                struct {
+                        uint64_t ctl, status, addr, misc;
+                };
+                uint64_t bank[4];
+        };
         gpa_t place[MCA_PLACES];
-        unsigned waiting;
+        unsigned waiting; /* of them; mca_waits looks at it without the VM's lock */
 };
 
 bool mca_owns_msr(uint32_t msr);
@@ -29,6 +35,12 @@ void mca_add(struct mca *mca, gpa_t gpa);
 static inline bool mca_is_on(const struct mca *mca)
 {
         return mca->ctl != 0;
+}
+
+/* Whether any place waits. What was added before is never overlooked. */
+static inline bool mca_waits(const struct mca *mca)
+{
+        return __atomic_load_n(&mca->waiting, __ATOMIC_RELAXED) != 0;
 }
 
 /* Whether a machine check can be raised now: something waits, the guest is not in one, and has

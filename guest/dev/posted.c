@@ -1,16 +1,13 @@
 /* Interrupts on their way to a vCPU; contract in posted.h. */
 #include "guest/dev/posted.h"
 
-static uint32_t startup_added(uint32_t events, uint8_t vector)
-{
-        return events & POSTED_STARTUP ? events : events | POSTED_STARTUP | vector;
-}
-
+/* The first that comes stays. */
 static void post_startup(struct posted *p, uint8_t vector)
 {
         uint32_t old = __atomic_load_n(&p->events, __ATOMIC_RELAXED);
 
-        while (!__atomic_compare_exchange_n(&p->events, &old, startup_added(old, vector), false,
+        while (!(old & POSTED_STARTUP) &&
+               !__atomic_compare_exchange_n(&p->events, &old, old | POSTED_STARTUP | vector, false,
                                             __ATOMIC_RELAXED, __ATOMIC_RELAXED))
                 ;
 }

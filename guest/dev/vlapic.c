@@ -91,12 +91,6 @@ static bool soft_enabled(const struct vlapic *l)
         return (l->svr & SVR_ENABLE) != 0;
 }
 
-static void signal_event(struct vlapic *l, enum apic_mode mode, uint8_t vector)
-{
-        if (l->ops.signal != NULL)
-                l->ops.signal(l->ops.ctx, mode, vector);
-}
-
 static void request(struct vlapic *l, uint8_t vector, bool level)
 {
         vectors_set(&l->irr, vector);
@@ -207,20 +201,10 @@ bool vlapic_matches(uint32_t target_id, uint32_t sender_id, const struct apic_me
 
 static void take(struct vlapic *l, const struct apic_message *m)
 {
-        switch ((enum apic_mode)m->mode) {
-        case APIC_FIXED:
-        case APIC_LOWEST:
+        if (m->mode == APIC_FIXED || m->mode == APIC_LOWEST)
                 vlapic_raise(l, m->vector, m->level);
-                break;
-        case APIC_SMI:
-        case APIC_NMI:
-        case APIC_INIT:
-        case APIC_STARTUP:
-                signal_event(l, (enum apic_mode)m->mode, m->vector);
-                break;
-        case APIC_EXTINT: /* there is no 8259 to ask for the vector */
-                break;
-        }
+        else if (m->mode != APIC_EXTINT && l->ops.signal) /* there is no 8259 to ask */
+                l->ops.signal(l->ops.ctx, (enum apic_mode)m->mode, m->vector);
 }
 
 enum { TO_ADDRESSED, TO_SELF, TO_ALL, TO_OTHERS }; /* destination shorthands, SDM 10.6.1 */
@@ -293,11 +277,6 @@ static uint64_t timer_cycles(const struct vlapic *l)
         return (uint64_t)l->tsc_per_tick << ((code + 1) & 7);
 }
 
-static uint64_t add_saturated(uint64_t a, uint64_t b)
-{
-        return a + b < a ? NEVER : a + b;
-}
-
 bool vlapic_hand_over(struct vlapic *l, uint8_t vector)
 {
         vectors_clear(&l->irr, vector);
@@ -347,7 +326,9 @@ static uint32_t timer_count(const struct vlapic *l, uint64_t now)
 
 static void timer_start(struct vlapic *l, uint32_t count, uint64_t now)
 {
-        l->timer_deadline = count ? add_saturated(now, count * timer_cycles(l)) : NEVER;
+        uint64_t at = now + count * timer_cycles(l);
+
+        l->timer_deadline = count && at >= now ? at : NEVER;
 }
 
 static void write_tsc_deadline(struct vlapic *l, uint64_t value, uint64_t now)
@@ -547,11 +528,11 @@ static int write_base(struct vlapic *l, uint64_t value)
 
 int vlapic_msr_read(struct vlapic *l, uint32_t msr, uint64_t *value, uint64_t now)
 {
-        if (msr == MSR_IA32_APIC_BASE) {
+        if (msr == MSR_APIC_BASE) {
                 *value = l->base;
                 return 0;
         }
-        if (msr == MSR_IA32_TSC_DEADLINE) {
+        if (msr == MSR_TSC_DEADLINE) {
                 vlapic_timer_expired(l, now);
                 *value = timer_mode(l) == TIMER_DEADLINE && l->timer_deadline != NEVER
                              ? l->timer_deadline
@@ -565,11 +546,11 @@ int vlapic_msr_read(struct vlapic *l, uint32_t msr, uint64_t *value, uint64_t no
 
 int vlapic_msr_write(struct vlapic *l, uint32_t msr, uint64_t value, uint64_t now)
 {
-        if (msr == MSR_IA32_TSC_DEADLINE) {
+        if (msr == MSR_TSC_DEADLINE) {
                 write_tsc_deadline(l, value, now);
                 return 0;
         }
-        if (msr == MSR_IA32_APIC_BASE)
+        if (msr == MSR_APIC_BASE)
                 return write_base(l, value);
         if (!vlapic_owns_msr(msr) || !hard_enabled(l))
                 return -EINVAL;

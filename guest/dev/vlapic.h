@@ -11,12 +11,10 @@
 #include "hv/cpu.h"
 #include "hv/lib/types.h"
 
-#define MSR_IA32_APIC_BASE    0x01bu
-#define MSR_IA32_TSC_DEADLINE 0x6e0u
-#define MSR_X2APIC_FIRST      0x800u
-#define MSR_X2APIC_LAST       0x83fu
-#define MSR_X2APIC_EOI        0x80bu
-#define MSR_X2APIC_ICR        0x830u
+#define MSR_X2APIC_FIRST 0x800u
+#define MSR_X2APIC_LAST  0x83fu
+#define MSR_X2APIC_EOI   0x80bu
+#define MSR_X2APIC_ICR   0x830u
 
 #define APIC_BASE_ADDR 0xfee00000ull
 
@@ -102,8 +100,8 @@ void vlapic_reset(struct vlapic *l);
 /* Whether msr is one of this model's. */
 static inline bool vlapic_owns_msr(uint32_t msr)
 {
-        return (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) ||
-               msr == MSR_IA32_TSC_DEADLINE || msr == MSR_IA32_APIC_BASE;
+        return (msr >= MSR_X2APIC_FIRST && msr <= MSR_X2APIC_LAST) || msr == MSR_TSC_DEADLINE ||
+               msr == MSR_APIC_BASE;
 }
 
 /*

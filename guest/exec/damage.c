@@ -1,6 +1,7 @@
 /* Machine checks on NVRAM; contract in damage.h. */
 #include "guest/exec/damage.h"
 
+#include "guest/vm/vcpu.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
@@ -55,7 +56,7 @@ void damage_tell(struct vm *vm, const struct mce_place *place)
                 uint64_t gpa = vm->layout.region[i].gpa.v;
 
                 for (size_t k = 0; k < pool_region_extents(region); k++) {
-                        struct pool_extent e = pool_region_extent(vm->host->pool, region, k);
+                        struct pool_extent e = pool_region_extent(vm->machine->pool, region, k);
                         uint64_t offset = first_bad(&e, place);
 
                         if (offset < e.size) {
@@ -81,7 +82,8 @@ int damage_offer(struct vm_vcpu *v)
         spin_unlock(&v->vm->devices);
         if (!due)
                 return 0;
-        /* CR4 alone does not tell: SVM keeps this bit set for the host's own machine checks */
+        /* CR4 alone does not tell: SVM keeps this bit set for the hypervisor's own machine checks
+         */
         if (!on || !(virt->get_cr4(&v->vcpu) & CR4_MCE))
                 return -ENOTSUP;
         if (!virt->can_take_irq(&v->vcpu)) {

@@ -17,7 +17,7 @@ bool damage_next(struct pool *pool, struct mce_place *place);
 void damage_tell(struct vm *vm, const struct mce_place *place);
 
 /*
- * Before a run of the first vCPU of a VM that has something waiting (vm->mca.waiting): raise the
+ * Before a run of the first vCPU of a VM that has something waiting (mca_waits): raise the
  * machine check when the guest can take one as it can an interrupt, else ask to be called again.
  * -ENOTSUP: the guest has not switched machine checks and the bank on, and can only be ended.
  */

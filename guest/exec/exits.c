@@ -4,13 +4,14 @@
  */
 #include "guest/exec/exits.h"
 
+#include "guest/exec/emulate.h"
+#include "guest/exec/gva.h"
 #include "guest/exec/hypercall.h"
-#include "guest/exec/mmio.h"
 #include "guest/exec/msr.h"
-#include "guest/exec/string_io.h"
 #include "guest/exec/vcpu_irq.h"
 #include "guest/exec/vcpu_rest.h"
 #include "guest/vm/vcpu_apic.h"
+#include "guest/vm/vm.h"
 #include "guest/vm/vm_code.h"
 #include "guest/vm/vm_nvram.h"
 #include "hv/cpu.h"
@@ -106,21 +107,14 @@ static bool fast_msr_read(struct vcpu *vcpu)
         uint64_t value;
 
         vcpu_learn_irq(v);
-        if (msr == MSR_IA32_TSC_DEADLINE || msr_read(v, msr, &value, cpu_rdtsc()))
+        if (msr == MSR_TSC_DEADLINE || msr_read(v, msr, &value, cpu_rdtsc()))
                 return false;
         v->exits[VM_EXIT_MSR_READ]++;
         answer_msr_read(v, value);
         return true;
 }
 
-static int read_word(struct vcpu *vcpu, gpa_t gpa, uint64_t *out)
-{
-        const struct vm_vcpu *v = (const struct vm_vcpu *)vcpu;
-
-        return gmem_read_word(&v->vm->mem, gpa, out);
-}
-
-const struct vcpu_fast exits_fast = {fast_cpuid, fast_hypercall, fast_msr_read, read_word};
+const struct vcpu_fast exits_fast = {fast_cpuid, fast_hypercall, fast_msr_read, gva_read_word};
 
 static void exit_io(struct vm_vcpu *v, const struct vm_exit_io *io)
 {
@@ -135,9 +129,7 @@ static void exit_io(struct vm_vcpu *v, const struct vm_exit_io *io)
         if (!io->in) {
                 bus_port_write(&v->vm->bus, io->port, io->size, *rax);
         } else {
-                uint64_t keep = io->size == 4 ? 0 : ~0ull << io->size * 8;
-
-                *rax = (*rax & keep) | bus_port_read(&v->vm->bus, io->port, io->size);
+                reg_store(rax, bus_port_read(&v->vm->bus, io->port, io->size), io->size);
         }
         vm_feed_input(v->vm); /* it may have made room */
         later = bus_take_later(&v->vm->bus);
@@ -260,29 +252,21 @@ static void exit_halt(struct vm_vcpu *v)
         virt->get_state(&v->vcpu, &s);
         if (s.rflags & RFLAGS_TF)
                 return; /* the trap behind it ends it at once */
-        if (!(s.rflags & RFLAGS_IF))
-                vcpu_become_deaf(v);
-        v->activity = VCPU_HALTED;
+        v->activity = s.rflags & RFLAGS_IF ? VCPU_HALTED : VCPU_DEAF;
 }
 
 static void exit_fatal(struct vm_vcpu *v, const struct vm_exit *exit)
 {
-        switch (exit->kind) {
-        case VM_EXIT_SHUTDOWN:
-                vcpu_crash(v, "triple fault");
-                break;
-        case VM_EXIT_TASK:
-                vcpu_crash(v, "switches tasks by hardware, which is not supported on VT-x");
-                break;
-        case VM_EXIT_ENTRY_FAILED:
-                vcpu_crash(v, "the CPU refused to run it");
-                break;
-        default:
+        static const char *const why[VM_EXIT_KINDS] = {
+            [VM_EXIT_SHUTDOWN] = "triple fault",
+            [VM_EXIT_TASK] = "switches tasks by hardware, which is not supported on VT-x",
+            [VM_EXIT_ENTRY_FAILED] = "the CPU refused to run it",
+        };
+
+        if (!why[exit->kind])
                 printk(LOG_ERROR, "vm %s: exit reason %u is not handled", v->vm->config->name,
                        exit->reason);
-                vcpu_crash(v, "stopped at an exit that is not handled");
-                break;
-        }
+        vcpu_crash(v, why[exit->kind] ? why[exit->kind] : "stopped at an exit that is not handled");
 }
 
 /* CPUID never comes here: the fast handler answers it always. */
@@ -335,7 +319,7 @@ void exits_handle(struct vm_vcpu *v, const struct vm_exit *exit)
         case VM_EXIT_APIC_SELF:
                 vlapic_sent_illegal(&v->lapic);
                 break;
-        case VM_EXIT_HOST:
+        case VM_EXIT_HANDLED:
                 v->look = true;
                 break;
         default:

@@ -1,7 +1,7 @@
 /* What is done at each exit of a guest. */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /* Those that are answered without leaving the run. */
 extern const struct vcpu_fast exits_fast;

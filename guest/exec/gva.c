@@ -1,18 +1,10 @@
 /* Segments, pages and what is behind them; contract in gva.h. */
 #include "guest/exec/gva.h"
 
+#include "guest/vm/vm.h"
 #include "guest/vm/vm_nvram.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
-
-#define ACCESS_L       (1u << 13) /* as the SDM's access rights, table 24-2 */
-#define ACCESS_D       (1u << 14)
-#define ACCESS_CODE    (1u << 3)
-#define ACCESS_DOWN    (1u << 2) /* of data */
-#define ACCESS_RW      (1u << 1) /* data: writable; code: readable */
-#define RFLAGS_VM      (1ull << 17)
-#define CANONICAL(gva) ((uint64_t)((int64_t)((gva) << 16) >> 16) == (gva))
-#define VECTOR_SS      12u
 
 bool gva_is_wide(const struct vcpu_state *s)
 {
@@ -25,7 +17,7 @@ static bool in_limit(const struct vcpu_segment *seg, uint64_t offset, unsigned s
 
         if (!(seg->access & ACCESS_CODE) && seg->access & ACCESS_DOWN)
                 return offset > seg->limit &&
-                       last <= (seg->access & ACCESS_D ? UINT32_MAX : UINT16_MAX);
+                       last <= (seg->access & ACCESS_DB ? UINT32_MAX : UINT16_MAX);
         return last <= seg->limit;
 }
 
@@ -46,17 +38,35 @@ static bool linear_address(const struct vcpu_state *s, enum vcpu_segment_name na
 
         if (gva_is_wide(s)) {
                 *out = offset + (name == SEG_FS || name == SEG_GS ? seg->base : 0);
-                return CANONICAL(*out) && CANONICAL(*out + size - 1);
+                return is_canonical(*out) && is_canonical(*out + size - 1);
         }
         *out = (uint32_t)(seg->base + offset);
         return seg->access && has_type(s, seg, write) && in_limit(seg, offset, size);
 }
 
-static int read_word(void *ctx, gpa_t gpa, uint64_t *out)
+int gva_read_word(void *vcpu, gpa_t gpa, uint64_t *out)
 {
-        const struct vm_vcpu *v = ctx;
+        const struct vm_vcpu *v = vcpu;
 
         return gmem_read_word(&v->vm->mem, gpa, out);
+}
+
+static struct paging_guest_regs paging_regs(const struct vcpu_state *s)
+{
+        return (struct paging_guest_regs){s->cr0, s->cr3, s->cr4, s->efer};
+}
+
+size_t gva_fetch(struct vm_vcpu *v, const struct vcpu_state *s, uint8_t code[INSTRUCTION_MAX])
+{
+        const struct instruction_place place = {
+            .regs = paging_regs(s),
+            .rip = s->rip,
+            .base = s->seg[SEG_CS].base,
+            .limit = s->seg[SEG_CS].limit,
+            .wide = gva_is_wide(s),
+        };
+
+        return instruction_fetch(&place, gva_read_word, v, code, INSTRUCTION_MAX);
 }
 
 static void set_word(void *ctx, gpa_t gpa, uint64_t bits)
@@ -71,8 +81,8 @@ static void set_word(void *ctx, gpa_t gpa, uint64_t bits)
 static bool translate(struct vm_vcpu *v, const struct vcpu_state *s, uint64_t gva, bool write,
                       gpa_t *gpa)
 {
-        const struct paging_guest_regs regs = {s->cr0, s->cr3, s->cr4, s->efer};
-        const struct paging_guest_memory mem = {read_word, set_word, v};
+        const struct paging_guest_regs regs = paging_regs(s);
+        const struct paging_guest_memory mem = {gva_read_word, set_word, v};
         const struct paging_access access = {write, s->cpl == 3, s->rflags};
         uint32_t fault = paging_guest_access(&regs, gva, &access, &mem, gpa);
 

@@ -2,25 +2,26 @@
 #include "guest/exec/hypercall.h"
 
 #include "guest/abi.h"
+#include "guest/vm/vm.h"
 #include "hv/lib/string.h"
 #include "mm/pool/pm.h"
 
 static int64_t tell_region(const struct vm *vm, uint64_t index, uint64_t gpa)
 {
+        const struct layout_region *region;
         struct permafrost_region r = {0};
 
         if (index >= vm->regions)
                 return -PERMAFROST_ENOENT;
         if (!is_aligned(gpa, 8) || !gmem_ptr(&vm->mem, GPA(gpa), sizeof r))
                 return -PERMAFROST_EFAULT;
-        memcpy(r.name, vm->layout.region[index].name, sizeof vm->layout.region[index].name);
-        r.gpa = vm->layout.region[index].gpa.v;
-        r.size = vm->layout.region[index].size;
-        r.flags = vm->host->pool->simulated ? PERMAFROST_REGION_SIMULATED : 0;
-        r.flags |= vm->layout.region[index].read_only ? PERMAFROST_REGION_READ_ONLY : 0;
-        r.flags |= pool_region_is_volatile(vm->host->pool, vm->region[index].ref.region)
-                       ? PERMAFROST_REGION_VOLATILE
-                       : 0;
+        region = &vm->layout.region[index];
+        memcpy(r.name, region->name, sizeof region->name);
+        r.gpa = region->gpa.v;
+        r.size = region->size;
+        r.flags = vm->machine->pool->simulated ? PERMAFROST_REGION_SIMULATED : 0;
+        r.flags |= region->read_only ? PERMAFROST_REGION_READ_ONLY : 0;
+        r.flags |= vm->region[index].is_volatile ? PERMAFROST_REGION_VOLATILE : 0;
         memcpy(gmem_ptr(&vm->mem, GPA(gpa), sizeof r), &r, sizeof r);
         return 0;
 }
@@ -37,7 +38,7 @@ __attribute__((noinline)) static int64_t serve_rare(const struct vm *vm, const u
         case PERMAFROST_HC_REGION:
                 return tell_region(vm, regs[REG_RDI], regs[REG_RSI]);
         case PERMAFROST_HC_DOMAIN:
-                return vm->host->domain;
+                return vm->machine->domain;
         case PERMAFROST_HC_DRAIN:
                 pm_fence();
                 return 0;
@@ -52,13 +53,12 @@ static void carry_out(struct vm_vcpu *v, const struct pv_call *call)
         const struct apic_message message = {.mode = call->mode, .vector = call->vector};
         struct vm *vm = v->vm;
 
-        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
         switch (call->verb) {
         case PV_NOTHING:
                 break;
         case PV_KICK:
                 __atomic_store_n(&vm->vcpu[call->id]->unhalt, true, __ATOMIC_SEQ_CST);
-                vm_notify(vm->vcpu[call->id]);
+                vcpu_notify(vm->vcpu[call->id]);
                 break;
         case PV_YIELD:
                 v->look = true;
@@ -67,10 +67,11 @@ static void carry_out(struct vm_vcpu *v, const struct pv_call *call)
                 for (unsigned i = 0; i < 128; i++)
                         if (call->targets[i / 64] >> i % 64 & 1) {
                                 posted_post(&vm->vcpu[call->first_id + i]->posted, &message);
-                                vm_notify(vm->vcpu[call->first_id + i]);
+                                vcpu_notify(vm->vcpu[call->first_id + i]);
                         }
                 break;
         }
+        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
 }
 
 void hypercall_serve_pv(struct vm_vcpu *v, unsigned cpl)

@@ -1,7 +1,7 @@
 /* Hypercalls. Permafrost's own: the interface that guests see is guest/abi.h. */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /*
  * Serve the hypercall in the vCPU's registers; the answer goes to RAX. Cannot fail. False: it is

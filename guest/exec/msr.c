@@ -1,31 +1,25 @@
 /* MSR policy: the devices' own MSRs, and the few that Linux touches without asking CPUID first. */
 #include "guest/exec/msr.h"
 
+#include "guest/vm/vm.h"
 #include "hv/lib/errno.h"
 
-struct constant_msr {
-        uint32_t msr;
-        uint64_t value; /* reads give it; writes are accepted when they do not change it */
-};
-
-static const struct constant_msr constants[] = {
-    {0x17, 0},  /* IA32_PLATFORM_ID */
-    {0x3a, 1},  /* IA32_FEATURE_CONTROL: locked, no VMX */
-    {0x8b, 0},  /* IA32_BIOS_SIGN_ID: no microcode */
-    {0x1d9, 0}, /* IA32_DEBUGCTL */
+/* MSRs from first to last: reads give value; writes are accepted when they do not change it. */
+static const struct {
+        uint32_t first, last;
+        uint64_t value;
+} constants[] = {
+    {0x17, 0x17, 0},   /* IA32_PLATFORM_ID */
+    {0x3a, 0x3a, 1},   /* IA32_FEATURE_CONTROL: locked, no VMX */
+    {0x3b, 0x3b, 0},   /* IA32_TSC_ADJUST: the TSC is the machine's */
+    {0x8b, 0x8b, 0},   /* IA32_BIOS_SIGN_ID: no microcode */
+    {0x1d9, 0x1d9, 0}, /* IA32_DEBUGCTL */
     /* AMD's, APM vol. 2 appendix A */
-    {0xc0010000, 0}, /* the performance counters, which CPUID cannot hide: switched off */
-    {0xc0010001, 0},
-    {0xc0010002, 0},
-    {0xc0010003, 0},
-    {0xc0010004, 0},
-    {0xc0010005, 0},
-    {0xc0010006, 0},
-    {0xc0010007, 0},
-    {0xc0010010, 0}, /* SYSCFG */
-    {0xc0010015, 0}, /* HWCR */
-    {0xc0010055, 0}, /* interrupt pending message: no C1E */
-    {0xc0011029, 2}, /* DE_CFG: LFENCE serializes */
+    {0xc0010000, 0xc0010007, 0}, /* the performance counters, which CPUID cannot hide: off */
+    {0xc0010010, 0xc0010010, 0}, /* SYSCFG */
+    {0xc0010015, 0xc0010015, 0}, /* HWCR */
+    {0xc0010055, 0xc0010055, 0}, /* interrupt pending message: no C1E */
+    {0xc0011029, 0xc0011029, 2}, /* DE_CFG: LFENCE serializes */
 };
 
 /* What reads of an MSR give that has one value all the time; false: it is none of these. */
@@ -36,7 +30,7 @@ static bool constant_value(const struct vm *vm, uint32_t msr, uint64_t *value)
                 return true;
         }
         for (size_t i = 0; i < ARRAY_LEN(constants); i++)
-                if (constants[i].msr == msr) {
+                if (msr >= constants[i].first && msr <= constants[i].last) {
                         *value = constants[i].value;
                         return true;
                 }

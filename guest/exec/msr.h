@@ -2,7 +2,7 @@
  */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /* RDMSR and WRMSR at TSC now. -EINVAL: the guest gets #GP. */
 must_check int msr_read(struct vm_vcpu *v, uint32_t msr, uint64_t *value, uint64_t now);

@@ -1,7 +1,7 @@
 /* The run loop: runs a vCPU on a CPU until another one is to have it. */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /* Why a vCPU leaves its CPU. */
 enum vcpu_leave {

@@ -2,6 +2,7 @@
 #include "guest/exec/vcpu_irq.h"
 
 #include "guest/vm/vcpu_apic.h"
+#include "guest/vm/vm.h"
 
 /* The next exit by time: the local APIC's timer, or the scheduler. */
 void vcpu_arm(struct vm_vcpu *v)

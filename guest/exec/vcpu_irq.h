@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /* Set when the next run ends by time. */
 void vcpu_arm(struct vm_vcpu *v);

@@ -1,28 +1,32 @@
 /* Rest, wake and watchdog of a vCPU; contract in vcpu_rest.h. */
 #include "guest/exec/vcpu_rest.h"
 
+#include "guest/exec/damage.h"
+#include "guest/exec/exits.h"
 #include "guest/exec/vcpu_irq.h"
 #include "guest/vm/vcpu_apic.h"
+#include "guest/vm/vm.h"
 #include "hv/cpu.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 
 /*
- * Whether nothing can wake this VM any more. What somebody sent meanwhile speaks against it: he was
- * awake behind the begin of this look, and looks himself when he rests.
+ * Whether nothing can wake this VM any more. What somebody sent meanwhile speaks against it: it is
+ * counted behind the posting and before the sender rests, so he looks himself when he does.
  */
 static bool all_deaf(const struct vm *vm)
 {
         uint64_t sent = __atomic_load_n(&vm->sent, __ATOMIC_SEQ_CST);
 
         for (unsigned i = 0; i < vm->vcpus; i++)
-                if (vm_has_news(vm->vcpu[i]) ||
+                if (vcpu_has_news(vm->vcpu[i]) ||
                     !__atomic_load_n(&vm->vcpu[i]->deaf, __ATOMIC_SEQ_CST))
                         return false;
         return __atomic_load_n(&vm->sent, __ATOMIC_SEQ_CST) == sent;
 }
 
-void vcpu_become_deaf(struct vm_vcpu *v)
+/* It rests, and no interrupt ends that. When all of its VM do, the VM ends as halted. */
+static void rest_deaf(struct vm_vcpu *v)
 {
         __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
         if (all_deaf(v->vm))
@@ -46,7 +50,6 @@ static void start_vcpu(struct vm_vcpu *v, uint8_t page)
         virt->set_state(&v->vcpu, &s);
         virt->flush_tlb(&v->vcpu);
         v->activity = VCPU_RUNS;
-        v->deaf = false;
 }
 
 /* INIT of the vCPU that boots is the VM's reset, as there is no firmware to start it again. */
@@ -63,7 +66,6 @@ static void take_events(struct vm_vcpu *v, uint32_t events)
                 v->clock = (struct kvmclock_vcpu){0};
                 v->activity = VCPU_WAITS;
                 v->nmi = false;
-                __atomic_store_n(&v->deaf, true, __ATOMIC_SEQ_CST);
         }
         if (events & POSTED_STARTUP && v->activity == VCPU_WAITS)
                 start_vcpu(v, (uint8_t)events);
@@ -78,27 +80,46 @@ static bool is_kicked(struct vm_vcpu *v)
                __atomic_exchange_n(&v->unhalt, false, __ATOMIC_SEQ_CST);
 }
 
-/* Whether the vCPU goes on, with what has come for it. While that is looked at, it is not deaf. */
-bool vcpu_is_awake(struct vm_vcpu *v)
+/* What ends its HLT. */
+static bool is_roused(struct vm_vcpu *v)
 {
-        bool deaf = v->deaf, news = deaf && vm_has_news(v);
+        return v->nmi || is_kicked(v) || (v->activity == VCPU_HALTED && vcpu_irq_waits(v));
+}
+
+/* While it is looked at what was posted, the vCPU is not deaf: that may rouse it. */
+static bool take_posted(struct vm_vcpu *v)
+{
         uint32_t events;
 
-        if (news)
+        if (v->deaf)
                 __atomic_store_n(&v->deaf, false, __ATOMIC_SEQ_CST);
         events = posted_drain(&v->posted, &v->lapic);
-        if (events)
+        if (events) {
                 take_events(v, events);
-        if (v->activity == VCPU_HALTED && (v->nmi || is_kicked(v) || (!deaf && vcpu_irq_waits(v))))
+                if (vm_stands(v->vm))
+                        return false;
+        }
+        if (v->activity == VCPU_RUNS)
+                return true;
+        if (v->activity != VCPU_WAITS && is_roused(v)) {
                 v->activity = VCPU_RUNS;
-        if (v->activity == VCPU_RUNS) {
-                if (deaf)
-                        v->deaf = false;
                 return true;
         }
-        if (news)
-                vcpu_become_deaf(v);
+        if (v->activity != VCPU_HALTED)
+                rest_deaf(v);
         return false;
+}
+
+/* Damage is looked at behind what was posted: the nudge that follows it may be taken there. */
+bool vcpu_is_awake(struct vm_vcpu *v)
+{
+        bool awake = take_posted(v);
+
+        if (v->id != 0 || !mca_waits(&v->vm->mca))
+                return awake;
+        if (damage_offer(v))
+                vcpu_crash(v, "its memory is damaged, and it takes no machine checks");
+        return v->activity == VCPU_RUNS && !vm_stands(v->vm);
 }
 
 /*
@@ -108,7 +129,7 @@ bool vcpu_is_awake(struct vm_vcpu *v)
 void vcpu_watch(struct vm_vcpu *v, uint64_t now)
 {
         const struct vm *vm = v->vm;
-        uint64_t second = (uint64_t)vm->host->tsc_khz * 1000;
+        uint64_t second = (uint64_t)vm->machine->tsc_khz * 1000;
         struct vcpu_state s;
 
         virt->get_state(&v->vcpu, &s);

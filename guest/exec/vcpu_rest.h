@@ -4,12 +4,12 @@
  */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
-/* It rests with interrupts off. When all of its VM do, the VM ends as halted. */
-void vcpu_become_deaf(struct vm_vcpu *v);
-
-/* Take in what was posted: INIT, start-up, NMI, interrupts. Whether the vCPU goes on. */
+/*
+ * Take in what was posted: INIT, start-up, NMI, interrupts. Whether the vCPU goes on. The VM ends
+ * as halted when this one was the last that anything but another vCPU could wake.
+ */
 bool vcpu_is_awake(struct vm_vcpu *v);
 
 /* The look of watchdog= at TSC now, which may bring the next one forward (v->look_at). */

@@ -9,15 +9,14 @@
 #include "hv/trap/mce.h"
 
 static struct vms vms;
-static bool attention; /* vm_host.attention */
-static bool in_prompt;
+static bool attention; /* vm_machine.attention */
 
 /* While a guest runs on CPU 0: whether something else is to be done there. */
 static bool is_wanted(void)
 {
         vms_take_input(&vms);
-        return attention || console_in_monitor() != in_prompt || console_has_monitor_input() ||
-               console_has_choice() || mce_any() || vms_due(&vms);
+        return __atomic_load_n(&attention, __ATOMIC_SEQ_CST) || console_wants_service() ||
+               mce_any() || vms_due(&vms);
 }
 
 static void amid_work(void)
@@ -30,19 +29,19 @@ static void amid_work(void)
 /* CPU 0 has nothing to run: a granule of released NVRAM. */
 static bool work_at_rest(uint64_t until)
 {
-        return is_wanted() || idle_scrub(vms.host->pool, vms.host->tsc_khz, until);
+        return is_wanted() || idle_scrub(vms.machine->pool, vms.machine->tsc_khz, until);
 }
 
-struct vms *cpu0_init(struct vm_host *host, const struct config *config)
+struct vms *cpu0_init(struct vm_machine *machine, const struct config *config)
 {
         static const struct cpus_hooks hooks = {is_wanted, work_at_rest, amid_work};
 
-        host->sched = cpus_sched();
-        host->kick = cpus_kick;
-        host->service = cpus_service;
-        host->attention = &attention;
-        vms_init(&vms, config, host, cpus_turn);
-        cpus_init(host->tsc_khz, &hooks);
+        machine->sched = cpus_sched();
+        machine->kick = cpus_kick;
+        machine->service = cpus_service;
+        machine->attention = &attention;
+        vms_init(&vms, config, machine, cpus_turn);
+        cpus_init(machine->tsc_khz, &hooks);
         return &vms;
 }
 
@@ -50,7 +49,7 @@ void cpu0_serve(void)
 {
         struct mce_place place;
 
-        while (mce_any() && damage_next(vms.host->pool, &place))
+        while (mce_any() && damage_next(vms.machine->pool, &place))
                 vms_tell_damage(&vms, &place);
         vms_service(&vms);
 }
@@ -64,15 +63,6 @@ void cpu0_wait(void)
                 cpus_turn();
 }
 
-static void run_prompt(void (*prompt)(void))
-{
-        in_prompt = true;
-        vm_console_set_monitor(true);
-        prompt();
-        vm_console_set_monitor(false);
-        in_prompt = false;
-}
-
 void cpu0_run(bool stay, void (*prompt)(void))
 {
         if (stay && !console_can_input())
@@ -80,7 +70,9 @@ void cpu0_run(bool stay, void (*prompt)(void))
         for (;;) {
                 cpu0_serve();
                 if (console_in_monitor()) {
-                        run_prompt(prompt);
+                        console_show_monitor(true);
+                        prompt();
+                        console_show_monitor(false);
                         continue;
                 }
                 if (vms_alive(&vms)) {

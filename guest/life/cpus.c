@@ -8,7 +8,7 @@
  *
  *      who brings it                           who goes to rest
  *
- *      A vCPU that stops running (vm_notify, sched_put)
+ *      A vCPU that stops running (vcpu_notify, sched_put)
  *      news: posted.any, unhalt, end           state = BLOCKED, under the lock
  *      state: RUNNING, kick its CPU            news? then READY at once
  *             BLOCKED, sched_wake              (a vCPU that runs looks before each entry)
@@ -40,6 +40,7 @@
 
 #include "drivers/lapic.h"
 #include "guest/exec/run.h"
+#include "guest/vm/vm.h"
 #include "hv/cpu.h"
 #include "hv/lib/work.h"
 #include "hv/percpu.h"
@@ -92,11 +93,6 @@ static void rest(const struct cpu *cpu, uint64_t look_at)
         trap_wait_interrupt();
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
-
 static void load(struct vm_vcpu *v, const struct cpu *cpu)
 {
         if (v->vcpu.cpu == cpu)
@@ -138,7 +134,7 @@ static struct vm_vcpu *vcpu_of(const struct sched_entity *e)
 /* What was posted after its last look, when nobody saw that it rests. */
 static bool has_news(const struct sched_entity *e)
 {
-        return vm_has_news(vcpu_of(e));
+        return vcpu_has_news(vcpu_of(e));
 }
 
 /* Run one that wants to, if there is one: whether there was. */
@@ -216,7 +212,7 @@ void cpus_init(uint32_t tsc_khz, const struct cpus_hooks *hooks)
 static void turn(struct cpu *cpu)
 {
         uint64_t now = cpu_rdtsc();
-        uint64_t look_at = earlier(sched_look(&sched, cpu->index, now), mce_poll(now));
+        uint64_t look_at = min(sched_look(&sched, cpu->index, now), mce_poll(now));
 
         cpu->resting = true;
         if (!run_one(cpu, now))

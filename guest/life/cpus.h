@@ -21,7 +21,7 @@ struct cpus_hooks {
  */
 void cpus_init(uint32_t tsc_khz, const struct cpus_hooks *hooks);
 
-/* On CPU 0, out of a guest: whether it has to do something else first (vm_host.service). */
+/* On CPU 0, out of a guest: whether it has to do something else first (vm_machine.service). */
 bool cpus_service(void);
 
 struct sched *cpus_sched(void);

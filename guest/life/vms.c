@@ -3,6 +3,7 @@
 
 #include "guest/console/console.h"
 #include "guest/exec/damage.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm_code.h"
 #include "guest/vm/vm_stats.h"
 #include "hv/cpu.h"
@@ -18,11 +19,11 @@ static void enqueue(struct vms *vms, struct vms_entry *entry)
         entry->turn = vms->turns++;
 }
 
-void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host,
+void vms_init(struct vms *vms, const struct config *config, const struct vm_machine *machine,
               void (*turn)(void))
 {
         memset(vms, 0, sizeof *vms);
-        vms->host = host;
+        vms->machine = machine;
         vms->turn = turn;
         vms->due_at = SCHED_NEVER;
         vms->count = config->vm_count;
@@ -36,7 +37,7 @@ void vms_init(struct vms *vms, const struct config *config, const struct vm_host
 /* Those of its cpus= that this machine has. */
 static struct cpu_set told_cpus(const struct vms *vms, const struct vm_config *config)
 {
-        struct cpu_set online = cpu_set_first(vms->host->sched->cpus);
+        struct cpu_set online = cpu_set_first(vms->machine->sched->cpus);
 
         return cpu_set_common(&config->cpus, &online);
 }
@@ -46,21 +47,12 @@ static struct cpu_set cpus_of(const struct vms *vms, const struct vm_config *con
 {
         struct cpu_set told = told_cpus(vms, config);
 
-        return cpu_set_is_empty(&told) ? cpu_set_first(vms->host->sched->cpus) : told;
-}
-
-static unsigned vm_order(void)
-{
-        unsigned order = 0;
-
-        while ((PAGE_4K << order) < sizeof(struct vm))
-                order++;
-        return order;
+        return cpu_set_is_empty(&told) ? cpu_set_first(vms->machine->sched->cpus) : told;
 }
 
 static void free_vm(const struct vms *vms, struct vms_entry *entry)
 {
-        if (dram_free(vms->host->dram, HPA((uint64_t)entry->vm), vm_order()))
+        if (dram_free(vms->machine->dram, HPA((uint64_t)entry->vm), dram_order(sizeof(struct vm))))
                 panic("vm %s: its frame cannot be freed", entry->config->name);
         entry->vm = NULL;
 }
@@ -84,8 +76,8 @@ static void let_run(const struct vms *vms, struct vm *vm)
         for (unsigned i = 0; i < vm->vcpus; i++) {
                 struct vm_vcpu *v = vm->vcpu[i];
 
-                sched_add(vms->host->sched, &v->sched, now);
-                vm_notify(v);
+                sched_add(vms->machine->sched, &v->sched, now);
+                vcpu_notify(v);
         }
 }
 
@@ -98,20 +90,20 @@ static void refuse(struct vms_entry *entry)
 static void start(struct vms *vms, struct vms_entry *entry)
 {
         const char *name = entry->config->name;
-        uint64_t begun = cpu_rdtsc(), free = dram_free_bytes(vms->host->dram);
+        uint64_t begun = cpu_rdtsc(), free = dram_free_bytes(vms->machine->dram);
         struct cpu_set told = told_cpus(vms, entry->config);
         hpa_t frame;
 
         if (!cpu_set_is_empty(&entry->config->cpus) && cpu_set_is_empty(&told))
                 printk(LOG_WARN, "vm %s: cpus=: this machine has none of them: it may use all",
                        name);
-        if (dram_alloc(vms->host->dram, vm_order(), &frame)) {
+        if (dram_alloc(vms->machine->dram, dram_order(sizeof(struct vm)), &frame)) {
                 printk(LOG_ERROR, "vm %s: not started: no memory", name);
                 refuse(entry);
                 return;
         }
         entry->vm = (struct vm *)frame.v;
-        if (vm_create(entry->vm, entry->config, vms->host)) {
+        if (vm_create(entry->vm, entry->config, vms->machine)) {
                 free_vm(vms, entry);
                 refuse(entry);
                 return;
@@ -121,7 +113,7 @@ static void start(struct vms *vms, struct vms_entry *entry)
         vms->any = true;
         place(vms, entry->vm);
         entry->vm->build_ticks = cpu_rdtsc() - begun;
-        entry->vm->own_bytes = free - dram_free_bytes(vms->host->dram) - entry->config->mem;
+        entry->vm->own_bytes = free - dram_free_bytes(vms->machine->dram) - entry->config->mem;
         printk(LOG_NOTICE, "vm %s: starts", name);
         entry->vm->start_tsc = cpu_rdtsc();
         if (entry->spent)
@@ -129,7 +121,7 @@ static void start(struct vms *vms, struct vms_entry *entry)
                                   REBUILD_REST * (entry->vm->start_tsc - begun + entry->spent);
         entry->spent = 0;
         if (!console_focus())
-                vms_set_focus(entry->vm);
+                console_set_focus(&entry->vm->console);
         let_run(vms, entry->vm);
 }
 
@@ -145,34 +137,26 @@ static bool all_off(const struct vm *vm)
 static void wait_off(const struct vms *vms, struct vm *vm)
 {
         for (unsigned i = 0; i < vm->vcpus; i++)
-                vm_notify(vm->vcpu[i]);
+                vcpu_notify(vm->vcpu[i]);
         while (!all_off(vm)) {
-                __atomic_store_n(vms->host->attention, true, __ATOMIC_SEQ_CST);
+                __atomic_store_n(vms->machine->attention, true, __ATOMIC_SEQ_CST);
                 vms->turn();
         }
-}
-
-void vms_set_focus(struct vm *vm)
-{
-        console_set_focus(vm);
-        vm_console_set_focus(vm ? &vm->console : NULL);
 }
 
 static void take_apart(struct vms *vms, struct vms_entry *entry)
 {
         struct vm *vm = entry->vm;
-        enum vm_end end = vm->end;
+        enum vm_end end = vm_how_ended(vm);
         uint64_t build_ticks = vm->build_ticks, own_bytes = vm->own_bytes;
         uint64_t begun = cpu_rdtsc(), ticks, off;
 
         wait_off(vms, vm);
         off = cpu_rdtsc();
         ticks = off - begun;
-        vm_console_flush(&vm->console);
+        console_flush(&vm->console);
         vm_print_stats(vm);
         printk(LOG_NOTICE, "vm %s: %s", entry->config->name, vm_end_text(end));
-        if (console_focus() == vm)
-                vms_set_focus(NULL);
         begun = cpu_rdtsc();
         vm_destroy(vm);
         free_vm(vms, entry);
@@ -195,10 +179,10 @@ static void choose_focus(const struct vms *vms)
         unsigned number = console_take_choice();
 
         if (number && number <= vms->count && vms->entry[number - 1].state == VMS_RUNNING)
-                vms_set_focus(vms->entry[number - 1].vm);
+                console_set_focus(&vms->entry[number - 1].vm->console);
         for (size_t i = 0; i < vms->count && !console_focus(); i++)
                 if (vms->entry[i].state == VMS_RUNNING)
-                        vms_set_focus(vms->entry[i].vm);
+                        console_set_focus(&vms->entry[i].vm->console);
 }
 
 const struct vms_entry *vms_waits_for(const struct vms *vms, const struct vms_entry *entry)
@@ -246,14 +230,15 @@ void vms_service(struct vms *vms)
 {
         struct vms_entry *next;
 
-        __atomic_store_n(vms->host->attention, false, __ATOMIC_SEQ_CST);
+        __atomic_store_n(vms->machine->attention, false, __ATOMIC_SEQ_CST);
         vms_serve_code(vms);
         for (size_t i = 0; i < vms->count; i++)
-                if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm->end != VM_RUNNING)
+                if (vms->entry[i].state == VMS_RUNNING &&
+                    vm_how_ended(vms->entry[i].vm) != VM_RUNNING)
                         take_apart(vms, &vms->entry[i]);
         while ((next = next_queued(vms)))
                 start(vms, next);
-        sched_errand(vms->host->sched, vms->due_at);
+        sched_errand(vms->machine->sched, vms->due_at);
         choose_focus(vms);
 }
 
@@ -267,7 +252,8 @@ void vms_take_input(struct vms *vms)
         struct vm *vm = NULL;
 
         for (size_t i = 0; i < vms->count && !vm && console_has_input(); i++)
-                if (vms->entry[i].state == VMS_RUNNING && vms->entry[i].vm == console_focus())
+                if (vms->entry[i].state == VMS_RUNNING &&
+                    console_focus() == &vms->entry[i].vm->console)
                         vm = vms->entry[i].vm;
         if (!vm)
                 return;
@@ -282,7 +268,7 @@ void vms_tell_damage(struct vms *vms, const struct mce_place *place)
                 if (vms->entry[i].state == VMS_RUNNING) {
                         damage_tell(vms->entry[i].vm, place);
                         posted_nudge(&vms->entry[i].vm->vcpu[0]->posted);
-                        vm_notify(vms->entry[i].vm->vcpu[0]);
+                        vcpu_notify(vms->entry[i].vm->vcpu[0]);
                 }
 }
 
@@ -363,7 +349,7 @@ const char *vms_state_text(const struct vms_entry *entry)
         if (entry->state == VMS_ENDED)
                 return vm_end_text(entry->end);
         if (entry->state == VMS_RUNNING && entry->vm->paused)
-                return vm_end_text(VM_PAUSED);
+                return "paused";
         for (unsigned i = 0; entry->state == VMS_RUNNING && i < entry->vm->vcpus; i++)
                 if (__atomic_load_n(&entry->vm->vcpu[i]->hung, __ATOMIC_RELAXED))
                         return "hung";

@@ -30,7 +30,7 @@ struct vms_entry {
 
 /* Fields are read by anyone and changed by the calls below. */
 struct vms {
-        const struct vm_host *host;
+        const struct vm_machine *machine;
         void (*turn)(void); /* have CPU 0 run guests, or rest, once */
         struct vms_entry entry[CONFIG_VMS_MAX];
         size_t count;
@@ -40,8 +40,8 @@ struct vms {
         bool any;            /* one was built at least once */
 };
 
-/* All VMs of config (kept by reference, as host is); those that can be started are queued. */
-void vms_init(struct vms *vms, const struct config *config, const struct vm_host *host,
+/* All VMs of config (kept by reference, as machine is); those that can be started are queued. */
+void vms_init(struct vms *vms, const struct config *config, const struct vm_machine *machine,
               void (*turn)(void));
 
 /* Give the vCPUs of all VMs what they wait to execute (vm_code.h); vms_service does it, too. */
@@ -55,9 +55,6 @@ bool vms_due(const struct vms *vms);
 
 /* What was typed for the VM in focus goes to it. */
 void vms_take_input(struct vms *vms);
-
-/* What is typed goes to this VM, and what it writes shows as it comes; NULL: to nobody. */
-void vms_set_focus(struct vm *vm);
 
 /* NVRAM has gone bad: the VMs that have it mapped are told. */
 void vms_tell_damage(struct vms *vms, const struct mce_place *place);

@@ -59,10 +59,9 @@ int layout_format_regions(const struct vm_layout *layout, char *buf, size_t size
                 const struct layout_region *region = &layout->region[i];
                 size_t room = len < size ? size - len : 0;
 
-                len += (size_t)format_text(room ? buf + len : NULL, room, "%s%s@0x%llx:0x%llx%s",
+                len += (size_t)format_text(room ? buf + len : NULL, room, "%s%s@0x%lx:0x%lx%s",
                                            i == 0 ? "permafrost.nvram=" : ",", region->name,
-                                           (unsigned long long)region->gpa.v,
-                                           (unsigned long long)region->size,
+                                           region->gpa.v, region->size,
                                            region->read_only ? ":ro" : "");
         }
         return (int)len;

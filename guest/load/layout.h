@@ -13,7 +13,7 @@ struct layout_range {
 
 /* An NVRAM region; nothing else stands within 2 MiB on either side of it. */
 struct layout_region {
-        char name[CONFIG_NAME_SIZE];
+        char name[WORD_NAME_SIZE];
         gpa_t gpa; /* 1 GiB-aligned */
         uint64_t size;
         bool read_only;

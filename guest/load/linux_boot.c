@@ -3,10 +3,12 @@
 
 #include "guest/dev/acpi_pm.h"
 #include "guest/dev/platform.h"
+#include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
 #include "hv/lib/work.h"
+#include "mm/memmap.h"
 
 /* The setup header in the file, boot.rst "The Real-Mode Kernel Header"; all of it little-endian. */
 struct setup_header {
@@ -67,8 +69,6 @@ _Static_assert(offsetof(struct boot_params, hdr.init_size) == 0x260, "setup head
 _Static_assert(offsetof(struct boot_params, e820) == 0x2d0, "E820 table");
 _Static_assert(sizeof(struct boot_params) == PAGE_4K, "zero page");
 
-enum e820_type { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_PERSISTENT_LEGACY = 12 };
-
 #define SECTOR           512u
 #define HEADER_OFFSET    0x1f1u
 #define HEADER_END_BASE  0x202u /* + the jump's second byte */
@@ -88,24 +88,15 @@ enum e820_type { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_PERSISTENT
 #define IDENTITY_GIB      4u
 #define PTES              512u
 
-#define CR0_PE     (1ull << 0)
-#define CR0_ET     (1ull << 4)
-#define CR0_NE     (1ull << 5)
-#define CR0_PG     (1ull << 31)
-#define CR4_PAE    (1ull << 5)
-#define EFER_LME   (1ull << 8)
-#define EFER_LMA   (1ull << 10)
-#define RFLAGS_ONE (1ull << 1)
-
 /* boot.rst "64-bit Boot Protocol": flat segments at these selectors */
 #define BOOT_CS 0x10
 #define BOOT_DS 0x18
 #define BOOT_TR 0x20
 
 /* Access rights: present, code/data and accessed; SDM vol. 3, 3.4.5 and 3.5 */
-#define ACCESS_CODE 0xa09b /* execute/read, 64-bit, 4 KiB granularity */
-#define ACCESS_DATA 0xc093 /* read/write, 32-bit, 4 KiB granularity */
-#define ACCESS_TSS  0x008b /* busy 64-bit TSS */
+#define RIGHTS_CODE 0xa09b /* execute/read, 64-bit, 4 KiB granularity */
+#define RIGHTS_DATA 0xc093 /* read/write, 32-bit, 4 KiB granularity */
+#define RIGHTS_TSS  0x008b /* busy 64-bit TSS */
 
 /* Everything the steps share: what was read from the file, and where the parts go. */
 struct load {
@@ -118,10 +109,8 @@ struct load {
         char *why;
 };
 
-static int refuse(const struct load *load, int err, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int refuse(const struct load *load, int err, const char *fmt, ...)
+static __attribute__((format(printf, 3, 4))) int refuse(const struct load *load, int err,
+                                                        const char *fmt, ...)
 {
         va_list ap;
 
@@ -141,8 +130,7 @@ static int read_header(struct load *load)
 
         memset(hdr, 0, sizeof *hdr);
         if (size < HEADER_OFFSET + sizeof *hdr)
-                return refuse(load, -EINVAL, "not a Linux bzImage: only %llu bytes",
-                              (unsigned long long)size);
+                return refuse(load, -EINVAL, "not a Linux bzImage: only %lu bytes", size);
         memcpy(hdr, file + HEADER_OFFSET, sizeof *hdr);
         if (hdr->boot_flag != BOOT_FLAG)
                 return refuse(load, -EINVAL, "not a Linux bzImage: no boot flag AA55h at 1FEh");
@@ -174,12 +162,11 @@ static int check_kernel(struct load *load)
                 return refuse(load, -EINVAL, "no kernel behind the setup code");
         if (load->image->kernel_size < load->code_offset ||
             load->image->kernel_size - load->code_offset < load->code_size)
-                return refuse(load, -EINVAL, "the file is cut short: %llu of %llu bytes",
-                              (unsigned long long)load->image->kernel_size,
-                              (unsigned long long)(load->code_offset + load->code_size));
+                return refuse(load, -EINVAL, "the file is cut short: %lu of %lu bytes",
+                              load->image->kernel_size, load->code_offset + load->code_size);
         if (hdr->init_size < load->code_size)
-                return refuse(load, -EINVAL, "init_size %u is below the kernel's own size %llu",
-                              hdr->init_size, (unsigned long long)load->code_size);
+                return refuse(load, -EINVAL, "init_size %u is below the kernel's own size %lu",
+                              hdr->init_size, load->code_size);
         return 0;
 }
 
@@ -191,20 +178,18 @@ static int place_kernel(struct load *load)
         uint64_t ram_end = load->layout->ram[0].size;
 
         if (align == 0 || (align & (align - 1)) != 0)
-                return refuse(load, -EINVAL, "kernel_alignment 0x%llx is no power of two",
-                              (unsigned long long)align);
+                return refuse(load, -EINVAL, "kernel_alignment 0x%lx is no power of two", align);
         if (hdr->pref_address < PLATFORM_BIOS_END || hdr->pref_address > UINT32_MAX)
-                return refuse(load, -EINVAL, "pref_address 0x%llx is not between 1 MiB and 4 GiB",
-                              (unsigned long long)hdr->pref_address);
+                return refuse(load, -EINVAL, "pref_address 0x%lx is not between 1 MiB and 4 GiB",
+                              hdr->pref_address);
         load->kernel = align_up(hdr->pref_address, align);
         if (load->kernel != hdr->pref_address && !hdr->relocatable_kernel)
-                return refuse(load, -EINVAL, "pref_address 0x%llx is not aligned",
-                              (unsigned long long)hdr->pref_address);
+                return refuse(load, -EINVAL, "pref_address 0x%lx is not aligned",
+                              hdr->pref_address);
         if (load->kernel > ram_end || hdr->init_size > ram_end - load->kernel)
-                return refuse(load, -ENOSPC, "mem=%lluM is too small: the kernel needs %lluM",
-                              (unsigned long long)(ram_end / MiB),
-                              (unsigned long long)align_up(load->kernel + hdr->init_size, PAGE_2M) /
-                                  MiB);
+                return refuse(load, -ENOSPC, "mem=%luM is too small: the kernel needs %luM",
+                              ram_end / MiB,
+                              align_up(load->kernel + hdr->init_size, PAGE_2M) / MiB);
         return 0;
 }
 
@@ -221,9 +206,8 @@ static int place_initrd(struct load *load)
                 end = load->hdr.initrd_addr_max + 1ull;
         if (size > UINT32_MAX || end < size || align_down(end - size, PAGE_4K) < start)
                 return refuse(load, -ENOSPC,
-                              "an initrd of %llu KiB does not fit between 0x%llx and 0x%llx",
-                              (unsigned long long)(size / KiB), (unsigned long long)start,
-                              (unsigned long long)end);
+                              "an initrd of %lu KiB does not fit between 0x%lx and 0x%lx",
+                              size / KiB, start, end);
         load->initrd = align_down(end - size, PAGE_4K);
         return 0;
 }
@@ -238,8 +222,8 @@ static int write_guest(const struct load *load, uint64_t gpa, const void *data, 
                 work_step();
         }
         if (err)
-                return refuse(load, -EFAULT, "0x%llx bytes at guest address 0x%llx are no memory",
-                              (unsigned long long)size, (unsigned long long)gpa);
+                return refuse(load, -EFAULT, "0x%lx bytes at guest address 0x%lx are no memory",
+                              size, gpa);
         return 0;
 }
 
@@ -248,7 +232,7 @@ static void *guest_page(const struct load *load, uint64_t gpa, uint64_t size)
         void *page = gmem_ptr(load->mem, GPA(gpa), size);
 
         if (!page)
-                refuse(load, -EFAULT, "guest address 0x%llx is no memory", (unsigned long long)gpa);
+                refuse(load, -EFAULT, "guest address 0x%lx is no memory", gpa);
         return page;
 }
 
@@ -265,7 +249,7 @@ static uint64_t format_arguments(const struct load *load, char *buf, uint64_t si
 }
 
 /* The kernel's command line with the regions behind it. */
-static int write_cmdline(const struct load *load)
+static int write_cmdline(struct load *load)
 {
         uint64_t limit = load->hdr.cmdline_size, len = strlen(load->image->cmdline);
         uint64_t regions = format_arguments(load, NULL, 0);
@@ -278,9 +262,9 @@ static int write_cmdline(const struct load *load)
                 limit = PLATFORM_CMDLINE_SIZE - 1;
         if (total > limit)
                 return refuse(load, -E2BIG,
-                              "the kernel's command line has %llu characters with permafrost.nvram,"
-                              " %llu is the kernel's limit",
-                              (unsigned long long)total, (unsigned long long)limit);
+                              "the kernel's command line has %lu characters with permafrost.nvram,"
+                              " %lu is the kernel's limit",
+                              total, limit);
         memcpy(text, load->image->cmdline, len);
         if (total > len + regions)
                 text[len++] = ' ';
@@ -302,7 +286,7 @@ static void fill_e820(struct boot_params *params, const struct vm_layout *layout
         add_e820(params, 0, PLATFORM_BIOS_BASE, E820_RAM);
         add_e820(params, PLATFORM_BIOS_BASE, PLATFORM_ACPI_BASE - PLATFORM_BIOS_BASE,
                  E820_RESERVED);
-        add_e820(params, PLATFORM_ACPI_BASE, PLATFORM_ACPI_SIZE, E820_ACPI);
+        add_e820(params, PLATFORM_ACPI_BASE, PLATFORM_ACPI_SIZE, E820_ACPI_RECLAIM);
         add_e820(params, PLATFORM_ACPI_BASE + PLATFORM_ACPI_SIZE,
                  PLATFORM_BIOS_END - PLATFORM_ACPI_BASE - PLATFORM_ACPI_SIZE, E820_RESERVED);
         add_e820(params, PLATFORM_BIOS_END, layout->ram[0].size - PLATFORM_BIOS_END, E820_RAM);
@@ -313,7 +297,7 @@ static void fill_e820(struct boot_params *params, const struct vm_layout *layout
                          E820_PERSISTENT_LEGACY);
 }
 
-static int write_boot_params(const struct load *load)
+static int write_boot_params(struct load *load)
 {
         struct boot_params *params = guest_page(load, PLATFORM_BOOT_PARAMS, PAGE_4K);
 
@@ -334,7 +318,7 @@ static int write_boot_params(const struct load *load)
 }
 
 /* Identity tables with 2 MiB pages: all that the protocol asks for, with room to spare. */
-static int write_page_tables(const struct load *load)
+static int write_page_tables(struct load *load)
 {
         uint64_t *pml4 = guest_page(load, PLATFORM_PAGE_TABLES, (2 + IDENTITY_GIB) * PAGE_4K);
         uint64_t *pdpt, *pd;
@@ -360,13 +344,13 @@ static uint64_t flat_descriptor(uint64_t access)
 
 static void fill_entry(const struct load *load, struct linux_entry *entry)
 {
-        const struct vcpu_segment data = {0, UINT32_MAX, BOOT_DS, ACCESS_DATA};
+        const struct vcpu_segment data = {0, UINT32_MAX, BOOT_DS, RIGHTS_DATA};
 
         memset(entry, 0, sizeof *entry);
         entry->regs[REG_RSI] = PLATFORM_BOOT_PARAMS;
         entry->state = (struct vcpu_state){
             .rip = load->kernel + ENTRY_64,
-            .rflags = RFLAGS_ONE,
+            .rflags = RFLAGS_FIXED,
             .cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_PG,
             .cr3 = PLATFORM_PAGE_TABLES,
             .cr4 = CR4_PAE,
@@ -374,18 +358,18 @@ static void fill_entry(const struct load *load, struct linux_entry *entry)
             .gdt_base = PLATFORM_GDT,
             .gdt_limit = BOOT_DS + 7,
         };
-        entry->state.seg[SEG_CS] = (struct vcpu_segment){0, UINT32_MAX, BOOT_CS, ACCESS_CODE};
+        entry->state.seg[SEG_CS] = (struct vcpu_segment){0, UINT32_MAX, BOOT_CS, RIGHTS_CODE};
         entry->state.seg[SEG_DS] = entry->state.seg[SEG_ES] = data;
         entry->state.seg[SEG_SS] = entry->state.seg[SEG_FS] = entry->state.seg[SEG_GS] = data;
         /* VT-x and the CPU's own reset both want a busy TSS, though nothing uses it here */
-        entry->state.seg[SEG_TR] = (struct vcpu_segment){0, 0x67, BOOT_TR, ACCESS_TSS};
+        entry->state.seg[SEG_TR] = (struct vcpu_segment){0, 0x67, BOOT_TR, RIGHTS_TSS};
 }
 
-static int write_gdt(const struct load *load)
+static int write_gdt(struct load *load)
 {
         const uint64_t gdt[] = {
-            [BOOT_CS / 8] = flat_descriptor(ACCESS_CODE),
-            [BOOT_DS / 8] = flat_descriptor(ACCESS_DATA),
+            [BOOT_CS / 8] = flat_descriptor(RIGHTS_CODE),
+            [BOOT_DS / 8] = flat_descriptor(RIGHTS_DATA),
         };
 
         return write_guest(load, PLATFORM_GDT, gdt, sizeof gdt);
@@ -395,7 +379,7 @@ static int write_gdt(const struct load *load)
  * The whole BIOS. On hardware-reduced ACPI without EFI Linux 6.1 passes over the reset register and
  * restarts as an old PC did, through the real-mode reset vector.
  */
-static int write_reset_vector(const struct load *load)
+static int write_reset_vector(struct load *load)
 {
         const uint16_t port = PLATFORM_ACPI_PM_PORT + ACPI_PM_RESET;
         /* mov dx, port; mov al, value; out dx, al; stop: hlt; jmp stop */
@@ -405,20 +389,7 @@ static int write_reset_vector(const struct load *load)
         return write_guest(load, PLATFORM_RESET_VECTOR, code, sizeof code);
 }
 
-static int check_and_place(struct load *load)
-{
-        int err = read_header(load);
-
-        if (!err)
-                err = check_kernel(load);
-        if (!err)
-                err = place_kernel(load);
-        if (!err)
-                err = place_initrd(load);
-        return err;
-}
-
-static int write_files(const struct load *load)
+static int write_files(struct load *load)
 {
         const struct linux_image *image = load->image;
         const uint8_t *code = (const uint8_t *)image->kernel + load->code_offset;
@@ -432,23 +403,17 @@ static int write_files(const struct load *load)
 int linux_boot_load(const struct linux_image *image, const struct vm_layout *layout,
                     const struct gmem *mem, struct linux_entry *entry, char why[LINUX_WHY_SIZE])
 {
+        /* All checks before the first write. */
+        static int (*const steps[])(struct load *) = {
+            read_header,       check_kernel,      place_kernel, place_initrd,       write_cmdline,
+            write_boot_params, write_page_tables, write_gdt,    write_reset_vector, write_files,
+        };
         struct load load = {.image = image, .layout = layout, .mem = mem, .why = why};
-        int err;
+        int err = 0;
 
         why[0] = '\0';
-        err = check_and_place(&load);
-        if (!err)
-                err = write_cmdline(&load);
-        if (!err)
-                err = write_boot_params(&load);
-        if (!err)
-                err = write_page_tables(&load);
-        if (!err)
-                err = write_gdt(&load);
-        if (!err)
-                err = write_reset_vector(&load);
-        if (!err)
-                err = write_files(&load);
+        for (size_t i = 0; !err && i < ARRAY_LEN(steps); i++)
+                err = steps[i](&load);
         if (!err)
                 fill_entry(&load, entry);
         return err;

@@ -16,9 +16,7 @@ struct cursor {
         const uint8_t *code;
         size_t len, at;
         bool mode_64;
-        bool operand_16;    /* prefix 66h */
-        bool address_other; /* prefix 67h */
-        uint8_t rex;
+        struct instruction_prefixes prefix;
 };
 
 static int next_byte(struct cursor *c, uint8_t *byte)
@@ -53,44 +51,6 @@ static int next_immediate(struct cursor *c, unsigned n, uint64_t *value)
         return 0;
 }
 
-/* Prefixes up to the opcode's first byte; a REX counts only right before it. */
-static int read_prefixes(struct cursor *c, uint8_t *opcode)
-{
-        uint8_t byte;
-
-        while (next_byte(c, &byte) == 0) {
-                switch (byte) {
-                case 0x66:
-                        c->operand_16 = true;
-                        break;
-                case 0x67:
-                        c->address_other = true;
-                        break;
-                case 0x26:
-                case 0x2e:
-                case 0x36:
-                case 0x3e:
-                case 0x64:
-                case 0x65: /* segments: the address is known from the exit */
-                        break;
-                case 0xf0: /* LOCK with a move is #UD */
-                        return -EINVAL;
-                case 0xf2:
-                case 0xf3:
-                        return -ENOTSUP;
-                default:
-                        if (c->mode_64 && (byte & 0xf0) == 0x40) {
-                                c->rex = byte;
-                                continue;
-                        }
-                        *opcode = byte;
-                        return 0;
-                }
-                c->rex = 0;
-        }
-        return -EINVAL;
-}
-
 /* Pass ModRM, SIB and displacement; reg gets the register field with REX.R. */
 static int read_modrm(struct cursor *c, unsigned *reg)
 {
@@ -102,11 +62,11 @@ static int read_modrm(struct cursor *c, unsigned *reg)
                 return -EINVAL;
         mod = modrm >> 6;
         rm = modrm & 7;
-        *reg = ((modrm >> 3) & 7u) | (c->rex & REX_R ? 8u : 0);
+        *reg = ((modrm >> 3) & 7u) | (c->prefix.rex & REX_R ? 8u : 0);
         if (mod == 3) /* no memory operand at all */
                 return -EINVAL;
         /* 67h outside 64-bit mode means the 16-bit forms; in it, the same forms with 32 bits. */
-        if (c->address_other && !c->mode_64)
+        if (c->prefix.address_other && !c->mode_64)
                 return -ENOTSUP;
         disp = mod == 1 ? 1 : mod == 2 ? 4 : 0;
         if (mod == 0 && rm == MODRM_RM_DISP)
@@ -122,16 +82,16 @@ static int read_modrm(struct cursor *c, unsigned *reg)
 
 static uint8_t operand_size(const struct cursor *c)
 {
-        if (c->rex & REX_W)
+        if (c->prefix.rex & REX_W)
                 return 8;
-        return c->operand_16 ? 2 : 4;
+        return c->prefix.operand_16 ? 2 : 4;
 }
 
 /* Name the register operand of the given size as the encoding means it. */
 static int set_register(const struct cursor *c, struct mmio_op *op, unsigned reg, uint8_t size)
 {
         op->reg_size = size;
-        if (size == 1 && c->rex == 0 && reg >= 4) {
+        if (size == 1 && c->prefix.rex == 0 && reg >= 4) {
                 op->high_byte = true;
                 reg -= 4;
         }
@@ -176,9 +136,9 @@ static int decode_moffs(struct cursor *c, uint8_t opcode, struct mmio_op *op)
         size_t address;
 
         if (c->mode_64)
-                address = c->address_other ? 4 : 8;
+                address = c->prefix.address_other ? 4 : 8;
         else
-                address = c->address_other ? 2 : 4;
+                address = c->prefix.address_other ? 2 : 4;
         op->size = opcode & 1 ? operand_size(c) : 1;
         op->write = (opcode & 2) != 0;
         op->reg = REG_RAX;
@@ -220,21 +180,15 @@ static int decode_two_byte(struct cursor *c, struct mmio_op *op)
 static int decode_opcode(struct cursor *c, uint8_t opcode, struct mmio_op *op)
 {
         switch (opcode) {
-        case 0x88:
-        case 0x89:
-        case 0x8a:
-        case 0x8b:
+        case 0x88 ... 0x8b:
                 return decode_mov(c, opcode, op);
-        case 0xa0:
-        case 0xa1:
-        case 0xa2:
-        case 0xa3:
+        case 0xa0 ... 0xa3:
                 return decode_moffs(c, opcode, op);
         case 0xc6:
         case 0xc7:
                 return decode_mov_imm(c, opcode, op);
         case 0x63: /* MOVSXD; ARPL outside 64-bit mode, and a plain 32-bit load without REX.W */
-                if (!c->mode_64 || !(c->rex & REX_W))
+                if (!c->mode_64 || !(c->prefix.rex & REX_W))
                         return -ENOTSUP;
                 return decode_widening(c, 4, true, op);
         case 0x0f:
@@ -247,23 +201,23 @@ static int decode_opcode(struct cursor *c, uint8_t opcode, struct mmio_op *op)
 int mmio_decode(const uint8_t *code, size_t len, bool cs_l, bool cs_d, struct mmio_op *op)
 {
         struct cursor c = {
-            .code = code, .len = len < DECODE_BYTES_MAX ? len : DECODE_BYTES_MAX, .mode_64 = cs_l};
+            .code = code, .len = len < INSTRUCTION_MAX ? len : INSTRUCTION_MAX, .mode_64 = cs_l};
         uint8_t opcode = 0;
         int err;
 
         if (!cs_l && !cs_d)
                 return -ENOTSUP;
         *op = (struct mmio_op){0};
-        err = read_prefixes(&c, &opcode);
+        c.at = instruction_prefixes(code, c.len, cs_l, &c.prefix);
+        if (c.prefix.lock) /* with a move it is #UD */
+                return -EINVAL;
+        if (c.prefix.rep)
+                return -ENOTSUP;
+        err = next_byte(&c, &opcode);
         if (err == 0)
                 err = decode_opcode(&c, opcode, op);
         op->len = (uint8_t)c.at;
         return err;
-}
-
-static uint64_t truncated(uint64_t value, unsigned size)
-{
-        return size >= 8 ? value : value & ((1ull << (8 * size)) - 1);
 }
 
 uint64_t mmio_op_value(const struct mmio_op *op, const uint64_t regs[REG_COUNT])
@@ -272,24 +226,18 @@ uint64_t mmio_op_value(const struct mmio_op *op, const uint64_t regs[REG_COUNT])
 
         if (op->high_byte)
                 value >>= 8;
-        return truncated(value, op->size);
+        return low_bytes(value, op->size);
 }
 
 void mmio_op_store(const struct mmio_op *op, uint64_t regs[REG_COUNT], uint64_t value)
 {
         uint64_t *reg = &regs[op->reg];
-        unsigned shift = op->high_byte ? 8 : 0;
-        uint64_t kept;
 
-        value = truncated(value, op->size);
+        value = low_bytes(value, op->size);
         if (op->sign_extend && (value >> (8 * op->size - 1)) & 1)
                 value |= ~0ull << (8 * op->size - 1);
-        value = truncated(value, op->reg_size);
-        /* 32-bit results clear the upper half, narrower ones leave the rest of the register. */
-        if (op->reg_size >= 4) {
-                *reg = value;
-                return;
-        }
-        kept = *reg & ~(truncated(UINT64_MAX, op->reg_size) << shift);
-        *reg = kept | value << shift;
+        if (op->high_byte)
+                *reg = (*reg & ~0xff00ull) | value << 8;
+        else
+                reg_store(reg, value, op->reg_size);
 }

@@ -6,10 +6,9 @@
  */
 #pragma once
 
+#include "hv/instruction.h"
 #include "hv/lib/types.h"
 #include "hv/virt.h"
-
-#define DECODE_BYTES_MAX 15
 
 struct mmio_op {
         uint8_t len;      /* of the instruction */
@@ -24,10 +23,10 @@ struct mmio_op {
 };
 
 /*
- * Decode the instruction at code, of which len bytes are readable (those beyond 15 are not looked
- * at). cs_l and cs_d are bits L and D of the code segment in long mode; outside of it cs_l is
- * false. -ENOTSUP: not a move this decoder knows, or 16-bit code; -EINVAL: an encoding no CPU
- * executes as a memory access, or the bytes end too early.
+ * Decode the instruction at code, of which len bytes are readable (those beyond INSTRUCTION_MAX are
+ * not looked at). cs_l and cs_d are bits L and D of the code segment in long mode; outside of it
+ * cs_l is false. -ENOTSUP: not a move this decoder knows, or 16-bit code; -EINVAL: an encoding no
+ * CPU executes as a memory access, or the bytes end too early.
  */
 must_check int mmio_decode(const uint8_t *code, size_t len, bool cs_l, bool cs_d,
                            struct mmio_op *op);

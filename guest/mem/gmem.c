@@ -64,16 +64,16 @@ static inline size_t begin_before(const struct gmem *mem, uint64_t gpa)
         return low;
 }
 
-/* Whether next goes on where extent ends, for the guest and in host memory. */
+/* Whether next goes on where extent ends, for the guest and for the hypervisor. */
 static bool goes_on(const struct gmem_extent *extent, const struct gmem_extent *next)
 {
         return extent->gpa.v + extent->size == next->gpa.v &&
-               extent->host + extent->size == next->host && extent->read_only == next->read_only;
+               extent->ptr + extent->size == next->ptr && extent->read_only == next->read_only;
 }
 
-static int add(struct gmem *mem, gpa_t gpa, uint64_t size, uint8_t *host, bool read_only)
+static int add(struct gmem *mem, gpa_t gpa, uint64_t size, uint8_t *ptr, bool read_only)
 {
-        const struct gmem_extent new = {gpa, size, host, read_only};
+        const struct gmem_extent new = {gpa, size, ptr, read_only};
         size_t at = begin_before(mem, gpa.v);
         struct gmem_extent *next;
         int err;
@@ -98,14 +98,14 @@ static int add(struct gmem *mem, gpa_t gpa, uint64_t size, uint8_t *host, bool r
         return 0;
 }
 
-int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *host)
+int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *ptr)
 {
-        return add(mem, gpa, size, host, false);
+        return add(mem, gpa, size, ptr, false);
 }
 
-int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, const void *host)
+int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, const void *ptr)
 {
-        return add(mem, gpa, size, (uint8_t *)(uintptr_t)host, true);
+        return add(mem, gpa, size, (uint8_t *)(uintptr_t)ptr, true);
 }
 
 /* The extent that gpa lies in, or NULL. */
@@ -132,20 +132,20 @@ uint8_t *gmem_piece(const struct gmem *mem, gpa_t gpa, bool write, uint64_t *roo
                 return NULL;
         }
         *room = e->size - (gpa.v - e->gpa.v);
-        return e->host + (gpa.v - e->gpa.v);
+        return e->ptr + (gpa.v - e->gpa.v);
 }
 
 void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len)
 {
         uint64_t room, next_room;
-        uint8_t *host = gmem_piece(mem, gpa, true, &room);
+        uint8_t *ptr = gmem_piece(mem, gpa, true, &room);
 
-        while (host && room < len) {
-                if (gmem_piece(mem, GPA(gpa.v + room), true, &next_room) != host + room)
+        while (ptr && room < len) {
+                if (gmem_piece(mem, GPA(gpa.v + room), true, &next_room) != ptr + room)
                         return NULL;
                 room += next_room;
         }
-        return host;
+        return ptr;
 }
 
 /* Whether every byte is in the VM's memory: checked before the first one is touched. */
@@ -169,13 +169,13 @@ static int for_each_extent(const struct gmem *mem, gpa_t gpa, uint8_t *to, const
         if (!covers(mem, gpa.v, !to, len))
                 return -EFAULT;
         for (uint64_t done = 0, n; done < len; done += n) {
-                uint8_t *host = gmem_piece(mem, GPA(gpa.v + done), !to, &n);
+                uint8_t *ptr = gmem_piece(mem, GPA(gpa.v + done), !to, &n);
 
                 n = n < len - done ? n : len - done;
                 if (to)
-                        memcpy(to + done, host, n);
+                        memcpy(to + done, ptr, n);
                 else
-                        memcpy(host, from + done, n);
+                        memcpy(ptr, from + done, n);
         }
         return 0;
 }
@@ -195,7 +195,7 @@ int gmem_read_word(const struct gmem *mem, gpa_t gpa, uint64_t *out)
         offset = gpa.v - e->gpa.v;
         if (e->size - offset < sizeof *out)
                 return -EFAULT;
-        *out = *(const uint64_t *)(e->host + offset);
+        *out = *(const uint64_t *)(e->ptr + offset);
         return 0;
 }
 

@@ -17,12 +17,12 @@
 struct gmem_extent {
         gpa_t gpa;
         uint64_t size; /* bytes */
-        uint8_t *host; /* the hypervisor's pointer to the first byte */
+        uint8_t *ptr;  /* the hypervisor's pointer to the first byte */
         bool read_only;
 };
 
-/* extents are sorted by gpa and do not overlap; what goes on in host memory is one. A list without
- * anything in it is all zero. */
+/* extents are sorted by gpa and do not overlap; what goes on where the one before ends, for guest
+ * and hypervisor, is added to that. A list without anything in it is all zero. */
 struct gmem {
         size_t count;
         struct dram *dram; /* where a longer list lies; NULL: none is longer than GMEM_FIRST */
@@ -38,15 +38,14 @@ void gmem_init(struct gmem *mem, struct dram *dram);
 void gmem_destroy(struct gmem *mem);
 
 /* Add an extent. -EINVAL: empty, wraps or overlaps another; -ENOMEM: no memory for the list. */
-must_check int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *host);
+must_check int gmem_add(struct gmem *mem, gpa_t gpa, uint64_t size, void *ptr);
 
 /* The same for what the guest may only read, so that the hypervisor writes nothing there for it. */
-must_check int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, const void *host);
+must_check int gmem_add_read_only(struct gmem *mem, gpa_t gpa, uint64_t size, const void *ptr);
 
 /*
- * The host pointer to len bytes from gpa, or NULL when they are not wholly inside the VM's memory,
- * or some of them are read-only. Bytes that lie in two adjacent extents whose host memory is not
- * adjacent also give NULL.
+ * The hypervisor's pointer to len bytes from gpa, or NULL when they are not wholly inside the VM's
+ * memory, some of them are read-only, or they lie in extents whose pointers are not adjacent.
  */
 void *gmem_ptr(const struct gmem *mem, gpa_t gpa, uint64_t len);
 

@@ -16,7 +16,7 @@
 
 struct command_call {
         struct out *out;
-        const void *host; /* what the verbs of this table work on; see their header */
+        void *target; /* what the verbs of this table work on; see their header */
         const char *word[COMMAND_WORDS_MAX]; /* arguments only */
         size_t words;
         bool yes, verbose;
@@ -40,7 +40,7 @@ struct command_table {
         const char *group; /* first word ("nv"), or "" for verbs without one */
         const struct command *command;
         size_t count;
-        const void *host;
+        void *target;
 };
 
 /* All verbs that a user has, and how to ask them back. */
@@ -52,8 +52,27 @@ struct command_set {
         /* The i-th name of a kind of names (COMMAND_COMPLETE_*), NULL behind the last; may be NULL.
          */
         const char *(*name)(void *ctx, unsigned kind, size_t i);
+        /* A verb with these arguments is about to run, all checks are done: get ready what it
+         * needs, or have command_run fail with -errno, the reason printed. NULL: nothing is needed.
+         */
+        int (*ready)(void *ctx, const struct command *command, const struct command_call *call);
         void *ctx;
 };
+
+/* A line in words. */
+struct command_line {
+        char text[COMMAND_LINE_SIZE]; /* the words of command_split stand here */
+        const char *word[COMMAND_WORDS_MAX];
+        size_t words;
+        bool yes, verbose;
+        bool has_format, json;  /* -o was given, and asks for JSON */
+        bool wants_format;      /* the last word was -o */
+        const char *why, *what; /* the mistake, after -EINVAL; what may be "" */
+};
+
+/* Add a word: an option, where it may be one, to its field, any other to the words. -EINVAL: see
+ * command_run. word is kept by reference. */
+must_check int command_add_word(struct command_line *line, const char *word, bool may_be_option);
 
 /*
  * Run one line. Returns the verb's result; 0 for an empty line; -EINVAL, with the reason printed:
@@ -61,6 +80,10 @@ struct command_set {
  * destructive verb that was not confirmed. `help` and `help VERB` are known in every set.
  */
 int command_run(const struct command_set *set, const char *line, struct out *out);
+
+/* Run the verb of a line whose words were added one by one; text: the line, for questions. */
+int command_run_words(const struct command_set *set, const struct command_line *line,
+                      const char *text, struct out *out);
 
 /*
  * Complete the word that ends at line[len]: writes what can be appended for certain to add (size

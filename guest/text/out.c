@@ -7,7 +7,8 @@
 #include "hv/lib/string.h"
 #include "mm/memmap.h"
 
-#define NUMBER_SIZE 24
+#define NUMBER_SIZE  24
+#define RECORD_TITLE 12 /* characters in front of a record's values */
 
 static const char blanks[] = "                ";
 
@@ -62,26 +63,65 @@ static void put_aligned(struct out *out, size_t column, const char *text)
                 put_blanks(out, pad);
 }
 
+static void put_json_cell(struct out *out, const char *text, bool quoted)
+{
+        put_text(out, out->at ? ", " : out->rows ? ", {" : "{");
+        put_string(out, out->column[out->at].key);
+        put_text(out, ": ");
+        if (quoted)
+                put_string(out, text);
+        else
+                put_text(out, text);
+        if (out->at + 1 == out->columns)
+                put_text(out, "}");
+}
+
+/* A line of a record. */
+static void put_titled(struct out *out, const char *title, const char *text)
+{
+        put_text(out, title);
+        put_blanks(out, RECORD_TITLE - strlen(title));
+        put_text(out, text);
+        put_text(out, "\n");
+}
+
 /* A cell in the form of the output; quoted: it is a string, in JSON. */
 static void put_cell(struct out *out, const char *text, bool quoted)
 {
-        bool first = out->at == 0, last = out->at + 1 == out->columns;
+        bool last = out->at + 1 == out->columns;
 
         if (out->json) {
-                put_text(out, !first ? ", " : out->rows ? ", {" : "{");
-                put_string(out, out->column[out->at].key);
-                put_text(out, ": ");
-                if (quoted)
-                        put_string(out, text);
-                else
-                        put_text(out, text);
+                put_json_cell(out, text, quoted);
+        } else if (out->record) {
+                put_titled(out, out->column[out->at].title, text);
         } else {
                 put_aligned(out, out->at, text);
+                if (last)
+                        put_text(out, "\n");
         }
-        if (last)
-                put_text(out, out->json ? "}" : "\n");
         out->rows += last;
         out->at = last ? 0 : out->at + 1;
+}
+
+/* Lines of text end with a newline each, which printk adds itself. */
+static void put_log(void *ctx, const char *text, size_t n)
+{
+        struct out_log *log = ctx;
+
+        for (size_t i = 0; i < n; i++) {
+                if (text[i] == '\n') {
+                        printk(log->level, "%s%.*s", log->prefix, (int)log->len, log->line);
+                        log->len = 0;
+                } else if (log->len < sizeof log->line) {
+                        log->line[log->len++] = text[i];
+                }
+        }
+}
+
+void out_log_start(struct out_log *log, enum log_level level, const char *prefix)
+{
+        *log =
+            (struct out_log){.out = {.put = put_log, .ctx = log}, .level = level, .prefix = prefix};
 }
 
 void out_line(struct out *out, const char *fmt, ...)
@@ -114,16 +154,27 @@ void out_error(struct out *out, const char *fmt, ...)
         put_text(out, out->json ? "}\n" : "\n");
 }
 
-void out_table_begin(struct out *out, const struct out_column *columns, size_t count)
+static void begin(struct out *out, const struct out_column *columns, size_t count, bool record)
 {
         out->column = columns;
         out->columns = count;
         out->at = 0;
         out->rows = 0;
-        if (out->json) {
+        out->record = record;
+        if (out->json)
                 put_text(out, "[");
+}
+
+void out_record_begin(struct out *out, const struct out_column *columns, size_t count)
+{
+        begin(out, columns, count, true);
+}
+
+void out_table_begin(struct out *out, const struct out_column *columns, size_t count)
+{
+        begin(out, columns, count, false);
+        if (out->json)
                 return;
-        }
         for (size_t i = 0; i < count; i++)
                 put_aligned(out, i, columns[i].title);
         put_text(out, "\n");
@@ -148,42 +199,29 @@ void out_cell(struct out *out, const char *fmt, ...)
         put_cell(out, text, true);
 }
 
-void out_cell_number(struct out *out, uint64_t value)
+static void put_value(struct out *out, const struct out_value *value)
 {
         char text[NUMBER_SIZE];
 
-        format_text(text, sizeof text, "%lu", value);
-        put_cell(out, text, false);
-}
-
-void out_cell_size(struct out *out, uint64_t bytes)
-{
-        char text[NUMBER_SIZE];
-
-        if (out->json) {
-                out_cell_number(out, bytes);
+        if (value->kind == OUT_TEXT) {
+                put_cell(out, value->text, true);
                 return;
         }
-        memmap_format_size(text, sizeof text, bytes);
-        put_cell(out, text, false);
-}
-
-void out_cell_address(struct out *out, uint64_t addr)
-{
-        char text[NUMBER_SIZE];
-
-        if (out->json) {
-                out_cell_number(out, addr);
-                return;
-        }
-        format_text(text, sizeof text, "0x%lx", addr);
-        put_cell(out, text, false);
-}
-
-void out_cell_bool(struct out *out, bool value)
-{
-        if (out->json)
-                put_cell(out, value ? "true" : "false", false);
+        if (value->kind == OUT_BOOL)
+                format_text(text, sizeof text, "%s",
+                            out->json ? (value->number ? "true" : "false")
+                                      : (value->number ? "yes" : "no"));
+        else if (value->kind == OUT_SIZE && !out->json)
+                memmap_format_size(text, sizeof text, value->number);
         else
-                put_cell(out, value ? "yes" : "no", false);
+                format_text(text, sizeof text,
+                            value->kind == OUT_ADDRESS && !out->json ? "0x%lx" : "%lu",
+                            value->number);
+        put_cell(out, text, false);
+}
+
+void out_add_cells(struct out *out, const struct out_value *values, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                put_value(out, &values[i]);
 }

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "hv/lib/printk.h"
 #include "hv/lib/types.h"
 
 /*
@@ -30,7 +31,19 @@ struct out {
         /* private */
         const struct out_column *column;
         size_t columns, at, rows;
+        bool record;
 };
+
+/* An output whose lines become lines of the log. */
+struct out_log {
+        struct out out;
+        enum log_level level; /* of the lines to come; may be changed behind each */
+        const char *prefix;   /* of each line: "nvram: " */
+        char line[OUT_TEXT_SIZE];
+        size_t len;
+};
+
+void out_log_start(struct out_log *log, enum log_level level, const char *prefix);
 
 /* A line of text for people; nothing in JSON. */
 void out_line(struct out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -41,13 +54,55 @@ void out_error(struct out *out, const char *fmt, ...) __attribute__((format(prin
 /* Begin a table; columns (1 to OUT_COLUMNS_MAX) stay the caller's until out_table_end. */
 void out_table_begin(struct out *out, const struct out_column *columns, size_t count);
 
+/* Begin a table that has one row: for people a line a cell, behind its title of up to 11
+ * characters.
+ */
+void out_record_begin(struct out *out, const struct out_column *columns, size_t count);
+
 /* End it, after a whole row; a table may have no rows. */
 void out_table_end(struct out *out);
 
-/* The next cell of the row; after the last column's cell the row is written and a new one begins.
- */
+/* The next cell of the row, a text; after the last column's cell the row is written and a new one
+ * begins. */
 void out_cell(struct out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void out_cell_number(struct out *out, uint64_t value);
-void out_cell_size(struct out *out, uint64_t bytes);   /* "64 MiB"; in JSON bytes as a number */
-void out_cell_address(struct out *out, uint64_t addr); /* "0x20000000"; in JSON a number */
-void out_cell_bool(struct out *out, bool value);       /* "yes" or "no"; in JSON true or false */
+
+/* What a cell shows. */
+struct out_value {
+        enum { OUT_TEXT, OUT_NUMBER, OUT_SIZE, OUT_ADDRESS, OUT_BOOL } kind;
+        const char *text; /* OUT_TEXT */
+        uint64_t number;  /* all others */
+};
+
+/* The next cells: out_cells(out, out_text(name), out_size(bytes)). */
+#define out_cells(out, ...)                                                                        \
+        out_add_cells(out, (const struct out_value[]){__VA_ARGS__},                                \
+                      sizeof((const struct out_value[]){__VA_ARGS__}) / sizeof(struct out_value))
+void out_add_cells(struct out *out, const struct out_value *values, size_t count);
+
+static inline struct out_value out_text(const char *text)
+{
+        return (struct out_value){OUT_TEXT, text, 0};
+}
+
+static inline struct out_value out_number(uint64_t value)
+{
+        return (struct out_value){OUT_NUMBER, NULL, value};
+}
+
+/* "64 MiB"; in JSON bytes as a number. */
+static inline struct out_value out_size(uint64_t bytes)
+{
+        return (struct out_value){OUT_SIZE, NULL, bytes};
+}
+
+/* "0x20000000"; in JSON a number. */
+static inline struct out_value out_address(uint64_t addr)
+{
+        return (struct out_value){OUT_ADDRESS, NULL, addr};
+}
+
+/* "yes" or "no"; in JSON true or false. */
+static inline struct out_value out_bool(bool value)
+{
+        return (struct out_value){OUT_BOOL, NULL, value};
+}

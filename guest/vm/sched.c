@@ -112,7 +112,7 @@ static void make_ready(struct sched *s, struct sched_entity *e, uint64_t now)
         if (e->virtual_time < floor)
                 e->virtual_time = floor;
         e->woken = true;
-        e->wakes++;
+        e->measured.wakes++;
         list_add(&s->ready, e);
         set_state(e, SCHED_READY, now);
 }
@@ -159,12 +159,12 @@ static void note_wait(struct sched_entity *e, uint64_t now)
 {
         uint64_t waited = now > e->since ? now - e->since : 0;
 
-        e->waited += waited;
+        e->measured.waited += waited;
         if (!e->woken)
                 return;
-        e->latency_sum += waited;
-        if (waited > e->latency_max)
-                e->latency_max = waited;
+        e->measured.latency_sum += waited;
+        if (waited > e->measured.latency_max)
+                e->measured.latency_max = waited;
 }
 
 struct sched_entity *sched_pick(struct sched *s, unsigned cpu, uint64_t now)
@@ -176,7 +176,7 @@ struct sched_entity *sched_pick(struct sched *s, unsigned cpu, uint64_t now)
         if (e) {
                 list_remove(e);
                 note_wait(e, now);
-                e->cpu = cpu;
+                __atomic_store_n(&e->cpu, cpu, __ATOMIC_RELAXED);
                 set_state(e, SCHED_RUNNING, now);
                 s->cpu[cpu].running = e;
                 cpu_set_add(&s->busy, cpu);
@@ -196,7 +196,7 @@ void sched_put(struct sched *s, unsigned cpu, enum sched_state state, uint64_t w
         spin_lock(&s->lock);
         e = s->cpu[cpu].running;
         if (now > e->since)
-                e->ran += now - e->since;
+                e->measured.ran += now - e->since;
         e->virtual_time = virtual_time(e, now);
         s->cpu[cpu].running = NULL;
         cpu_set_remove(&s->busy, cpu);
@@ -285,12 +285,14 @@ int sched_spare(struct sched *s)
         return found;
 }
 
-uint64_t sched_ran(struct sched *s, const struct sched_entity *e, uint64_t now)
+struct sched_figures sched_figures(struct sched *s, const struct sched_entity *e, uint64_t now)
 {
-        uint64_t ran;
+        struct sched_figures figures;
 
         spin_lock(&s->lock);
-        ran = e->ran + (e->state == SCHED_RUNNING && now > e->since ? now - e->since : 0);
+        figures = e->measured;
+        if (e->state == SCHED_RUNNING && now > e->since)
+                figures.ran += now - e->since;
         spin_unlock(&s->lock);
-        return ran;
+        return figures;
 }

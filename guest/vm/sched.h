@@ -23,20 +23,29 @@ enum sched_state {
         SCHED_RUNNING
 };
 
-/* Zero but for weight and cpus before sched_add. */
+/* What was measured of one, TSC ticks. */
+struct sched_figures {
+        uint64_t ran, waited;
+        uint64_t wakes, latency_sum, latency_max;
+};
+
+/*
+ * Zero but for weight and cpus before sched_add; these stay as they are then. All others are
+ * changed under the lock, and read under it but for three: state and cpu are looked at atomically
+ * by who wakes it (of one that is seen to run, cpu is not older), and the CPU that runs it reads
+ * measured.waited.
+ */
 struct sched_entity {
         struct sched_entity *next, **link; /* of the list it is on */
         uint32_t weight;                   /* at least 1 */
         struct cpu_set cpus;               /* it may run on */
-        enum sched_state state;            /* read without the lock by vm_post */
-        unsigned cpu;                      /* runs there, or ran there last */
+        enum sched_state state;
+        unsigned cpu; /* runs there, or ran there last */
         uint64_t virtual_time;
         uint64_t since;   /* in this state */
         uint64_t wake_at; /* SCHED_BLOCKED: by itself, SCHED_NEVER */
         bool woken;       /* SCHED_READY: out of SCHED_BLOCKED, not a spent slice */
-        /* what was measured, TSC ticks */
-        uint64_t ran, waited;
-        uint64_t wakes, latency_sum, latency_max;
+        struct sched_figures measured;
 };
 
 struct sched_cpu {
@@ -93,8 +102,8 @@ uint64_t sched_look(struct sched *s, unsigned cpu, uint64_t now);
 /* CPU 0 has something else to do at this time: sched_look tells it. SCHED_NEVER: nothing. */
 void sched_errand(struct sched *s, uint64_t at);
 
-/* Ticks that it has run so far, those it is running now too. */
-uint64_t sched_ran(struct sched *s, const struct sched_entity *e, uint64_t now);
+/* What was measured of it so far, all at one time; the ticks that it is running now are in it. */
+struct sched_figures sched_figures(struct sched *s, const struct sched_entity *e, uint64_t now);
 
 /*
  * A CPU that rests though one waits that may run there: it should look again. -1: none. To be asked

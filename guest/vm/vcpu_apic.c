@@ -1,6 +1,8 @@
 /* A vCPU's virtualized local APIC; contract in vcpu_apic.h. */
 #include "guest/vm/vcpu_apic.h"
 
+#include "guest/vm/vm.h"
+
 #define MSR_X2APIC_SVR 0x80fu
 
 /* Shows the guest the model's value of a register, if it has one. */
@@ -43,9 +45,9 @@ void vcpu_apic_reset(struct vm_vcpu *v)
 /* Switched off by software, the APIC masks its local vector table as well. */
 void vcpu_apic_written(struct vm_vcpu *v, uint32_t msr)
 {
-        if (!v->vm->virtual_apic || !vlapic_owns_msr(msr) || msr == MSR_IA32_TSC_DEADLINE)
+        if (!v->vm->virtual_apic || !vlapic_owns_msr(msr) || msr == MSR_TSC_DEADLINE)
                 return;
-        if (msr == MSR_IA32_APIC_BASE) {
+        if (msr == MSR_APIC_BASE) {
                 if (!(v->lapic.base & APIC_BASE_ENABLE))
                         virt->apic->stop(&v->vcpu);
         } else if (msr == MSR_X2APIC_SVR) {

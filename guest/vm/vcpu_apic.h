@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /* After vcpu_create, where vm->virtual_apic. -ENOMEM. */
 must_check int vcpu_apic_create(struct vm_vcpu *v);

@@ -5,7 +5,7 @@
 #include "guest/dev/platform.h"
 #include "guest/load/acpi_tables.h"
 #include "guest/load/linux_boot.h"
-#include "guest/vm/vcpu_apic.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm_nvram.h"
 #include "guest/vm/vm_refuse.h"
 #include "guest/vm/vm_virtio.h"
@@ -16,9 +16,8 @@
 #include "hv/lib/work.h"
 
 /* The identity of the host bridge: Red Hat's vendor ID for virtual devices' PCI bridges. */
-#define BRIDGE_VENDOR       0x1b36
-#define BRIDGE_DEVICE       0x0008
-#define VLAPIC_TSC_PER_TICK 1u
+#define BRIDGE_VENDOR 0x1b36
+#define BRIDGE_DEVICE 0x0008
 
 static uint64_t serials;
 
@@ -40,7 +39,7 @@ static int reserve_block(struct vm *vm)
 
         if (vm->blocks && vm->blocks->count < ARRAY_LEN(vm->blocks->block))
                 return 0;
-        if (dram_alloc(vm->host->dram, 0, &frame))
+        if (dram_alloc(vm->machine->dram, 0, &frame))
                 return -ENOMEM;
         blocks = (struct vm_blocks *)frame.v;
         blocks->next = vm->blocks;
@@ -57,7 +56,7 @@ static int add_block(struct vm *vm, gpa_t gpa, uint64_t left, uint64_t *size)
 
         if (err)
                 return err;
-        while ((err = dram_alloc_zeroed(vm->host->dram, order, &hpa)) && order > DRAM_ORDER_2M)
+        while ((err = dram_alloc_zeroed(vm->machine->dram, order, &hpa)) && order > DRAM_ORDER_2M)
                 order--;
         if (err)
                 return err;
@@ -72,7 +71,7 @@ static int add_block(struct vm *vm, gpa_t gpa, uint64_t left, uint64_t *size)
 /* Give back all of its memory, and the list. */
 static void free_blocks(struct vm *vm)
 {
-        struct dram *dram = vm->host->dram;
+        struct dram *dram = vm->machine->dram;
 
         while (vm->blocks) {
                 struct vm_blocks *blocks = vm->blocks;
@@ -113,7 +112,7 @@ static int add_ram(struct vm *vm)
 
 static void uart_put(void *ctx, uint8_t byte)
 {
-        vm_console_put(&((struct vm *)ctx)->console, (char)byte);
+        console_put(&((struct vm *)ctx)->console, (char)byte);
 }
 
 static void uart_irq_line(void *ctx, bool level)
@@ -125,32 +124,7 @@ static void uart_irq_line(void *ctx, bool level)
 
 static void ioapic_deliver(void *ctx, const struct apic_message *message)
 {
-        vm_post(ctx, NULL, message);
-}
-
-static void lapic_send(void *ctx, const struct apic_message *message)
-{
-        const struct vm_vcpu *v = ctx;
-
-        vm_post(v->vm, v, message);
-}
-
-/* To the vCPU itself: as from another one. */
-static void lapic_signal(void *ctx, enum apic_mode mode, uint8_t vector)
-{
-        struct vm_vcpu *v = ctx;
-        const struct apic_message message = {.mode = (uint8_t)mode, .vector = vector};
-
-        posted_post(&v->posted, &message);
-}
-
-static void lapic_level_eoi(void *ctx, uint8_t vector)
-{
-        struct vm *vm = ((struct vm_vcpu *)ctx)->vm;
-
-        spin_lock(&vm->devices);
-        vioapic_eoi(&vm->ioapic, vector);
-        spin_unlock(&vm->devices);
+        vcpu_post(ctx, NULL, message);
 }
 
 static void power_event(void *ctx, enum acpi_pm_event event)
@@ -184,46 +158,12 @@ static int add_devices(struct vm *vm)
         return err;
 }
 
-static int add_vcpu(struct vm *vm, unsigned id)
-{
-        const struct vm_config *c = vm->config;
-        struct vlapic_ops ops = {NULL, lapic_send, lapic_signal, lapic_level_eoi};
-        struct vm_vcpu *v;
-        hpa_t frame;
-        int err = dram_alloc_zeroed(vm->host->dram, 0, &frame);
-
-        if (err)
-                return err;
-        v = ops.ctx = (void *)frame.v;
-        v->vm = vm;
-        v->id = id;
-        v->activity = id == 0 ? VCPU_RUNS : VCPU_WAITS;
-        v->deaf = id != 0;
-        v->sched.weight = c->weight ? c->weight : CONFIG_WEIGHT;
-        v->sched.cpus = cpu_set_is_empty(&c->cpus) ? cpu_set_first(CPUS_MAX) : c->cpus;
-        mtrr_init(&v->mtrr);
-        vlapic_init(&v->lapic, id, id == 0, VLAPIC_TSC_PER_TICK, &ops);
-        err = virt->vcpu_create(&v->vcpu, vm->second_level.root, vm->host->dram);
-        if (!err && vm->virtual_apic) {
-                err = vcpu_apic_create(v);
-                if (err)
-                        virt->vcpu_destroy(&v->vcpu);
-        }
-        if (err) {
-                if (dram_free(vm->host->dram, frame, 0))
-                        panic("vm %s: a frame just allocated cannot be freed", c->name);
-                return err;
-        }
-        vm->vcpu[vm->vcpus++] = v;
-        return 0;
-}
-
 static int add_vcpus(struct vm *vm, const struct linux_entry *entry)
 {
         int err = 0;
 
         for (unsigned i = 0; !err && i < vm->config->vcpus; i++) {
-                err = add_vcpu(vm, i);
+                err = vcpu_create(vm, i);
                 if (!err && i == 0) {
                         memcpy(vm->vcpu[0]->vcpu.regs, entry->regs, sizeof entry->regs);
                         virt->set_state(&vm->vcpu[0]->vcpu, &entry->state);
@@ -268,7 +208,7 @@ static int load(struct vm *vm)
 
 static int build(struct vm *vm)
 {
-        int err = layout_compute(vm->config, vm->host->address_bits, &vm->layout);
+        int err = layout_compute(vm->config, vm->machine->address_bits, &vm->layout);
 
         if (err) {
                 vm_refuse(vm->config, "mem=, nvram=: more than the CPU can address (error %d)",
@@ -279,15 +219,15 @@ static int build(struct vm *vm)
         if (err)
                 return err;
         err = paging_init(&vm->second_level, virt->second_level, virt_caps.page_max,
-                          &paging_dram_ops, vm->host->dram);
+                          &paging_dram_ops, vm->machine->dram);
         if (err) {
                 vm_refuse(vm->config, "no memory for page tables (error %d)", -err);
                 return err;
         }
         vm->has_tables = true;
-        if (vm->config->mem > dram_free_bytes(vm->host->dram)) {
+        if (vm->config->mem > dram_free_bytes(vm->machine->dram)) {
                 vm_refuse(vm->config, "mem=%luM: only %lu MiB of DRAM are free",
-                          vm->config->mem / MiB, dram_free_bytes(vm->host->dram) / MiB);
+                          vm->config->mem / MiB, dram_free_bytes(vm->machine->dram) / MiB);
                 return -ENOMEM;
         }
         err = add_ram(vm);
@@ -296,7 +236,8 @@ static int build(struct vm *vm)
                           vm->config->mem / MiB);
                 return err;
         }
-        err = kvmclock_init(&vm->clock, vm->host->tsc_khz, vm->host->wall_tsc, vm->host->wall_sec);
+        err = kvmclock_init(&vm->clock, vm->machine->tsc_khz, vm->machine->wall_tsc,
+                            vm->machine->wall_sec);
         if (!err)
                 err = add_devices(vm);
         if (err) {
@@ -311,18 +252,18 @@ static int build(struct vm *vm)
         return err ? err : vm_nvram_attach(vm);
 }
 
-int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host)
+int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_machine *machine)
 {
         int err;
 
         memset(vm, 0, sizeof *vm);
         vm->config = config;
         vm->serial = ++serials;
-        vm->host = host;
-        gmem_init(&vm->mem, host->dram);
-        vm_console_open(&vm->console, config->name);
+        vm->machine = machine;
+        gmem_init(&vm->mem, machine->dram);
+        console_open(&vm->console, config->name);
         vm->virtual_apic = virt_caps.virtual_apic;
-        vm->protection = host->small_code ? PAGING_RW : PAGING_RWX;
+        vm->protection = machine->small_code ? PAGING_RW : PAGING_RWX;
         err = build(vm);
         if (err)
                 vm_destroy(vm);
@@ -331,15 +272,10 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
 
 void vm_destroy(struct vm *vm)
 {
-        vm_console_close(&vm->console);
+        console_close(&vm->console);
         vm_nvram_detach(vm);
-        while (vm->vcpus) {
-                struct vm_vcpu *v = vm->vcpu[--vm->vcpus];
-
-                virt->vcpu_destroy(&v->vcpu);
-                if (dram_free(vm->host->dram, HPA((uint64_t)v), 0))
-                        panic("vm %s: a vCPU cannot be freed", vm->config->name);
-        }
+        while (vm->vcpus)
+                vcpu_destroy(vm->vcpu[--vm->vcpus]);
         if (vm->has_tables)
                 paging_destroy(&vm->second_level);
         vm_virtio_remove(vm);
@@ -355,49 +291,17 @@ void vm_finish(struct vm *vm, enum vm_end end)
         if (!__atomic_compare_exchange_n(&vm->end, &running, end, false, __ATOMIC_SEQ_CST,
                                          __ATOMIC_SEQ_CST))
                 return;
-        __atomic_store_n(vm->host->attention, true, __ATOMIC_SEQ_CST);
+        __atomic_store_n(vm->machine->attention, true, __ATOMIC_SEQ_CST);
         for (unsigned i = 0; i < vm->vcpus; i++)
-                vm_notify(vm->vcpu[i]);
-        vm->host->kick(0);
+                vcpu_notify(vm->vcpu[i]);
+        vm->machine->kick(0);
 }
 
 void vm_feed_input(struct vm *vm)
 {
         int c;
 
-        while (console_focus() == vm && uart16550_room(&vm->uart) && (c = console_get()) >= 0)
+        while (uart16550_room(&vm->uart) && (c = console_get(&vm->console)) >= 0)
                 if (uart16550_receive(&vm->uart, (uint8_t)c))
                         break;
-}
-
-void vm_notify(struct vm_vcpu *v)
-{
-        const struct vm_host *host = v->vm->host;
-        enum sched_state state = __atomic_load_n(&v->sched.state, __ATOMIC_SEQ_CST);
-        int cpu = -1;
-
-        if (state == SCHED_RUNNING)
-                cpu = (int)v->sched.cpu;
-        else if (state == SCHED_BLOCKED)
-                cpu = sched_wake(host->sched, &v->sched, cpu_rdtsc());
-        if (cpu >= 0)
-                host->kick((unsigned)cpu);
-}
-
-void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message)
-{
-        uint32_t from = sender ? sender->id : APIC_NO_SENDER;
-
-        __atomic_fetch_add(&vm->sent, 1, __ATOMIC_SEQ_CST);
-        for (unsigned i = 0; i < vm->vcpus; i++) {
-                struct vm_vcpu *v = vm->vcpu[i];
-
-                if (!vlapic_matches(v->id, from, message))
-                        continue;
-                posted_post(&v->posted, message);
-                if (v != sender)
-                        vm_notify(v);
-                if (message->mode == APIC_LOWEST)
-                        return;
-        }
 }

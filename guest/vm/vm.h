@@ -1,37 +1,31 @@
 /*
- * A virtual machine: its memory, its vCPUs, its devices, and its life from module files to the end.
- * Built anew for every start, so that a guest's reboot begins from the files as well.
- *
- * Each vCPU is the scheduler's; the CPU that runs it is the only one to touch its struct vm_vcpu,
- * but for posted and sched. Devices are shared: whoever calls one holds the lock devices.
+ * A virtual machine: its memory, its vCPUs (vcpu.h), its devices, and its life from module files to
+ * the end. Built anew for every start, so that a guest's reboot begins from the files as well.
  */
 #pragma once
 
 #include "drivers/nfit.h"
 #include "guest/config/config.h"
-#include "guest/console/vm_console.h"
+#include "guest/console/console.h"
 #include "guest/dev/acpi_pm.h"
 #include "guest/dev/bus.h"
 #include "guest/dev/cpuid.h"
 #include "guest/dev/kvmclock.h"
 #include "guest/dev/mca.h"
-#include "guest/dev/mtrr.h"
 #include "guest/dev/pci_host.h"
-#include "guest/dev/posted.h"
-#include "guest/dev/pv.h"
 #include "guest/dev/uart16550.h"
 #include "guest/dev/vioapic.h"
-#include "guest/dev/vlapic.h"
 #include "guest/load/layout.h"
 #include "guest/mem/gmem.h"
-#include "guest/vm/sched.h"
-#include "hv/lib/limits.h"
+#include "hv/lib/spinlock.h"
 #include "hv/random.h"
-#include "hv/virt.h"
-#include "mm/dram/dram.h"
 #include "mm/paging/paging.h"
 #include "mm/pool/pool.h"
 #include "mm/pool/pool_disk.h"
+
+struct dram;
+struct sched;
+struct vm_vcpu;
 
 /* How a VM's run ended. */
 enum vm_end {
@@ -40,13 +34,12 @@ enum vm_end {
         VM_REBOOTED,
         VM_HALTED, /* HLT with interrupts off: nothing can wake it */
         VM_CRASHED,
-        VM_PAUSED,  /* not an end: somebody wants the monitor, vm_run goes on */
         VM_STOPPED, /* by the user */
         VM_REFUSED  /* it could not be built */
 };
 
 /* What the machine gives to VMs; the caller's, unchanged while any VM exists. */
-struct vm_host {
+struct vm_machine {
         struct dram *dram;
         struct pool *pool; /* NULL: no NVRAM */
         uint32_t tsc_khz;
@@ -63,13 +56,6 @@ struct vm_host {
         bool *attention; /* set when a VM has ended, or needs CPU 0 */
 };
 
-/* What a vCPU does while no interrupt comes. */
-enum vcpu_activity {
-        VCPU_RUNS,
-        VCPU_HALTED, /* HLT */
-        VCPU_WAITS   /* for a start-up IPI */
-};
-
 /* Blocks of DRAM that a VM's memory is made of: a frame full of them, and where the next one is. */
 struct vm_blocks {
         struct vm_blocks *next;
@@ -83,8 +69,9 @@ _Static_assert(sizeof(struct vm_blocks) == PAGE_4K, "fills a frame");
 struct vm_region {
         struct pool_ref ref;
         enum pool_access access;
-        bool created; /* for this run of the VM */
-        bool disk;    /* not mapped: behind those that are */
+        bool created;     /* for this run of the VM */
+        bool is_volatile; /* it does not keep its contents */
+        bool disk;        /* not mapped: behind those that are */
 };
 
 /* The virtio devices: blocks of DRAM, each with a model and its transport. */
@@ -96,77 +83,63 @@ struct vm_virtio {
         unsigned count;
 };
 
-struct vm;
-
-struct vm_vcpu {
-        struct vcpu vcpu; /* first: the backend's handlers get it */
-        struct vm *vm;
-        struct vlapic lapic;
-        struct kvmclock_vcpu clock;
-        struct pv_vcpu pv;
-        struct mtrr mtrr;
-        unsigned id; /* and its APIC ID */
-        enum vcpu_activity activity;
-        bool nmi;        /* to be injected */
-        uint8_t offered; /* to the CPU, which holds it until it is taken; 0: none */
-        bool deaf;       /* rests with interrupts off: only another vCPU can wake it */
-        bool hung;       /* told: its interrupts have been off for too long */
-        uint64_t
-            off_since;    /* TSC of the first look that found them off; 0: the last found them on */
-        bool look;        /* ask the scheduler before the next entry */
-        uint64_t code;    /* what it waits to execute, vm_code.h; 0: nothing */
-        bool unhalt;      /* kicked: its HLT ends, or the next one */
-        uint64_t stolen;  /* of sched.waited, told to the guest */
-        uint64_t look_at; /* TSC at which the scheduler wants to be asked */
-        uint64_t exits[VM_EXIT_KINDS];
-        uint64_t refused;    /* the last of exits[VM_EXIT_MEMORY] whose instruction is not known */
-        unsigned refusals;   /* so many of them in a row */
-        uint64_t interrupts; /* injected */
-        struct posted posted;
-        struct sched_entity sched;
-};
-
+/*
+ * Who may touch a field is told above it. While the VM is built and taken apart none of its vCPUs
+ * runs, and all of it is CPU 0's.
+ */
 struct vm {
-        enum vm_end end; /* set once, by vm_finish */
-        bool paused;
+        /* Constant from vm_create to vm_destroy: read on every CPU. */
+        const struct vm_machine *machine;
+        const struct vm_config *config;
         uint64_t serial;   /* no other VM ever has the same */
         bool virtual_apic; /* the CPU virtualizes its vCPUs' local APICs */
-        struct spinlock devices;
+        struct cpuid_policy cpuid;
+        struct vm_layout layout;
+        struct gmem mem; /* where its bytes are; these are the guest's own */
+        struct kvmclock clock;
+        struct vm_region region[CONFIG_REGIONS_MAX + CONFIG_DISKS_MAX];
+        size_t regions;                           /* attached */
+        struct pool_disk *disk[CONFIG_DISKS_MAX]; /* in the device of config->disk[i] */
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
         unsigned vcpus; /* that exist */
-        uint64_t sent;  /* what its vCPUs and devices have sent to vCPUs */
-        struct cpuid_policy cpuid;
-        const struct vm_host *host;
-        const struct vm_config *config;
-        struct vm_layout layout;
-        struct gmem mem;
+
+        /* CPU 0's alone. */
+        unsigned protection; /* of its memory in second_level; vm_code.h opens it later */
+        bool has_tables;
+        struct vm_blocks *blocks; /* those of its memory, the latest first */
+        uint64_t build_ticks;     /* of the TSC, for its start up to start_tsc but for the log */
+        uint64_t own_bytes;       /* of DRAM, beside its memory */
+        uint64_t start_tsc;
+
+        /* Changed by CPU 0 alone, an entry at a time; walked on every CPU meanwhile. */
         struct paging second_level;
-        unsigned protection; /* of its memory there; what it executes is opened later, vm_code.h */
+
+        /* Looked at and changed atomically. */
+        enum vm_end end; /* by any CPU, once: vm_finish */
+        bool paused;     /* by CPU 0 */
+        uint64_t sent;   /* by any CPU: what its vCPUs and devices have sent to vCPUs */
+
+        /* Under the lock devices, on any CPU. */
+        struct spinlock devices;
         struct bus bus;
         struct uart16550 uart;
-        struct vm_console console;
         struct vioapic ioapic;
         struct pci_host pci;
         struct vm_virtio virtio;
         struct acpi_pm acpi_pm;
-        struct kvmclock clock;
         struct mca mca;
-        uint64_t build_ticks; /* of the TSC, for its start up to start_tsc but for the log */
-        uint64_t own_bytes;   /* of DRAM, beside its memory */
-        uint64_t start_tsc;
-        struct vm_blocks *blocks; /* those of its memory, the latest first */
-        struct vm_region region[CONFIG_REGIONS_MAX + CONFIG_DISKS_MAX];
-        size_t regions;                           /* attached */
-        struct pool_disk *disk[CONFIG_DISKS_MAX]; /* in the device of config->disk[i] */
-        bool has_tables;
+
+        /* It has a lock of its own. */
+        struct guest_console console;
 };
 
 /*
  * Build the VM that config describes and load its kernel. Regions that do not exist yet are
- * created. On failure the reason has been logged with the VM's
- * name and everything was given back; the pool is as before.
+ * created. On failure the reason has been logged with the VM's name and everything was given back;
+ * the pool is as before.
  */
-must_check int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_host *host);
+must_check int vm_create(struct vm *vm, const struct vm_config *config,
+                         const struct vm_machine *machine);
 
 /*
  * Give back all memory (guests' pages are cleared before their next use) and detach the regions. No
@@ -177,25 +150,17 @@ void vm_destroy(struct vm *vm);
 /* The VM ends; its vCPUs leave their CPUs soon. Only the first call counts. From any CPU. */
 void vm_finish(struct vm *vm, enum vm_end end);
 
-/* Its vCPUs must not run: it has ended or is paused. */
+/* How it ended; VM_RUNNING: it has not. From any CPU. */
+static inline enum vm_end vm_how_ended(const struct vm *vm)
+{
+        return __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE);
+}
+
+/* Its vCPUs must not run: it has ended or is paused. From any CPU. */
 static inline bool vm_stands(const struct vm *vm)
 {
-        return __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) != VM_RUNNING ||
-               __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
+        return vm_how_ended(vm) != VM_RUNNING || __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
 }
-
-/* Whether it has to look at something that another CPU did. */
-static inline bool vm_has_news(const struct vm_vcpu *v)
-{
-        return posted_pending(&v->posted) || vm_stands(v->vm) ||
-               __atomic_load_n(&v->unhalt, __ATOMIC_SEQ_CST);
-}
-
-/* Something has been posted to the vCPU or its VM has changed: have it look. From any CPU. */
-void vm_notify(struct vm_vcpu *v);
 
 /* Bytes typed for this VM go to its serial port, as many as fit. */
 void vm_feed_input(struct vm *vm);
-
-/* An interrupt for those of its vCPUs that the message names; sender may be NULL. */
-void vm_post(struct vm *vm, const struct vm_vcpu *sender, const struct apic_message *message);

@@ -1,6 +1,7 @@
 /* What a guest executes; contract in vm_code.h. */
 #include "guest/vm/vm_code.h"
 
+#include "guest/vm/vm.h"
 #include "hv/lib/printk.h"
 
 #define CODE_WAITS 1ull /* beside an address, which is a multiple of 4 KiB */
@@ -9,7 +10,7 @@ bool vm_code_fault(struct vm_vcpu *v, gpa_t gpa)
 {
         struct paging_leaf leaf;
 
-        if (!v->vm->host->small_code || paging_walk(&v->vm->second_level, gpa.v, &leaf))
+        if (!v->vm->machine->small_code || paging_walk(&v->vm->second_level, gpa.v, &leaf))
                 return false;
         if (!(leaf.prot & PAGING_X)) { /* else another vCPU was first */
                 __atomic_store_n(&v->code, align_down(gpa.v, PAGE_4K) | CODE_WAITS,

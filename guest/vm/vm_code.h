@@ -1,12 +1,12 @@
 /*
- * What a guest executes, on CPUs (vm->host->small_code) that stop by a machine check when the size
- * of a page changes under their instruction TLB ("ITLB multihit", which a guest brings about at
- * will): there its memory is mapped without the right to execute, and what it does execute gets
+ * What a guest executes, on CPUs (vm->machine->small_code) that stop by a machine check when the
+ * size of a page changes under their instruction TLB ("ITLB multihit", which a guest brings about
+ * at will): there its memory is mapped without the right to execute, and what it does execute gets
  * pages of 4 KiB, 2 MiB at a time. On other CPUs all of its memory is executable.
  */
 #pragma once
 
-#include "guest/vm/vm.h"
+#include "guest/vm/vcpu.h"
 
 /*
  * A vCPU, which runs here, was to execute at gpa. Whether that is memory of the VM: then it is or

@@ -70,7 +70,7 @@ static const char *conflict_of(const struct vm *vm, const struct config_region *
         if (pool_region_size(exists) != region->size)
                 return "exists with another size";
         ref = pool_ref(exists);
-        err = pool_attach(vm->host->pool, &ref, vm->config->name, access_of(region));
+        err = pool_attach(vm->machine->pool, &ref, vm->config->name, access_of(region));
         if (err)
                 return attach_error(err);
         pool_detach(&ref, access_of(region));
@@ -84,7 +84,7 @@ static int check_quota(const struct vm *vm, uint64_t wanted)
 
         if (!max || !wanted)
                 return 0;
-        owned = pool_owner_bytes(vm->host->pool, vm->config->name);
+        owned = pool_owner_bytes(vm->machine->pool, vm->config->name);
         if (owned <= max && wanted <= max - owned)
                 return 0;
         vm_refuse(vm->config, "nvram-max=%luM: %lu MiB are owned and %lu MiB more are wanted",
@@ -99,7 +99,7 @@ static int check_wanted(const struct vm *vm, uint64_t *bytes)
 
         *bytes = 0;
         for (size_t i = 0; wanted(vm, i, &want); i++) {
-                struct pool_region *region = pool_find(vm->host->pool, want.region->name);
+                struct pool_region *region = pool_find(vm->machine->pool, want.region->name);
                 const char *conflict = conflict_of(vm, want.region, region);
 
                 if (conflict) {
@@ -121,7 +121,7 @@ int vm_nvram_check(struct vm *vm)
 
         if (!wanted(vm, 0, &first))
                 return 0;
-        if (!vm->host->pool) {
+        if (!vm->machine->pool) {
                 vm_refuse(vm->config, "%s=: this machine has no usable NVRAM pool", first.key);
                 return -ENODEV;
         }
@@ -130,7 +130,7 @@ int vm_nvram_check(struct vm *vm)
                 err = check_quota(vm, bytes);
         if (err)
                 return err;
-        usage = pool_usage(vm->host->pool);
+        usage = pool_usage(vm->machine->pool);
         if (bytes / POOL_GRANULE > usage.free + usage.dying) {
                 vm_refuse(vm->config, "%s=: %lu MiB wanted, %llu MiB free", first.key, bytes / MiB,
                           (usage.free + usage.dying) * (POOL_GRANULE / MiB));
@@ -146,7 +146,7 @@ static int map_region(struct vm *vm, const struct layout_region *place,
         gpa_t gpa = place->gpa;
 
         for (size_t i = 0; i < pool_region_extents(region); i++) {
-                struct pool_extent e = pool_region_extent(vm->host->pool, region, i);
+                struct pool_extent e = pool_region_extent(vm->machine->pool, region, i);
                 int err = place->read_only ? gmem_add_read_only(&vm->mem, gpa, e.size, e.base)
                                            : gmem_add(&vm->mem, gpa, e.size, e.base);
 
@@ -164,7 +164,7 @@ static int create_region(struct vm *vm, const struct want *want, struct pool_reg
 {
         const struct config_region *c = want->region;
         int err =
-            pool_create(vm->host->pool, c->name, vm->config->name, c->size, cpu_rdtsc(), region);
+            pool_create(vm->machine->pool, c->name, vm->config->name, c->size, cpu_rdtsc(), region);
 
         if (err)
                 vm_refuse(vm->config, "%s=%s: no room in the pool (error %d)", want->key, c->name,
@@ -179,15 +179,15 @@ static int attach_region(struct vm *vm, const struct want *want)
 {
         struct vm_region *attached = &vm->region[vm->regions];
         const char *name = want->region->name;
-        struct pool *pool = vm->host->pool;
+        struct pool *pool = vm->machine->pool;
         struct pool_region *region = pool_find(pool, name);
         bool created = !region;
         int err = created ? create_region(vm, want, &region) : 0;
 
         if (err)
                 return err;
-        *attached =
-            (struct vm_region){pool_ref(region), access_of(want->region), created, !want->place};
+        *attached = (struct vm_region){pool_ref(region), access_of(want->region), created,
+                                       pool_region_is_volatile(pool, region), !want->place};
         err = pool_attach(pool, &attached->ref, vm->config->name, attached->access);
         if (err) {
                 vm_refuse(vm->config, "%s=%s: the region %s", want->key, name, attach_error(err));
@@ -197,7 +197,7 @@ static int attach_region(struct vm *vm, const struct want *want)
         if (pool_region_bad(pool, region))
                 printk(LOG_WARN, "vm %s: region %s holds %lu granules that are on the bad list",
                        vm->config->name, name, pool_region_bad(pool, region));
-        if (pool_region_is_volatile(pool, region))
+        if (attached->is_volatile)
                 printk(LOG_WARN, "vm %s: region %s is volatile: it does not keep its contents",
                        vm->config->name, name);
         err = want->place ? map_region(vm, want->place, region)
@@ -219,7 +219,7 @@ static void undo_attach(struct vm *vm)
         for (size_t i = 0; i < attached; i++) {
                 struct pool_region *region = vm->region[i].ref.region;
 
-                if (vm->region[i].created && pool_delete(vm->host->pool, region))
+                if (vm->region[i].created && pool_delete(vm->machine->pool, region))
                         printk(LOG_WARN, "vm %s: region %s, just created, stays", vm->config->name,
                                pool_region_name(region));
         }
@@ -239,9 +239,9 @@ int vm_nvram_attach(struct vm *vm)
 
 const char *vm_nvram_domain(const struct vm *vm)
 {
-        if (vm->host->pool && pool_is_volatile(vm->host->pool))
+        if (vm->machine->pool && pool_is_volatile(vm->machine->pool))
                 return "volatile";
-        return nfit_domain_word(vm->host->domain);
+        return nfit_domain_word(vm->machine->domain);
 }
 
 void vm_nvram_detach(struct vm *vm)

@@ -9,7 +9,7 @@
 
 void vm_refuse(const struct vm_config *config, const char *fmt, ...)
 {
-        char text[LINUX_WHY_SIZE + CONFIG_NAME_SIZE];
+        char text[LINUX_WHY_SIZE + WORD_NAME_SIZE];
         va_list ap;
 
         va_start(ap, fmt);

@@ -1,6 +1,7 @@
 /* Counters of a VM; contract in vm_stats.h. */
 #include "guest/vm/vm_stats.h"
 
+#include "guest/vm/vcpu.h"
 #include "hv/lib/printk.h"
 #include "hv/lib/work.h"
 
@@ -19,7 +20,7 @@ uint64_t vm_exits(const struct vm *vm, enum vm_exit_kind kind)
         uint64_t n = 0;
 
         for (unsigned i = 0; i < vm->vcpus; i++)
-                n += vm->vcpu[i]->exits[kind];
+                n += __atomic_load_n(&vm->vcpu[i]->exits[kind], __ATOMIC_RELAXED);
         return n;
 }
 
@@ -28,7 +29,7 @@ uint64_t vm_interrupts(const struct vm *vm)
         uint64_t n = 0;
 
         for (unsigned i = 0; i < vm->vcpus; i++)
-                n += vm->vcpu[i]->interrupts;
+                n += __atomic_load_n(&vm->vcpu[i]->interrupts, __ATOMIC_RELAXED);
         return n;
 }
 
@@ -48,7 +49,7 @@ void vm_print_stats(const struct vm *vm)
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
                 total += vm_exits(vm, k);
         printk(LOG_INFO, "vm %s: started at TSC %lu, %lu after the loader's jump", name,
-               vm->start_tsc, vm->start_tsc - vm->host->entry_tsc);
+               vm->start_tsc, vm->start_tsc - vm->machine->entry_tsc);
         printk(LOG_INFO, "vm %s: %lu exits, %lu interrupts injected", name, total,
                vm_interrupts(vm));
         for (unsigned k = 0; k < VM_EXIT_KINDS; k++)
@@ -62,7 +63,7 @@ void vm_print_stats(const struct vm *vm)
 const char *vm_end_text(enum vm_end end)
 {
         static const char *const text[] = {"runs",    "powered off", "reboots", "halted",
-                                           "crashed", "paused",      "stopped", "refused"};
+                                           "crashed", "stopped",     "refused"};
 
         return text[end];
 }

@@ -28,7 +28,7 @@ static void *allocate(struct vm *vm, uint64_t size)
         while ((PAGE_4K << order) < size)
                 order++;
         if (all->count == ARRAY_LEN(all->device) ||
-            dram_alloc_zeroed(vm->host->dram, order, &memory))
+            dram_alloc_zeroed(vm->machine->dram, order, &memory))
                 return NULL;
         all->device[all->count].memory = memory;
         all->device[all->count++].order = order;
@@ -53,7 +53,7 @@ static int add_rng(struct vm *vm)
         const char *name = vm->config->name;
         struct rng *rng;
 
-        if (!vm->host->random) {
+        if (!vm->machine->random) {
                 printk(LOG_NOTICE,
                        "vm %s: has no virtio-rng: the CPU has neither RDSEED nor RDRAND", name);
                 return 0;
@@ -61,7 +61,7 @@ static int add_rng(struct vm *vm)
         rng = allocate(vm, sizeof *rng);
         if (!rng)
                 return -ENOMEM;
-        virtio_rng_init(&rng->rng, vm->host->random, &vm->mem, name);
+        virtio_rng_init(&rng->rng, vm->machine->random, &vm->mem, name);
         return attach(vm, &rng->pci, &rng->rng.device);
 }
 
@@ -101,7 +101,7 @@ void vm_virtio_remove(struct vm *vm)
 
         while (all->count) {
                 all->count--;
-                if (dram_free(vm->host->dram, all->device[all->count].memory,
+                if (dram_free(vm->machine->dram, all->device[all->count].memory,
                               all->device[all->count].order))
                         panic("vm %s: a virtio device cannot be freed", vm->config->name);
         }

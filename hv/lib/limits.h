@@ -13,7 +13,7 @@
 #define ACPI_IOAPICS_MAX   64u
 #define ACPI_OVERRIDES_MAX 32u
 #define ACPI_TABLES_MAX    256u /* those beyond are not looked at: machines have some dozens */
-#define HOST_GUARDS_MAX    (1 + 3 * CPUS_MAX) /* guard pages: the boot stack's, three a CPU */
+#define HV_GUARDS_MAX      (1 + 3 * CPUS_MAX) /* guard pages: the boot stack's, three a CPU */
 
 /* Its memory: the map that the loader tells, the map of all sources, and the stretches of RAM in
  * use */

@@ -44,4 +44,20 @@ static inline bool is_aligned(uint64_t x, uint64_t a)
         return (x & (a - 1)) == 0;
 }
 
+static inline uint64_t min(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
+}
+
+static inline uint64_t max(uint64_t a, uint64_t b)
+{
+        return a > b ? a : b;
+}
+
+/* The low bytes of a value, 1 to 8. */
+static inline uint64_t low_bytes(uint64_t value, unsigned bytes)
+{
+        return bytes >= 8 ? value : value & ((1ull << 8 * bytes) - 1);
+}
+
 #define must_check __attribute__((warn_unused_result))

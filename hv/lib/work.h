@@ -6,8 +6,11 @@
  */
 #pragma once
 
-/* What a step does; NULL: nothing, as in programs and before the CPUs are at work. */
-extern void (*work_hook)(void);
+/*
+ * What a step does; NULL: nothing, as in programs and before the CPUs are at work. There is one,
+ * however many files include this.
+ */
+__attribute__((weak)) void (*work_hook)(void);
 
 static inline void work_step(void)
 {

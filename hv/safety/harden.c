@@ -1,8 +1,8 @@
 /*
  * Stack protector, SMEP, SMAP and UMIP; contract in harden.h. SDM vol. 3 4.6, 2.5.
  *
- * The host's tables have no user pages (mm/paging/paging_formats.c), nested tables are not walked
- * by the host's own accesses, and a guest's memory is read through supervisor addresses: nothing
+ * The hypervisor's tables have no user pages (mm/paging/paging_formats.c), nested tables are not
+ * walked by its own accesses, and a guest's memory is read through supervisor addresses: nothing
  * ever needs RFLAGS.AC.
  */
 #include "hv/safety/harden.h"

@@ -1,12 +1,10 @@
 /* The SVM features that the hypervisor cannot do without; contract in svm_caps.h. */
 #include "hv/svm/svm_caps.h"
 
+#include "hv/cpu.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 
-#define X1_EDX_NX            (1u << 20)
-#define X1_EDX_1G            (1u << 26)
-#define X1_EDX_RDTSCP        (1u << 27)
 #define XA_EDX_NP            (1u << 0)
 #define XA_EDX_NEXT_RIP      (1u << 3)
 #define XA_EDX_FLUSH_BY_ASID (1u << 6)
@@ -15,36 +13,36 @@
 
 int svm_caps_check(const struct svm_features *f, struct svm_caps *out, report_fn report, void *ctx)
 {
+        const struct {
+                bool missing;
+                const char *text;
+        } needs[] = {
+            {f->vm_cr & VM_CR_SVMDIS && f->vm_cr & VM_CR_LOCK,
+             "SVM: missing: SVM, switched off by the firmware: VM_CR bit 4 (SVMDIS) is 1 and bit 3 "
+             "(LOCK) is 1"},
+            {!(f->xa_edx & XA_EDX_NP),
+             "SVM: missing: nested paging (NPT): CPUID.8000000A:EDX bit 0 is 0"},
+            {!(f->x1_edx & CPUID_X1_EDX_NX),
+             "SVM: missing: no-execute pages (NX): CPUID.80000001:EDX bit 20 is 0"},
+            {f->asids < ASIDS_MIN,
+             "SVM: missing: address space identifiers (ASID): CPUID.8000000A:EBX is below 2"},
+        };
         bool missing = false;
-
         if (!(f->x1_ecx & CPUID_X1_ECX_SVM)) {
                 report(ctx, "SVM: missing: SVM: CPUID.80000001:ECX bit 2 is 0");
                 return -ENODEV;
         }
-        if (f->vm_cr & VM_CR_SVMDIS && f->vm_cr & VM_CR_LOCK) {
-                report(ctx, "SVM: missing: SVM, switched off by the firmware: VM_CR bit 4 (SVMDIS) "
-                            "is 1 and bit 3 (LOCK) is 1");
-                missing = true;
-        }
-        if (!(f->xa_edx & XA_EDX_NP)) {
-                report(ctx, "SVM: missing: nested paging (NPT): CPUID.8000000A:EDX bit 0 is 0");
-                missing = true;
-        }
-        if (!(f->x1_edx & X1_EDX_NX)) {
-                report(ctx, "SVM: missing: no-execute pages (NX): CPUID.80000001:EDX bit 20 is 0");
-                missing = true;
-        }
-        if (f->asids < ASIDS_MIN) {
-                report(ctx, "SVM: missing: address space identifiers (ASID): CPUID.8000000A:EBX is "
-                            "below 2");
-                missing = true;
-        }
+        for (size_t i = 0; i < ARRAY_LEN(needs); i++)
+                if (needs[i].missing) {
+                        report(ctx, needs[i].text);
+                        missing = true;
+                }
         if (missing)
                 return -ENODEV;
         *out = (struct svm_caps){
             .asids = f->asids,
-            .page_1g = f->x1_edx & X1_EDX_1G,
-            .rdtscp = f->x1_edx & X1_EDX_RDTSCP,
+            .page_1g = f->x1_edx & CPUID_X1_EDX_1G,
+            .rdtscp = f->x1_edx & CPUID_X1_EDX_RDTSCP,
             .next_rip = f->xa_edx & XA_EDX_NEXT_RIP,
             .decode_assists = f->xa_edx & XA_EDX_DECODE,
             .flush_by_asid = f->xa_edx & XA_EDX_FLUSH_BY_ASID,

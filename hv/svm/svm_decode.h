@@ -6,8 +6,6 @@
 
 #include "hv/lib/types.h"
 
-#define SVM_INSTRUCTION_MAX 15u
-
 struct svm_instruction {
         uint8_t length; /* bytes */
         uint8_t reg;    /* of a MOV to or from a control register: enum vcpu_reg */

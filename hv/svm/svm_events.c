@@ -10,12 +10,10 @@
 
 void svm_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
 {
-        /* APM vol. 2 table 8-1; there are no error codes in real mode. */
-        static const uint32_t with_error = 1u << 8 | 0x1fu << 10 | 1u << 17 | 1u << 21 | 3u << 29;
         struct vmcb *vmcb = svm_vmcb(vcpu);
         uint64_t event = EVENT_VALID | EVENT_EXCEPTION << 8 | vector;
 
-        if (vmcb->cr0 & CR0_PE && with_error >> (vector & VECTOR_MAX) & 1)
+        if (vmcb->cr0 & CR0_PE && cpu_has_error_code(vector))
                 event |= EVENT_ERROR_CODE | (uint64_t)error << 32;
         if (cpu_is_fault(vector))
                 vmcb->rflags |= RFLAGS_RF;

@@ -6,6 +6,7 @@
  * run and stay pending; NMIs arrive at the host right after STGI, on the host's own tables, and
  * interrupts where the exit tells of them, so that the caller learns of each.
  */
+#include "hv/instruction.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
 #include "hv/percpu.h"
@@ -16,10 +17,7 @@
 #include "hv/trap/alarm.h"
 #include "hv/trap/mce.h"
 #include "hv/trap/trap.h"
-#include "mm/paging/paging.h"
 
-#define VECTOR_BP         3u
-#define VECTOR_OF         4u
 #define SHORT_INSTRUCTION 3u /* bytes */
 #define CR_GPR            0x0fu
 #define UNEXPLAINED_MAX   100u
@@ -32,22 +30,20 @@ static bool is_wide(const struct vmcb *vmcb)
         return vmcb->efer & EFER_LMA && vmcb->cs.attrib & ATTRIB_L;
 }
 
-static int read_word(void *ctx, gpa_t gpa, uint64_t *out)
-{
-        struct vcpu *vcpu = ctx;
-
-        return vcpu->fast.read_word(vcpu, gpa, out);
-}
-
 static int decode_bytes(struct vcpu *vcpu, size_t want, struct svm_instruction *out)
 {
         const struct vmcb *vmcb = svm_vmcb(vcpu);
-        const struct paging_guest_regs regs = {vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer};
-        uint64_t gva = is_wide(vmcb) ? vmcb->rip : (uint32_t)(vmcb->cs.base + vmcb->rip);
-        uint8_t code[SVM_INSTRUCTION_MAX];
-        size_t n = paging_guest_read(&regs, gva, read_word, vcpu, code, want);
+        const struct instruction_place place = {
+            .regs = {vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer},
+            .rip = vmcb->rip,
+            .base = vmcb->cs.base,
+            .limit = vmcb->cs.limit,
+            .wide = is_wide(vmcb),
+        };
+        uint8_t code[INSTRUCTION_MAX];
+        size_t n = instruction_fetch(&place, vcpu->fast.read_word, vcpu, code, want);
 
-        return svm_decode(code, n, is_wide(vmcb), vmcb->exit_code, out);
+        return svm_decode(code, n, place.wide, vmcb->exit_code, out);
 }
 
 /* The instruction that caused the exit, from the guest's memory; most are short. */
@@ -55,7 +51,7 @@ static int decode_from_memory(struct vcpu *vcpu, struct svm_instruction *out)
 {
         if (!decode_bytes(vcpu, SHORT_INSTRUCTION, out))
                 return 0;
-        return decode_bytes(vcpu, SVM_INSTRUCTION_MAX, out);
+        return decode_bytes(vcpu, INSTRUCTION_MAX, out);
 }
 
 /*
@@ -178,7 +174,7 @@ static void exit_cr8(struct vcpu *vcpu, struct vm_exit *exit)
                 there = !decode_from_memory(vcpu, &in);
                 v->length = in.length;
         }
-        exit->kind = there ? VM_EXIT_CR8 : VM_EXIT_HOST;
+        exit->kind = there ? VM_EXIT_CR8 : VM_EXIT_HANDLED;
         exit->cr8 = (struct vm_exit_cr8){in.reg, vmcb->exit_code == SVM_EXIT_WRITE_CR8};
 }
 
@@ -187,7 +183,7 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
         struct vmcb *vmcb = svm_vmcb(vcpu);
         uint8_t vector = vmcb->exit_code & VECTOR_MAX;
 
-        exit->kind = VM_EXIT_HOST;
+        exit->kind = VM_EXIT_HANDLED;
         if (vector == VECTOR_MC) {
                 mce_handle(true); /* normalise() delivers again what it interrupted */
                 return;
@@ -211,8 +207,8 @@ static void exit_msr(struct vcpu *vcpu, struct vm_exit *exit)
         exit->kind = vmcb->exit_info1 ? VM_EXIT_MSR_WRITE : VM_EXIT_MSR_READ;
         if (!vmcb->exit_info1 || (uint32_t)vcpu->regs[REG_RCX] != MSR_EFER)
                 return;
-        exit->kind = svm_write_efer(vmcb, value) ? VM_EXIT_REFUSED : VM_EXIT_HOST;
-        if (exit->kind == VM_EXIT_HOST)
+        exit->kind = svm_write_efer(vmcb, value) ? VM_EXIT_REFUSED : VM_EXIT_HANDLED;
+        if (exit->kind == VM_EXIT_HANDLED)
                 svm_skip(vcpu);
 }
 
@@ -254,7 +250,7 @@ static void exit_invalid(struct svm_vcpu *v, struct vm_exit *exit)
         bool is_host = v->vmcb->cr3 == cpu_read_cr3();
 
         if (!is_host && mend_sysenter(v->vmcb)) {
-                exit->kind = VM_EXIT_HOST;
+                exit->kind = VM_EXIT_HANDLED;
                 return;
         }
         if (is_host || ++v->unexplained > UNEXPLAINED_MAX ||
@@ -267,35 +263,25 @@ static void exit_invalid(struct svm_vcpu *v, struct vm_exit *exit)
 /* Exits that are told by their code alone. */
 static enum vm_exit_kind simple_kind(uint64_t code)
 {
-        switch (code) {
-        case SVM_EXIT_INTR:
-        case SVM_EXIT_NMI:
-        case SVM_EXIT_INIT:
-        case SVM_EXIT_FERR_FREEZE: /* it waits for an interrupt that no model here sends */
-                return VM_EXIT_HOST;
-        case SVM_EXIT_VINTR:
-                return VM_EXIT_IRQ_WINDOW;
-        case SVM_EXIT_HLT:
-                return VM_EXIT_HALT;
-        case SVM_EXIT_INVD:
-        case SVM_EXIT_WBINVD:
-                return VM_EXIT_CACHE;
-        case SVM_EXIT_SHUTDOWN:
-                return VM_EXIT_SHUTDOWN;
-        case SVM_EXIT_RDPMC:
-        case SVM_EXIT_INVLPGA:
-        case SVM_EXIT_MONITOR:
-        case SVM_EXIT_MWAIT:
-        case SVM_EXIT_MWAIT_COND:
-        case SVM_EXIT_RDPRU:
-        case SVM_EXIT_INVLPGB:
-        case SVM_EXIT_MCOMMIT:
-        case SVM_EXIT_TLBSYNC:
-                return VM_EXIT_UNDEFINED;
-        default:
-                return code >= SVM_EXIT_VMRUN && code <= SVM_EXIT_SKINIT ? VM_EXIT_UNDEFINED
-                                                                         : VM_EXIT_UNEXPECTED;
-        }
+        static const uint8_t kinds[] = {
+            [SVM_EXIT_VINTR] = VM_EXIT_IRQ_WINDOW,
+            [SVM_EXIT_HLT] = VM_EXIT_HALT,
+            [SVM_EXIT_INVD] = VM_EXIT_CACHE,
+            [SVM_EXIT_WBINVD] = VM_EXIT_CACHE,
+            [SVM_EXIT_SHUTDOWN] = VM_EXIT_SHUTDOWN,
+            [SVM_EXIT_RDPMC] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_INVLPGA] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_VMRUN... SVM_EXIT_SKINIT] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_MONITOR... SVM_EXIT_MWAIT_COND] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_RDPRU] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_INVLPGB] = VM_EXIT_UNDEFINED,
+            [SVM_EXIT_MCOMMIT... SVM_EXIT_TLBSYNC] = VM_EXIT_UNDEFINED,
+        };
+
+        if (code == SVM_EXIT_INTR || code == SVM_EXIT_NMI || code == SVM_EXIT_INIT ||
+            code == SVM_EXIT_FERR_FREEZE) /* waits for an interrupt that no model sends */
+                return VM_EXIT_HANDLED;
+        return code < ARRAY_LEN(kinds) && kinds[code] ? kinds[code] : VM_EXIT_UNEXPECTED;
 }
 
 /* Whether an instruction is to be stepped over that is not there any more. */
@@ -345,7 +331,7 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
         uint64_t code = (uint64_t)(int32_t)vmcb->exit_code;
 
         exit->reason = (uint32_t)code;
-        exit->kind = VM_EXIT_HOST;
+        exit->kind = VM_EXIT_HANDLED;
         look_at_nmi(vcpu->arch);
         if (is_gone(vcpu))
                 return;
@@ -381,7 +367,7 @@ static void normalise(struct vcpu *vcpu, struct vm_exit *exit)
                         exit_exception(vcpu, exit);
                 else
                         exit->kind = simple_kind(code);
-                if (exit->kind == VM_EXIT_HOST)
+                if (exit->kind == VM_EXIT_HANDLED)
                         redeliver(vcpu->arch);
                 break;
         }
@@ -470,7 +456,7 @@ void svm_run(struct vcpu *vcpu, struct vm_exit *exit)
         struct svm_vcpu *v = vcpu->arch;
         bool due = v->deadline != UINT64_MAX && cpu_rdtsc() >= v->deadline;
 
-        exit->kind = due ? VM_EXIT_TIMER : VM_EXIT_HOST;
+        exit->kind = due ? VM_EXIT_TIMER : VM_EXIT_HANDLED;
         exit->reason = SVM_EXIT_INTR;
         if (due) {
                 v->deadline = UINT64_MAX;

@@ -13,7 +13,6 @@
 #define EFER_GUEST (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
 #define ATTRIB_PRESENT 0x80u
-#define DPL(access)    ((uint8_t)((access) >> 5 & 3))
 
 struct svm_caps svm_caps;
 
@@ -81,23 +80,18 @@ uint64_t svm_get_cr4(struct vcpu *vcpu)
         return svm_vmcb(vcpu)->cr4;
 }
 
-/* The segments in the order of enum vcpu_segment_name. */
-static void list_segments(struct vmcb *vmcb, struct vmcb_segment *seg[SEG_COUNT])
+/* The VMCB's, by enum vcpu_segment_name. */
+static struct vmcb_segment *segment_of(struct vmcb *vmcb, unsigned name)
 {
-        seg[SEG_ES] = &vmcb->es;
-        seg[SEG_CS] = &vmcb->cs;
-        seg[SEG_SS] = &vmcb->ss;
-        seg[SEG_DS] = &vmcb->ds;
-        seg[SEG_FS] = &vmcb->fs;
-        seg[SEG_GS] = &vmcb->gs;
-        seg[SEG_LDTR] = &vmcb->ldtr;
-        seg[SEG_TR] = &vmcb->tr;
+        struct vmcb_segment *const all[SEG_COUNT] = {&vmcb->es, &vmcb->cs, &vmcb->ss,   &vmcb->ds,
+                                                     &vmcb->fs, &vmcb->gs, &vmcb->ldtr, &vmcb->tr};
+
+        return all[name];
 }
 
 void svm_get_state(struct vcpu *vcpu, struct vcpu_state *s)
 {
         struct vmcb *vmcb = svm_vmcb(vcpu);
-        struct vmcb_segment *seg[SEG_COUNT];
 
         *s = (struct vcpu_state){
             .rip = vmcb->rip,
@@ -115,15 +109,16 @@ void svm_get_state(struct vcpu *vcpu, struct vcpu_state *s)
             .dr7 = vmcb->dr7,
             .cpl = vmcb->cpl,
         };
-        list_segments(vmcb, seg);
         for (unsigned i = 0; i < SEG_COUNT; i++) {
-                uint16_t a = seg[i]->attrib;
+                const struct vmcb_segment *seg = segment_of(vmcb, i);
+                uint16_t a = seg->attrib & ATTRIB_PRESENT ? seg->attrib : 0;
 
-                s->seg[i].selector = seg[i]->selector;
-                s->seg[i].base = seg[i]->base;
-                s->seg[i].limit = seg[i]->limit;
-                if (a & ATTRIB_PRESENT)
-                        s->seg[i].access = (uint16_t)((a & 0xff) | (a & 0xf00) << 4);
+                s->seg[i] = (struct vcpu_segment){
+                    .base = seg->base,
+                    .limit = seg->limit,
+                    .selector = seg->selector,
+                    .access = (uint16_t)((a & 0xff) | (a & 0xf00) << 4),
+                };
         }
 }
 
@@ -131,7 +126,6 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
 {
         struct svm_vcpu *v = vcpu->arch;
         struct vmcb *vmcb = v->vmcb;
-        struct vmcb_segment *seg[SEG_COUNT];
 
         vmcb->rip = s->rip;
         vmcb->rsp = s->rsp;
@@ -143,18 +137,17 @@ void svm_set_state(struct vcpu *vcpu, const struct vcpu_state *s)
         vmcb->efer = s->efer | EFER_SVME;
         vmcb->gdtr = (struct vmcb_segment){.base = s->gdt_base, .limit = s->gdt_limit};
         vmcb->idtr = (struct vmcb_segment){.base = s->idt_base, .limit = s->idt_limit};
-        list_segments(vmcb, seg);
         for (unsigned i = 0; i < SEG_COUNT; i++) {
                 uint16_t a = s->seg[i].access;
 
-                *seg[i] = (struct vmcb_segment){
+                *segment_of(vmcb, i) = (struct vmcb_segment){
                     .selector = s->seg[i].selector,
                     .attrib = (uint16_t)((a & 0xff) | (a >> 4 & 0xf00)),
                     .limit = s->seg[i].limit,
                     .base = s->seg[i].base,
                 };
         }
-        vmcb->cpl = DPL(s->seg[SEG_SS].access);
+        vmcb->cpl = ACCESS_DPL(s->seg[SEG_SS].access);
         vmcb->dr7 = s->dr7 | DR7_FIXED;
         vmcb->int_shadow = 0;
         vmcb->event = 0;

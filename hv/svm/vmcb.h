@@ -107,7 +107,6 @@ enum svm_exit_code {
         SVM_EXIT_SKINIT = 0x86,
         SVM_EXIT_WBINVD = 0x89,
         SVM_EXIT_MONITOR = 0x8a,
-        SVM_EXIT_MWAIT = 0x8b,
         SVM_EXIT_MWAIT_COND = 0x8c,
         SVM_EXIT_XSETBV = 0x8d,
         SVM_EXIT_RDPRU = 0x8e,

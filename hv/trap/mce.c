@@ -22,16 +22,6 @@ static bool nmi_told;
 static uint64_t interval; /* TSC ticks between two looks of a CPU; 0: none */
 static uint64_t next_look[CPUS_MAX];
 
-static uint64_t read_msr(uint32_t msr)
-{
-        return cpu_rdmsr(msr);
-}
-
-static void write_msr(uint32_t msr, uint64_t value)
-{
-        cpu_wrmsr(msr, value);
-}
-
 static bool is_nvram(const struct mce_place *place)
 {
         for (size_t i = 0; memory && i < memory->count; i++) {
@@ -76,7 +66,7 @@ static void enqueue(const struct mce_place *place)
         count(&lost, 1);
 }
 
-static const struct mce_ops ops = {read_msr, write_msr, is_nvram, enqueue};
+static const struct mce_ops ops = {cpu_rdmsr, cpu_wrmsr, is_nvram, enqueue};
 
 static struct mce_machine this_machine(void)
 {

@@ -1,9 +1,9 @@
 /*
- * Machine checks of the host. An uncorrected error of NVRAM that the CPU confines to its address,
- * or that memory itself has found before anybody used it, is queued for the boot CPU, which puts
- * its granules on the pool's bad list; other memory is reported. Any other error that was used
- * stops the machine with the contents of the bank that tells of it; those that were corrected, or
- * not used, are counted.
+ * Machine checks of the machine. An uncorrected error of NVRAM that the CPU confines to its
+ * address, or that memory itself has found before anybody used it, is queued for the boot CPU,
+ * which puts its granules on the pool's bad list; other memory is reported. Any other error that
+ * was used stops the machine with the contents of the bank that tells of it; those that were
+ * corrected, or not used, are counted.
  */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* The host's descriptor tables and traps; contract in trap.h. SDM vol. 3 3.4.5, 6.11, 7.7. */
+/* The hypervisor's descriptor tables and traps; contract in trap.h. SDM vol. 3 3.4.5, 6.11, 7.7. */
 #include "hv/trap/trap.h"
 
 #include "drivers/lapic.h"
@@ -46,29 +46,11 @@ static struct gate idt[256];
 static trap_irq_fn irq_handlers[256];
 static void (*end_run)(void);
 
-static const char *const exception_names[32] = {
-    "divide error",
-    "debug exception",
-    "NMI",
-    "breakpoint",
-    "overflow",
-    "BOUND range exceeded",
-    "invalid opcode",
-    "device not available",
-    "double fault",
-    "coprocessor overrun",
-    "invalid TSS",
-    "segment not present",
-    "stack fault",
-    "general protection",
-    "page fault",
-    "reserved",
-    "x87 error",
-    "alignment check",
-    "machine check",
-    "SIMD error",
-    "virtualization exception",
-    "control protection",
+/* SDM vol. 3 table 6-1; "?": reserved. */
+static const char exception_names[32][4] = {
+    "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "?",   "#TS",
+    "#NP", "#SS", "#GP", "#PF", "?",   "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
+    "?",   "?",   "?",   "?",   "?",   "?",   "?",   "?",   "?",   "?",
 };
 
 static void build_gdt(uint64_t *gdt, const struct tss *tss)
@@ -205,6 +187,5 @@ void trap_handle(struct trap_frame *frame)
         }
         print_frame(frame);
         panic("exception %lu (%s), error code 0x%lx, at 0x%lx", frame->vector,
-              exception_names[frame->vector] ? exception_names[frame->vector] : "reserved",
-              frame->error, frame->rip);
+              exception_names[frame->vector], frame->error, frame->rip);
 }

@@ -1,5 +1,5 @@
 /*
- * Descriptor tables of a CPU and the host's own traps. A fault in the hypervisor is a broken
+ * Descriptor tables of a CPU and the hypervisor's own traps. A fault in the hypervisor is a broken
  * invariant: it prints the machine state and stops. Interrupts go to the handler registered for
  * their vector.
  */

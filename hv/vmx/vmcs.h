@@ -104,9 +104,6 @@ enum vmcs_field {
  * order of enum vcpu_segment_name. */
 #define VMCS_SEGMENT_STEP 2u
 
-/* Of a code segment's access rights (table 24-2): 64-bit code. */
-#define ACCESS_L (1u << 13)
-
 /* Pin-based controls, SDM 24.6.1. */
 #define PIN_EXTERNAL_INTERRUPT (1u << 0)
 #define PIN_NMI                (1u << 3)

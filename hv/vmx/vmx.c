@@ -14,8 +14,6 @@
 #include "mm/dram/dram.h"
 #include "mm/paging/paging.h"
 
-#define CPUID_1_ECX_VMX (1u << 5)
-
 _Static_assert(sizeof(struct vmx_vcpu) <= PAGE_4K, "a VMCS begins behind it");
 
 static struct {
@@ -129,35 +127,27 @@ static void clear_vmcs(hpa_t vmcs)
         __asm__ volatile("vmclear %0" : : "m"(vmcs.v) : "cc", "memory");
 }
 
-static void invalidate_ept(void)
+/* All contexts where the CPU can do that, else the one that a field of the current VMCS names. */
+static struct invalidation context_of(bool all, enum vmcs_field field, uint64_t *type)
 {
-        struct invalidation d = {0};
-        uint64_t type = INVALIDATE_ALL;
-
-        if (!vmx_caps.invept_all) {
-                type = INVALIDATE_SINGLE;
-                d.context = vmx_read(VMCS_EPT_POINTER);
-        }
-        __asm__ volatile("invept %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
+        *type = all ? INVALIDATE_ALL : INVALIDATE_SINGLE;
+        return (struct invalidation){.context = all ? 0 : vmx_read(field)};
 }
 
-static void invalidate_vpid(void)
+static void invalidate_all(void)
 {
-        struct invalidation d = {0};
-        uint64_t type = INVALIDATE_ALL;
+        uint64_t type;
+        struct invalidation d = context_of(vmx_caps.invept_all, VMCS_EPT_POINTER, &type);
 
-        if (!vmx_caps.invvpid_all) {
-                type = INVALIDATE_SINGLE;
-                d.context = vmx_read(VMCS_VPID);
-        }
+        __asm__ volatile("invept %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
+        d = context_of(vmx_caps.invvpid_all, VMCS_VPID, &type);
         __asm__ volatile("invvpid %0, %1" : : "m"(d), "r"(type) : "cc", "memory");
 }
 
 static void vmx_flush_tlb(struct vcpu *vcpu)
 {
         (void)vcpu;
-        invalidate_ept();
-        invalidate_vpid();
+        invalidate_all();
 }
 
 static void vmx_unload(struct vcpu *vcpu)
@@ -178,12 +168,11 @@ static void take_cpu(struct vmx_vcpu *v, struct cpu *cpu)
         bool new_round = tag_take(&v->vpid, &of_cpu[cpu->index].vpids, UINT16_MAX);
 
         vmx_write(VMCS_VPID, v->vpid.tag);
-        if (v->host != cpu || new_round) {
+        if (v->host_cpu != cpu || new_round) {
                 vmx_setup_host();
-                invalidate_ept();
-                invalidate_vpid();
+                invalidate_all();
         }
-        v->host = cpu;
+        v->host_cpu = cpu;
         v->timer_stale = true;
 }
 

@@ -22,7 +22,7 @@ struct vmx_vcpu {
         hpa_t vmcs;
         struct dram *dram;
         struct tag vpid;
-        const struct cpu *host; /* whose tables the VMCS names */
+        const struct cpu *host_cpu; /* whose tables the VMCS names */
         bool launched;
         bool timer_stale;  /* the timer field does not tell the time left to deadline any more */
         uint32_t cpu_base; /* processor controls without the windows */

@@ -6,9 +6,6 @@
 #include "hv/lib/format.h"
 #include "hv/vmx/vmcs.h"
 
-#define CPUID1_ECX_VMX  (1u << 5)
-#define CPUID_X1_EDX_NX (1u << 20)
-
 /* SDM A.1 and A.6. */
 #define BASIC_TRUE_MSRS  (1ull << 55)
 #define MISC_TIMER_SHIFT 0x1full
@@ -136,7 +133,7 @@ void vmx_caps_read(struct vmx_msrs *m, uint32_t cpuid1_ecx, uint32_t cpuid_x1_ed
 
         *m = (struct vmx_msrs){
             .cpuid1_ecx = cpuid1_ecx, .cpuid_x1_edx = cpuid_x1_edx, .physical_bits = physical_bits};
-        if (!(cpuid1_ecx & CPUID1_ECX_VMX))
+        if (!(cpuid1_ecx & CPUID_1_ECX_VMX))
                 return;
         m->feature_control = rdmsr(MSR_FEATURE_CONTROL);
         for (size_t i = 0; i < ARRAY_LEN(order); i++)
@@ -227,7 +224,7 @@ int vmx_caps_check(const struct vmx_msrs *m, struct vmx_caps *out, report_fn rep
 {
         bool missing = false;
 
-        if (!(m->cpuid1_ecx & CPUID1_ECX_VMX)) {
+        if (!(m->cpuid1_ecx & CPUID_1_ECX_VMX)) {
                 report(ctx, "VT-x: missing: VMX: CPUID.1:ECX bit 5 is 0");
                 return -ENODEV;
         }

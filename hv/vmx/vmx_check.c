@@ -130,11 +130,6 @@ static void check_msr_lists(struct entry_check *e)
         }
 }
 
-static bool vector_has_error_code(unsigned vector)
-{
-        return vector == VECTOR_DF || (vector >= 10 && vector <= VECTOR_PF) || vector == 17;
-}
-
 static void check_error_code(struct entry_check *e)
 {
         bool protected_mode =
@@ -144,7 +139,7 @@ static void check_error_code(struct entry_check *e)
         bool any = can && (e->from->msrs->vmx[VMX_BASIC] & BASIC_ANY_ERROR_CODE);
         uint64_t code;
 
-        entry_rule(e, any || has == (can && vector_has_error_code(e->inject & 0xff)),
+        entry_rule(e, any || has == (can && cpu_has_error_code(e->inject & 0xff)),
                    "entry interruption information", e->inject,
                    has ? "delivers an error code with an event that has none (SDM 26.2.1.3)"
                        : "lacks the error code of its exception (SDM 26.2.1.3)");
@@ -263,35 +258,20 @@ unsigned vmx_check_entry(const struct vmx_check *check)
 const char *vmx_check_instruction_error(uint32_t number)
 {
         static const char *const words[] = {
-            [1] = "VMCALL in VMX root operation",
-            [2] = "VMCLEAR of an invalid physical address",
-            [3] = "VMCLEAR of the VMXON region",
             [4] = "VMLAUNCH with a VMCS that is not clear",
             [5] = "VMRESUME with a VMCS that was not launched",
             [6] = "VMRESUME after VMXOFF",
             [7] = "VM entry with invalid control fields",
             [8] = "VM entry with invalid host-state fields",
-            [9] = "VMPTRLD of an invalid physical address",
-            [10] = "VMPTRLD of the VMXON region",
-            [11] = "VMPTRLD with a wrong VMCS revision identifier",
-            [12] = "VMREAD or VMWRITE of a field that this CPU does not have",
-            [13] = "VMWRITE to a read-only field",
-            [15] = "VMXON in VMX root operation",
             [16] = "VM entry with an invalid executive-VMCS pointer",
             [17] = "VM entry with an executive VMCS that was not launched",
             [18] = "VM entry with an executive-VMCS pointer that is not the VMXON pointer",
-            [19] = "VMCALL with a VMCS that is not clear (dual-monitor treatment)",
-            [20] = "VMCALL with invalid VM-exit controls (dual-monitor treatment)",
-            [22] = "VMCALL with a wrong MSEG revision identifier",
-            [23] = "VMXOFF under dual-monitor treatment",
-            [24] = "VMCALL with invalid SMM-monitor features",
             [25] = "VM entry with invalid execution controls in the executive VMCS",
             [26] = "VM entry with events blocked by MOV SS",
-            [28] = "INVEPT or INVVPID with an invalid operand",
         };
 
         if (number >= ARRAY_LEN(words) || !words[number])
-                return "an error number that the SDM does not list";
+                return "a number that is none of VM entry's";
         return words[number];
 }
 

@@ -25,7 +25,7 @@ struct vmx_check {
 /* Go through all checks in the CPU's order; returns how many fail. */
 unsigned vmx_check_entry(const struct vmx_check *check);
 
-/* VMCS_INSTRUCTION_ERROR in words (SDM 30.4). */
+/* VMCS_INSTRUCTION_ERROR of VMLAUNCH and VMRESUME in words (SDM 30.4). */
 const char *vmx_check_instruction_error(uint32_t number);
 
 /* What the exit qualification adds to an entry failure for invalid guest state (SDM 26.3). */

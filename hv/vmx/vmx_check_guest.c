@@ -5,7 +5,6 @@
 
 #define CR4_CET (1ull << 23)
 
-#define RFLAGS_VM       (1ull << 17)
 #define RFLAGS_RESERVED 0xffffffffffc08028ull
 
 #define DEBUGCTL_BTF      (1ull << 1)
@@ -23,14 +22,6 @@
 
 /* Access rights, SDM table 24-2. */
 #define ACCESS_TYPE(a)       ((a)&0xf)
-#define ACCESS_ACCESSED      0x1u
-#define ACCESS_READABLE      0x2u
-#define ACCESS_CODE          0x8u
-#define ACCESS_S             (1u << 4)
-#define ACCESS_DPL(a)        ((a) >> 5 & 3)
-#define ACCESS_P             (1u << 7)
-#define ACCESS_DB            (1u << 14)
-#define ACCESS_G             (1u << 15)
 #define ACCESS_RESERVED      0xfffe0f00u
 #define ACCESS_VIRTUAL_8086  0xf3u
 #define TYPE_DATA_RW         3u
@@ -221,7 +212,7 @@ static void check_data_segment(struct guest *g, const struct segment *s)
                 return;
         check_descriptor(g, s, false);
         segment_rule(g, type & ACCESS_ACCESSED, s, "type must have the accessed bit");
-        segment_rule(g, !(type & ACCESS_CODE) || (type & ACCESS_READABLE), s,
+        segment_rule(g, !(type & ACCESS_CODE) || (type & ACCESS_RW), s,
                      "type must not be execute-only code");
         segment_rule(g,
                      g->unrestricted || type > TYPE_CODE_READ ||

@@ -43,14 +43,5 @@ void entry_efer(struct entry_check *e, const char *name, uint64_t value);
 /* Bits at and above the CPU's physical-address width. */
 uint64_t entry_beyond(const struct entry_check *e);
 
-/* Addresses have 48 bits: the hypervisor does not switch on 57-bit paging for itself or for guests.
- */
-static inline bool is_canonical(uint64_t address)
-{
-        uint64_t top = address >> 47;
-
-        return top == 0 || top == 0x1ffff;
-}
-
 /* The guest-state half, SDM 26.3.1. */
 void vmx_check_guest(struct entry_check *e);

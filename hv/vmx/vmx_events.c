@@ -12,18 +12,13 @@ void vmx_write_controls(const struct vmx_vcpu *v)
                                          (v->nmi_window ? CPU_NMI_WINDOW : 0));
 }
 
-static bool has_error_code(uint8_t vector)
-{
-        return vector == VECTOR_DF || (vector >= 10 && vector <= 14) || vector == 17;
-}
-
 void vmx_inject_exception(struct vcpu *vcpu, uint8_t vector, uint32_t error)
 {
         uint32_t info = INTR_VALID | INTR_EXCEPTION << 8 | vector;
 
         (void)vcpu;
         /* Real mode knows no error codes (26.2.1.3). */
-        if (has_error_code(vector) && vmx_read(VMCS_GUEST_CR0) & CR0_PE) {
+        if (cpu_has_error_code(vector) && vmx_read(VMCS_GUEST_CR0) & CR0_PE) {
                 info |= INTR_ERROR_CODE;
                 vmx_write(VMCS_ENTRY_EXCEPTION_ERROR, error);
         }

@@ -52,7 +52,7 @@ unsigned vmx_enter(struct vcpu *vcpu, unsigned launched);
 /* Of the current VMCS: the privilege level is that of SS (SDM 24.4.1). */
 static inline uint8_t guest_cpl(void)
 {
-        return (uint8_t)(vmx_read(VMCS_GUEST_SS_ACCESS) >> 5 & 3);
+        return ACCESS_DPL(vmx_read(VMCS_GUEST_SS_ACCESS));
 }
 
 static bool is_wide(void)
@@ -229,8 +229,9 @@ static void exit_control_register(struct vcpu *vcpu, struct vm_exit *exit)
                 err = vmx_write_cr0((vmx_read(VMCS_GUEST_CR0) & ~15ull) | (q >> 16 & 15));
         if (CR_NUMBER(q) == 4 && CR_ACCESS(q) == CR_MOV_TO)
                 err = vmx_write_cr4(value);
-        exit->kind = err ? VM_EXIT_REFUSED : VM_EXIT_HOST;
-        if (!err)
+        if (err)
+                exit->kind = VM_EXIT_REFUSED;
+        else
                 vmx_skip(vcpu);
 }
 
@@ -270,7 +271,6 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
         uint32_t info = vmx_read32(VMCS_EXIT_INTERRUPTION);
         uint8_t vector = (uint8_t)info;
 
-        exit->kind = VM_EXIT_HOST;
         if (INTR_TYPE(info) == INTR_NMI) {
                 /* Through the IDT, for its IRET: until then no further NMI comes (27.5.5). */
                 __asm__ volatile("int %0" : : "i"(VECTOR_NMI));
@@ -290,15 +290,8 @@ static void exit_exception(struct vcpu *vcpu, struct vm_exit *exit)
         }
 }
 
-static void exit_interrupt(struct vm_exit *exit)
-{
-        exit->kind = VM_EXIT_HOST;
-        trap_dispatch_irq((uint8_t)vmx_read(VMCS_EXIT_INTERRUPTION));
-}
-
 static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
 {
-        exit->kind = VM_EXIT_HOST;
         this_cpu()->kicked = false;
         cpu_let_in();
         if (v->deadline == UINT64_MAX || cpu_rdtsc() < v->deadline)
@@ -310,46 +303,39 @@ static void exit_timer(struct vmx_vcpu *v, struct vm_exit *exit)
 /* Exits that are told by their reason alone. */
 static enum vm_exit_kind simple_kind(uint32_t reason)
 {
-        switch (reason) {
-        case REASON_HLT:
-                return VM_EXIT_HALT;
-        case REASON_RDMSR:
-                return VM_EXIT_MSR_READ;
-        case REASON_WRMSR:
-                return VM_EXIT_MSR_WRITE;
-        case REASON_INTERRUPT_WINDOW:
-                return VM_EXIT_IRQ_WINDOW;
-        case REASON_XSETBV:
-                return VM_EXIT_XSETBV;
-        case REASON_INVD:
-        case REASON_WBINVD:
-                return VM_EXIT_CACHE;
-        case REASON_TRIPLE_FAULT:
-                return VM_EXIT_SHUTDOWN;
-        case REASON_TASK_SWITCH:
-                return VM_EXIT_TASK;
-        case REASON_GETSEC:
-        case REASON_RDPMC:
-        case REASON_MWAIT:
-        case REASON_MONITOR:
-        case REASON_INVEPT:
-        case REASON_INVVPID:
-                return VM_EXIT_UNDEFINED;
-        default:
-                return reason >= REASON_VMCLEAR && reason <= REASON_VMXON ? VM_EXIT_UNDEFINED
-                                                                          : VM_EXIT_UNEXPECTED;
-        }
+        static const uint8_t kinds[] = {
+            [REASON_HLT] = VM_EXIT_HALT,
+            [REASON_RDMSR] = VM_EXIT_MSR_READ,
+            [REASON_WRMSR] = VM_EXIT_MSR_WRITE,
+            [REASON_INTERRUPT_WINDOW] = VM_EXIT_IRQ_WINDOW,
+            [REASON_XSETBV] = VM_EXIT_XSETBV,
+            [REASON_INVD] = VM_EXIT_CACHE,
+            [REASON_WBINVD] = VM_EXIT_CACHE,
+            [REASON_TRIPLE_FAULT] = VM_EXIT_SHUTDOWN,
+            [REASON_TASK_SWITCH] = VM_EXIT_TASK,
+            [REASON_APIC_WRITE] = VM_EXIT_APIC_SELF,
+            [REASON_GETSEC] = VM_EXIT_UNDEFINED,
+            [REASON_RDPMC] = VM_EXIT_UNDEFINED,
+            [REASON_VMCLEAR... REASON_VMXON] = VM_EXIT_UNDEFINED,
+            [REASON_MWAIT] = VM_EXIT_UNDEFINED,
+            [REASON_MONITOR] = VM_EXIT_UNDEFINED,
+            [REASON_INVEPT] = VM_EXIT_UNDEFINED,
+            [REASON_INVVPID] = VM_EXIT_UNDEFINED,
+        };
+
+        return reason < ARRAY_LEN(kinds) && kinds[reason] ? kinds[reason] : VM_EXIT_UNEXPECTED;
 }
 
 static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exit)
 {
         v->timer_stale = true;
+        exit->kind = VM_EXIT_HANDLED; /* unless told otherwise below */
         switch (exit->reason) {
         case REASON_EXCEPTION_OR_NMI:
                 exit_exception(vcpu, exit);
                 break;
         case REASON_EXTERNAL_INTERRUPT:
-                exit_interrupt(exit);
+                trap_dispatch_irq((uint8_t)vmx_read(VMCS_EXIT_INTERRUPTION));
                 break;
         case REASON_CR_ACCESS:
                 exit_control_register(vcpu, exit);
@@ -365,12 +351,10 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
                 break;
         case REASON_NMI_WINDOW:
                 vmx_want_nmi_window(v, false);
-                exit->kind = VM_EXIT_HOST;
                 break;
         case EXIT_REASON_ENTRY_FAILURE | REASON_MACHINE_CHECK_ENTRY:
                 /* Nothing of the guest's was saved or lost: it can be entered again (26.8, 26.9) */
                 mce_handle(true);
-                exit->kind = VM_EXIT_HOST;
                 break;
         case REASON_VMCALL:
                 exit->kind = VM_EXIT_HYPERCALL;
@@ -379,9 +363,6 @@ static void normalise(struct vcpu *vcpu, struct vmx_vcpu *v, struct vm_exit *exi
         case REASON_VIRTUALIZED_EOI:
                 exit->kind = VM_EXIT_APIC_END;
                 exit->vector = (uint8_t)vmx_read(VMCS_EXIT_QUALIFICATION);
-                break;
-        case REASON_APIC_WRITE:
-                exit->kind = VM_EXIT_APIC_SELF;
                 break;
         default:
                 if (exit->reason & EXIT_REASON_ENTRY_FAILURE)

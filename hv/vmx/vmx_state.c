@@ -202,7 +202,7 @@ void vmx_get_state(struct vcpu *vcpu, struct vcpu_state *s)
             .gdt_limit = (uint16_t)vmx_read(VMCS_GUEST_GDTR_LIMIT),
             .idt_limit = (uint16_t)vmx_read(VMCS_GUEST_IDTR_LIMIT),
             .dr7 = vmx_read(VMCS_GUEST_DR7),
-            .cpl = (uint8_t)(vmx_read(VMCS_GUEST_SS_ACCESS) >> 5 & 3),
+            .cpl = ACCESS_DPL(vmx_read(VMCS_GUEST_SS_ACCESS)),
         };
         for (unsigned i = 0; i < SEG_COUNT; i++) {
                 uint32_t access = vmx_read32(segment_field(VMCS_GUEST_ES_ACCESS, i));

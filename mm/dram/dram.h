@@ -96,7 +96,17 @@ must_check int dram_start(struct dram *dram);
 /* Allocate a block of 2^order frames; the caller owns it. -ENOMEM: none; -EINVAL: order > 18. */
 must_check int dram_alloc(struct dram *dram, unsigned order, hpa_t *out);
 
-/* The same, filled with zeros. */
+/* The smallest order of a block that holds size bytes. */
+static inline unsigned dram_order(uint64_t size)
+{
+        unsigned order = 0;
+
+        while ((PAGE_4K << order) < size)
+                order++;
+        return order;
+}
+
+/* As dram_alloc, filled with zeros. */
 must_check int dram_alloc_zeroed(struct dram *dram, unsigned order, hpa_t *out);
 
 /*

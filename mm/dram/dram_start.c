@@ -8,11 +8,6 @@
 #include "hv/lib/string.h"
 #include "mm/dram/dram_internal.h"
 
-static uint64_t min(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
-
 void dram_init(struct dram *dram, void *(*to_ptr)(hpa_t hpa))
 {
         *dram = (struct dram){.to_ptr = to_ptr, .cursor.word = &dram->no_frames, .warm = -1};

@@ -10,10 +10,10 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "mm/dram/dram.h"
+#include "mm/paging/paging_bits.h"
 
-#define LEVELS     4u
-#define ENTRIES    512u
-#define ENTRY_ADDR 0x000ffffffffff000ull
+#define LEVELS  4u
+#define ENTRIES 512u
 
 /* The bytes that one entry of a level covers. */
 static uint64_t span(unsigned level)

@@ -1,8 +1,8 @@
 /*
- * Page tables of four levels: one mapper and walker for the host's own tables, Intel's EPT and
- * AMD's nested tables, which differ only in a struct paging_format.
+ * Page tables of four levels: one mapper and walker for the hypervisor's own tables, Intel's EPT
+ * and AMD's nested tables, which differ only in a struct paging_format.
  *
- * Addresses to be translated (va below) are plain numbers: a virtual address for the host format,
+ * Addresses to be translated (va below) are plain numbers: a virtual address for the hypervisor's,
  * a guest-physical one for EPT and NPT. After paging_unmap and paging_protect_small, and before
  * memory that was unmapped is used otherwise, the caller flushes the TLBs that may hold the old
  * entries.
@@ -28,7 +28,6 @@ enum paging_memtype { PAGING_WB, PAGING_UC, PAGING_MEMTYPES };
 #define PAGING_SIZES 3u
 
 struct paging_format {
-        const char *name;
         unsigned va_bits;            /* addresses below 2^va_bits can be mapped */
         uint64_t present;            /* an entry with none of these bits is empty */
         uint64_t table;              /* an entry that points to a table */
@@ -40,12 +39,12 @@ struct paging_format {
         uint64_t memtype_mask;
 };
 
-extern const struct paging_format paging_host; /* SDM vol. 3 4.5 */
-extern const struct paging_format paging_ept;  /* SDM vol. 3 28.3.2 */
-extern const struct paging_format paging_npt;  /* APM vol. 2 15.25 */
+extern const struct paging_format paging_hv;  /* SDM vol. 3 4.5 */
+extern const struct paging_format paging_ept; /* SDM vol. 3 28.3.2 */
+extern const struct paging_format paging_npt; /* APM vol. 2 15.25 */
 
-/* paging_host for a CPU without NX, where the bit is reserved: what can be read can be executed. */
-extern const struct paging_format paging_host_no_nx;
+/* paging_hv for a CPU without NX, where the bit is reserved: what can be read can be executed. */
+extern const struct paging_format paging_hv_no_nx;
 
 /* Where tables live. alloc_table gives any 4 KiB frame, its contents do not matter. */
 struct paging_ops {

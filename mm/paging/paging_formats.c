@@ -1,16 +1,6 @@
 /* The three page-table formats as data: which bits mean what; the walker is in paging.c. */
 #include "mm/paging/paging.h"
-
-/* Entries of ordinary and nested tables, SDM vol. 3 table 4-15 to 4-20, APM vol. 2 5.3. */
-#define PT_P   (1ull << 0)
-#define PT_RW  (1ull << 1)
-#define PT_US  (1ull << 2)
-#define PT_PWT (1ull << 3)
-#define PT_PCD (1ull << 4)
-#define PT_A   (1ull << 5)
-#define PT_D   (1ull << 6)
-#define PT_PS  (1ull << 7)
-#define PT_NX  (1ull << 63)
+#include "mm/paging/paging_bits.h"
 
 /* Entries of EPT, SDM vol. 3 table 28-1 to 28-6. */
 #define EPT_R    (1ull << 0)
@@ -25,14 +15,14 @@
 
 /*
  * Accessed and dirty bits are set from the start: nobody reads them, and the CPU then need not
- * write them. The memory types use entries 0 and 3 of the PAT alone, host and NPT alike: below KVM
- * on SVM a guest's write to its PAT is one to ours, and these two are what Linux leaves as they
- * are.
+ * write them. The memory types use entries 0 and 3 of the PAT alone, for the hypervisor and NPT
+ * alike: below KVM on SVM a guest's write to its PAT is one to ours, and these two are what Linux
+ * leaves as they are.
  */
-#define ORDINARY(NAME, VA_BITS, US, NX)                                                            \
+#define ORDINARY(VA_BITS, US, NX)                                                                  \
         {                                                                                          \
-                .name = (NAME), .va_bits = (VA_BITS), .present = PT_P,                             \
-                .table = PT_P | PT_RW | (US) | PT_A, .leaf = (US) | PT_A | PT_D, .large = PT_PS,   \
+                .va_bits = (VA_BITS), .present = PT_P, .table = PT_P | PT_RW | (US) | PT_A,        \
+                .leaf = (US) | PT_A | PT_D, .large = PT_PS,                                        \
                 .prot = {[PAGING_R] = PT_P | (NX),                                                 \
                          [PAGING_RW] = PT_P | PT_RW | (NX),                                        \
                          [PAGING_RX] = PT_P,                                                       \
@@ -42,15 +32,14 @@
                 .memtype_mask = PT_PCD | PT_PWT,                                                   \
         }
 
-const struct paging_format paging_host = ORDINARY("host", 47, 0, PT_NX);
-const struct paging_format paging_host_no_nx = ORDINARY("host", 47, 0, 0);
+const struct paging_format paging_hv = ORDINARY(47, 0, PT_NX);
+const struct paging_format paging_hv_no_nx = ORDINARY(47, 0, 0);
 
 /* Every access of a guest counts as a user's, APM vol. 2 15.25.5: hence US. */
-const struct paging_format paging_npt = ORDINARY("NPT", 48, PT_US, PT_NX);
+const struct paging_format paging_npt = ORDINARY(48, PT_US, PT_NX);
 
 /* Write-back memory ignores the guest's PAT: a guest must not make aliases of another type. */
 const struct paging_format paging_ept = {
-    .name = "EPT",
     .va_bits = 48,
     .present = EPT_R | EPT_W | EPT_X,
     .table = EPT_R | EPT_W | EPT_X | EPT_A,

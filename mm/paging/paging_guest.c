@@ -6,17 +6,7 @@
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 #include "mm/paging/paging.h"
-
-#define RFLAGS_AC (1ull << 18)
-
-#define ENTRY_P    (1ull << 0)
-#define ENTRY_W    (1ull << 1)
-#define ENTRY_U    (1ull << 2)
-#define ENTRY_A    (1ull << 5)
-#define ENTRY_D    (1ull << 6)
-#define ENTRY_PS   (1ull << 7)
-#define ENTRY_NX   (1ull << 63)
-#define ENTRY_ADDR 0x000ffffffffff000ull
+#include "mm/paging/paging_bits.h"
 
 #define LEVELS_MAX 4
 
@@ -67,9 +57,9 @@ static bool is_reserved(const struct mode *mode, uint64_t efer, unsigned level, 
 {
         if (mode->entry_size == 4)
                 return false;
-        if (entry & ENTRY_NX && !(efer & EFER_NXE))
+        if (entry & PT_NX && !(efer & EFER_NXE))
                 return true;
-        if (!(entry & ENTRY_PS) || !level)
+        if (!(entry & PT_PS) || !level)
                 return false;
         if (level > mode->large_level)
                 return mode->levels == 4 && level == 3;
@@ -84,7 +74,7 @@ descend_in(const struct mode *mode, const struct paging_guest_regs *regs, uint64
         uint64_t table = regs->cr3 & mode->root_mask, entry;
         unsigned level = mode->levels, shift = 12 + mode->index_bits * level;
 
-        w->rights = ENTRY_W | ENTRY_U;
+        w->rights = PT_RW | PT_US;
         do {
                 uint64_t at;
 
@@ -95,16 +85,16 @@ descend_in(const struct mode *mode, const struct paging_guest_regs *regs, uint64
                         return PAGING_FAULT | PAGING_FAULT_RESERVED | PAGING_FAULT_PRESENT;
                 if (mode->entry_size == 4)
                         entry = at % 8 ? entry >> 32 : entry & UINT32_MAX;
-                if (!(entry & ENTRY_P))
+                if (!(entry & PT_P))
                         return PAGING_FAULT;
-                if (entry & (ENTRY_PS | ENTRY_NX) && is_reserved(mode, regs->efer, level, entry))
+                if (entry & (PT_PS | PT_NX) && is_reserved(mode, regs->efer, level, entry))
                         return PAGING_FAULT | PAGING_FAULT_RESERVED | PAGING_FAULT_PRESENT;
                 if (!is_pointer_only(mode, level))
                         w->rights &= entry;
                 if (steps)
                         steps[level] = (struct step){at, entry};
                 table = entry & ENTRY_ADDR;
-        } while (level && !(entry & ENTRY_PS && level <= mode->large_level));
+        } while (level && !(entry & PT_PS && level <= mode->large_level));
         w->entry = entry;
         w->level = level;
         return 0;
@@ -137,19 +127,19 @@ static gpa_t place(const struct mode *mode, const struct walk *w, uint64_t gva)
 static bool is_allowed(const struct paging_guest_regs *regs, const struct paging_access *access,
                        uint64_t rights)
 {
-        if (access->user && !(rights & ENTRY_U))
+        if (access->user && !(rights & PT_US))
                 return false;
-        if (!access->user && rights & ENTRY_U && regs->cr4 & CR4_SMAP &&
+        if (!access->user && rights & PT_US && regs->cr4 & CR4_SMAP &&
             !(access->rflags & RFLAGS_AC))
                 return false;
-        return !access->write || rights & ENTRY_W || (!access->user && !(regs->cr0 & CR0_WP));
+        return !access->write || rights & PT_RW || (!access->user && !(regs->cr0 & CR0_WP));
 }
 
 static void mark(const struct mode *mode, bool write, const struct paging_guest_memory *mem,
                  const struct step *steps, unsigned leaf)
 {
         for (unsigned level = leaf; level < mode->levels; level++) {
-                uint64_t bits = ENTRY_A | (level == leaf && write ? ENTRY_D : 0);
+                uint64_t bits = PT_A | (level == leaf && write ? PT_D : 0);
                 uint64_t at = steps[level].at;
 
                 if (!is_pointer_only(mode, level) && (steps[level].entry & bits) != bits)
@@ -193,8 +183,7 @@ int paging_guest_walk(const struct paging_guest_regs *regs, uint64_t gva, paging
                 return 0;
         if (mode == &long_mode && regs->cr4 & CR4_LA57)
                 return -ENOTSUP;
-        if ((uint64_t)((int64_t)(gva << 16) >> 16) != gva ||
-            descend(mode, regs, gva, read, ctx, NULL, &w))
+        if (!is_canonical(gva) || descend(mode, regs, gva, read, ctx, NULL, &w))
                 return -EFAULT;
         *out = place(mode, &w, gva);
         return 0;

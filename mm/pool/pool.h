@@ -255,6 +255,9 @@ size_t pool_region_readers(const struct pool_region *region, bool *writer);
 bool pool_region_is_volatile(const struct pool *pool, const struct pool_region *region);
 bool pool_is_volatile(const struct pool *pool);
 
+/* How many of its ranges are NVDIMMs that do not keep their contents. */
+size_t pool_unarmed(const struct pool *pool);
+
 /* Bytes of all regions of an owner. */
 uint64_t pool_owner_bytes(struct pool *pool, const char *owner);
 
@@ -309,6 +312,3 @@ struct pool_health {
  * is wrong: half (not mended), broken or dirty.
  */
 must_check int pool_check(struct pool *pool, bool mend, bool deep, struct pool_health *health);
-
-/* Log the pool's totals and regions as a table. */
-void pool_print(struct pool *pool);

@@ -82,14 +82,9 @@ static bool are_grants_possible(const struct pool_record *record)
         return true;
 }
 
-static bool is_region(const struct pool_record *record)
-{
-        return record->state == POOL_RECORD_LIVE || record->state == POOL_RECORD_FILLING;
-}
-
 static bool is_state_possible(const struct pool_record *record)
 {
-        if (is_region(record))
+        if (pool_record_is_region(record))
                 return record->extent_count && pool_name_is_valid(record->name) &&
                        (!record->owner[0] || pool_name_is_valid(record->owner));
         if (record->state == POOL_RECORD_DYING)
@@ -113,15 +108,6 @@ static bool is_record_possible(const struct pool *pool, const struct pool_record
         return granules * POOL_GRANULE == record->size;
 }
 
-static uint64_t count_dying(const struct pool_record *record)
-{
-        uint64_t n = 0;
-
-        for (uint32_t i = 0; i < record->dying_count; i++)
-                n += record->extent[record->extent_count + i].count;
-        return n;
-}
-
 static enum pool_fault claim(struct pool *pool, const struct pool_record *record)
 {
         for (uint32_t i = 0; i < pool_record_extents(record); i++) {
@@ -135,7 +121,7 @@ static enum pool_fault claim(struct pool *pool, const struct pool_record *record
                 }
                 return POOL_FAULT_OVERLAP;
         }
-        pool->dying += count_dying(record);
+        pool->dying += pool_record_dying(record);
         return POOL_FAULT_NONE;
 }
 
@@ -153,13 +139,13 @@ static enum pool_fault judge_record(struct pool *pool, struct pool_region *regio
                 region->record = record;
                 return POOL_FAULT_NONE;
         }
-        if (is_region(record) && pool_index_find(pool, record->name))
+        if (pool_record_is_region(record) && pool_index_find(pool, record->name))
                 return POOL_FAULT_NAME;
         fault = claim(pool, record);
         if (fault)
                 return fault;
         region->record = record;
-        if (is_region(record))
+        if (pool_record_is_region(record))
                 pool_index_add(pool, region);
         return POOL_FAULT_NONE;
 }

@@ -56,6 +56,14 @@ static uint32_t index_of(const struct pool *pool, const struct pool_region *regi
         return POOL_INDEX(pool->member[region->member].id, slot_of(pool, region));
 }
 
+struct pool_expect pool_expect_superblock(uint32_t index, const struct pool_uuid *pool)
+{
+        return (struct pool_expect){.magic = POOL_SUPERBLOCK_MAGIC,
+                                    .size = sizeof(struct pool_superblock),
+                                    .index = index,
+                                    .pool = pool};
+}
+
 struct pool_expect pool_expect_record(const struct pool *pool, const struct pool_region *region)
 {
         return (struct pool_expect){.magic = POOL_RECORD_MAGIC,
@@ -97,6 +105,21 @@ struct pool_uuid pool_make_uuid(uint64_t entropy)
         uuid.byte[6] = (uint8_t)((uuid.byte[6] & 0x0f) | 0x40);
         uuid.byte[8] = (uint8_t)((uuid.byte[8] & 0x3f) | 0x80);
         return uuid;
+}
+
+bool pool_record_is_region(const struct pool_record *record)
+{
+        return record &&
+               (record->state == POOL_RECORD_LIVE || record->state == POOL_RECORD_FILLING);
+}
+
+uint64_t pool_record_dying(const struct pool_record *record)
+{
+        uint64_t n = 0;
+
+        for (uint32_t i = 0; i < record->dying_count; i++)
+                n += record->extent[record->extent_count + i].count;
+        return n;
 }
 
 uint32_t pool_record_extents(const struct pool_record *record)

@@ -22,11 +22,21 @@ bool pool_record_fits(const struct pool_record *record);
 /* Bytes of a record on media. */
 uint32_t pool_record_length(const struct pool_record *record);
 
+/* Whether a slot's record is a region's, live or filling; NULL: the slot is empty. */
+bool pool_record_is_region(const struct pool_record *record);
+
+/* Granules of a record that are to be scrubbed. */
+uint64_t pool_record_dying(const struct pool_record *record);
+
 /* All extents of a record, the dying ones included. */
 uint32_t pool_record_extents(const struct pool_record *record);
 
 /* An object that is an empty slot, but for what pool_pair_* fill in. */
 struct pool_head pool_empty_slot(const struct pool *pool, const struct pool_region *region);
+
+/* What a superblock must say of itself, with a number or POOL_ANY_INDEX, of this pool or (NULL)
+ * any. */
+struct pool_expect pool_expect_superblock(uint32_t index, const struct pool_uuid *pool);
 
 /* What a record must say of itself in this slot. */
 struct pool_expect pool_expect_record(const struct pool *pool, const struct pool_region *region);

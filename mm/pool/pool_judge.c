@@ -74,9 +74,7 @@ static bool is_our_magic(struct pool_pair pair)
 
 struct pool_content pool_judge_header(const struct pool_member *member)
 {
-        const struct pool_expect expect = {.magic = POOL_SUPERBLOCK_MAGIC,
-                                           .size = sizeof(struct pool_superblock),
-                                           .index = POOL_ANY_INDEX};
+        const struct pool_expect expect = pool_expect_superblock(POOL_ANY_INDEX, NULL);
         struct pool_content content = {.kind = POOL_CONTENT_BLANK};
         struct pool_pair pair = pool_superblock_pair(member);
         const char *mark;

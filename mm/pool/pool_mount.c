@@ -414,9 +414,7 @@ static int assign_memory(struct pool *pool, const struct pool_config *config)
 
 static void mend_superblock(struct pool *pool, struct pool_member *member)
 {
-        const struct pool_expect expect = {.magic = POOL_SUPERBLOCK_MAGIC,
-                                           .size = sizeof(struct pool_superblock),
-                                           .index = member->id};
+        const struct pool_expect expect = pool_expect_superblock(member->id, NULL);
         struct pool_pair pair = pool_superblock_pair(member);
         const struct pool_head *current;
 

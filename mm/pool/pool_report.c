@@ -1,23 +1,16 @@
 /* What is in the pool: accessors, totals, the check of everything on media; contract in pool.h. */
 #include "hv/lib/errno.h"
-#include "hv/lib/printk.h"
 #include "hv/lib/string.h"
 #include "hv/lib/work.h"
 #include "mm/pool/pool.h"
 #include "mm/pool/pool_index.h"
 #include "mm/pool/pool_space.h"
 
-static bool is_region(const struct pool_record *record)
-{
-        return record &&
-               (record->state == POOL_RECORD_LIVE || record->state == POOL_RECORD_FILLING);
-}
-
 struct pool_region *pool_next(struct pool *pool, const struct pool_region *after)
 {
         uint32_t n = after ? (uint32_t)(after - pool->region) + 1 : 0;
 
-        while (n < pool->slots && !is_region(pool_record_judge(pool, &pool->region[n])))
+        while (n < pool->slots && !pool_record_is_region(pool_record_judge(pool, &pool->region[n])))
                 n++;
         return n < pool->slots ? &pool->region[n] : NULL;
 }
@@ -54,12 +47,7 @@ bool pool_region_is_filling(const struct pool_region *region)
 
 uint64_t pool_region_dying(const struct pool_region *region)
 {
-        const struct pool_record *record = region->record;
-        uint64_t n = 0;
-
-        for (uint32_t i = 0; i < record->dying_count; i++)
-                n += record->extent[record->extent_count + i].count;
-        return n;
+        return pool_record_dying(region->record);
 }
 
 size_t pool_region_extents(const struct pool_region *region)
@@ -123,7 +111,7 @@ struct pool_usage pool_usage(const struct pool *pool)
 
                 if (record && record->dying_count)
                         usage.dying_total += record->dying_total;
-                if (!is_region(record))
+                if (!pool_record_is_region(record))
                         continue;
                 usage.regions++;
                 usage.used += record->size / POOL_GRANULE;
@@ -201,15 +189,13 @@ static void judge(struct pool_pair pair, const struct pool_expect *expect, bool 
 
 int pool_check(struct pool *pool, bool mend, bool deep, struct pool_health *health)
 {
-        struct pool_expect sb = {.magic = POOL_SUPERBLOCK_MAGIC,
-                                 .size = sizeof(struct pool_superblock),
-                                 .pool = &pool->uuid};
-
         *health = (struct pool_health){0};
         if (!pool->mounted || (mend && pool->read_only))
                 return pool->mounted ? -EROFS : -EINVAL;
         for (uint32_t i = 0; i < pool->member_count; i++) {
-                sb.index = pool->member[i].id;
+                const struct pool_expect sb =
+                    pool_expect_superblock(pool->member[i].id, &pool->uuid);
+
                 judge(pool_superblock_pair(&pool->member[i]), &sb, mend, false, health);
                 for (uint32_t slot = 0; slot < pool->member[i].slots; slot++) {
                         struct pool_expect record =
@@ -252,7 +238,7 @@ bool pool_region_is_volatile(const struct pool *pool, const struct pool_region *
         return false;
 }
 
-static size_t count_unarmed(const struct pool *pool)
+size_t pool_unarmed(const struct pool *pool)
 {
         size_t unarmed = 0;
 
@@ -263,32 +249,5 @@ static size_t count_unarmed(const struct pool *pool)
 
 bool pool_is_volatile(const struct pool *pool)
 {
-        return pool->simulated || count_unarmed(pool);
-}
-
-void pool_print(struct pool *pool)
-{
-        struct pool_usage usage = pool_usage(pool);
-        struct pool_region *region = NULL;
-        uint64_t mib = POOL_GRANULE / MiB;
-        size_t unarmed = count_unarmed(pool);
-
-        printk(LOG_NOTICE,
-               "nvram: pool of %zu ranges%s, %lu MiB used, %lu MiB free, %lu MiB to be scrubbed, "
-               "%zu regions",
-               usage.ranges, pool->simulated ? " (simulated, volatile)" : "", usage.used * mib,
-               usage.free * mib, usage.dying * mib, usage.regions);
-        if (unarmed)
-                printk(LOG_WARN, "nvram: %zu of %zu ranges are not armed (volatile)", unarmed,
-                       usage.ranges);
-        if (usage.bad)
-                printk(LOG_WARN, "nvram: %lu MiB are on the list of bad granules", usage.bad * mib);
-        while ((region = pool_next(pool, region))) {
-                struct pool_extent first = pool_region_extent(pool, region, 0);
-
-                printk(LOG_INFO, "nvram:   %-31s %8lu MiB  owner %-31s %zu extents from 0x%lx%s",
-                       pool_region_name(region), (pool_region_size(region) / MiB),
-                       pool_region_owner(region), pool_region_extents(region), first.hpa.v,
-                       pool_region_is_volatile(pool, region) ? ", volatile" : "");
-        }
+        return pool->simulated || pool_unarmed(pool);
 }

@@ -11,7 +11,7 @@ from tests.machine.lab import BUILD, Setup, Vm
 from tests.machine.memory import LEGACY_PERSISTENT, MIB, PERSISTENT, RAM, RESERVED, THESIS, Memory, Range
 from tests.machine.qemu import TCG_CPU
 
-ROW = r"0x([0-9a-f]+)-0x([0-9a-f]+) +[\d.]+ [KMGT]?i?B +(\S.*?) +(E820 type \d+|EFI type \d+|ACPI NFIT|nvram=|boot loader)"
+ROW = r"0x([0-9a-f]+) +0x([0-9a-f]+) +[\d.]+ [KMGT]?i?B +(\S.*?) +(E820 type \d+|EFI type \d+|ACPI NFIT|nvram=|boot loader)"
 
 
 def map_rows(log):
@@ -95,7 +95,7 @@ def test_boot_bare(t):
         equal(machine.log, "", "output on COM2")
 
 
-@test(on=BOCHS, long=True)
+@test(on=BOCHS, soak=True, long=True)
 def test_boot_arrandale(t):
     boot_to_user_space(t, "corei5_arrandale_m520")
 

@@ -85,7 +85,7 @@ BAD = (  # the keys of a VM, and what the log must say of it; the module's numbe
     (f"vm=twice {SMALL} mem=32M", "mem=32M: mem= is given twice"),
     ("vm=nomem", "mem= is missing"),
     ("vm=odd mem=33M", "mem=33M: the size must be a multiple of 2 MiB"),
-    (f"vm=many {SMALL} vcpus=17", "vcpus=17: at most 16 virtual CPUs are supported"),
+    (f"vm=many {SMALL} vcpus=17", "vcpus=17: a number from 1 to 16 is expected"),
     (f"vm=pair {SMALL} nvram=one:2M,one:4M", r"nvram=.*region one is named"),
     (f"vm=twice {SMALL}", r"vm=twice: the VM of module \d+ has this name already"),
     ("vm=greedy mem=64G", r".*(mem=|memory)"),

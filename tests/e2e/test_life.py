@@ -7,7 +7,7 @@ from tests.e2e.test_monitor import ask, ask_json, enter, states, until_prompt
 from tests.machine.lab import Vm
 
 FILES = {f"{name}.bin": guest(name) for name in ("counter", "triple_fault", "halt_forever", "spin", "power_off", "ticker", "rebooter")}
-OPERATIONS = {"qemu": (60, 1000), "bochs": (20, 100)}  # make test, make soak
+OPERATIONS = {"qemu": (60, 1000), "bochs": (20, 40)}  # make test, make soak
 SETTLE_S = 0.3
 
 

@@ -66,7 +66,7 @@ def pool_is_sound(log, seen):
     mended = re.search(r"nvram: (\d+) objects mended", log)
     check(not mended or int(mended[1]) == 1, f"the pool had to be mended: {mended and mended[0]}")
     if seen:
-        names = re.findall(r"nvram:\s+(\S+)\s+\d+ MiB\s+owner", log)
+        names = re.findall(r"nvram: (\S+) +[\d.]+ [MG]iB +\S+ +live", log)
         equal(sorted(set(names)), sorted(name for name, _ in REGIONS), "regions of the pool")
 
 

@@ -7,7 +7,6 @@
 #include "guest/admin/monitor.h"
 #include "guest/admin/nv/nv_commands.h"
 #include "guest/console/console.h"
-#include "guest/console/escape.h"
 #include "guest/life/cpu0.h"
 #include "hv/lib/errno.h"
 #include "tests/fuzz/fuzz.h"
@@ -28,8 +27,8 @@ static struct memmap map;
 static struct world world;
 static struct mounted mounted;
 static struct monitor monitor;
-static struct monitor_host host;
-static struct vm_host vm_host;
+static struct monitor_target target;
+static struct vm_machine vm_machine;
 static uint64_t free_dram; /* at first */
 static uint8_t *blank;     /* the metadata of the pool at first */
 static uint64_t numbers;
@@ -45,12 +44,12 @@ static uint64_t entropy(void)
         return ++numbers;
 }
 
-static struct nv_host nv_host = {&mounted.pool, entropy, &config};
+static struct nv_target nv_target = {&mounted.pool, entropy, &config};
 
 static const struct command_table tables[] = {
-    {"", monitor_commands, 0, &host},
-    {"vm", vm_commands, 0, &host},
-    {"nv", nv_commands, 0, &nv_host},
+    {"", monitor_commands, 0, &target},
+    {"vm", vm_commands, 0, &target},
+    {"nv", nv_commands, 0, &nv_target},
 };
 static struct command_table verbs[ARRAY_LEN(tables)];
 
@@ -70,7 +69,7 @@ static void make_world(void)
         verbs[0].count = monitor_command_count;
         verbs[1].count = vm_command_count;
         verbs[2].count = nv_command_count;
-        free_dram = dram_free_bytes(fake_vm_host()->dram);
+        free_dram = dram_free_bytes(fake_vm_machine()->dram);
         memmap_init(&map);
         DEMAND(!memmap_add_e820(&map, 0, 256 * MiB, 1));
         DEMAND(!memmap_add_e820(&map, WORLD_HPA, size, 7));
@@ -89,15 +88,15 @@ static void start(void)
         config.vm[0].region[0] = (struct config_region){"kept", POOL_GRANULE, false};
         config.vm[0].region_count = 1;
         config.vm[0].nvram_max = 4 * MiB;
-        vm_host = *fake_vm_host();
-        vm_host.pool = &mounted.pool;
-        vms_init(&vms, &config, &vm_host, fake_turn);
+        vm_machine = *fake_vm_machine();
+        vm_machine.pool = &mounted.pool;
+        vms_init(&vms, &config, &vm_machine, fake_turn);
         memcpy(world.memory, blank, POOL_GRANULE);
         world_mount(&world, world.memory, false, &mounted);
         DEMAND(!mounted.err);
         numbers = 0;
-        host = (struct monitor_host){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
-        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &host);
+        target = (struct monitor_target){&map, fake_vm_machine()->dram, &mounted.pool, &vms, end};
+        monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &target);
 }
 
 static void start_vm(void)
@@ -115,8 +114,8 @@ void cpu0_wait(void)
         if (typed->left) {
                 console_type((uint8_t)fuzz_take(typed, 1));
         } else {
-                console_type(ESCAPE_KEY);
-                console_type(ESCAPE_SWITCH);
+                console_type(CONSOLE_ESCAPE);
+                console_type(CONSOLE_SWITCH);
         }
 }
 
@@ -131,14 +130,14 @@ static void type_all(struct fuzz_input *in)
                 console_set_monitor(true);
                 monitor_run(&monitor);
         } while (in->left);
-        while (console_get() >= 0)
+        while (console_get(console_focus()) >= 0)
                 ;
 }
 
 static void run_json(char *line)
 {
         static struct text_sink sink;
-        struct command_set set = {verbs, ARRAY_LEN(verbs), NULL, NULL, NULL};
+        struct command_set set = {verbs, ARRAY_LEN(verbs), NULL, NULL, NULL, NULL};
         int err = command_run(&set, line, text_sink_start(&sink, true));
 
         DEMAND(err <= 0 && true);
@@ -177,7 +176,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < vms.count; i++)
                 if (vms.entry[i].vm)
                         DEMAND(!vms_stop(&vms, &vms.entry[i]));
-        DEMAND(dram_free_bytes(vm_host.dram) == free_dram);
+        DEMAND(dram_free_bytes(vm_machine.dram) == free_dram);
         DEMAND(!pool_check(&mounted.pool, false, false, &health));
         world_unmount(&mounted);
         return 0;

@@ -12,9 +12,9 @@ static struct config config;
 
 static bool is_name(const char *name)
 {
-        size_t len = strnlen(name, CONFIG_NAME_SIZE);
+        size_t len = strnlen(name, WORD_NAME_SIZE);
 
-        return len && len < CONFIG_NAME_SIZE &&
+        return len && len < WORD_NAME_SIZE &&
                strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
                    len;
 }

@@ -7,7 +7,7 @@ static void check(const struct mmio_op *op, size_t len)
 {
         uint64_t regs[REG_COUNT], before[REG_COUNT];
 
-        DEMAND(op->len >= 2 && op->len <= len && op->len <= DECODE_BYTES_MAX);
+        DEMAND(op->len >= 2 && op->len <= len && op->len <= INSTRUCTION_MAX);
         DEMAND(op->size == 1 || op->size == 2 || op->size == 4 || op->size == 8);
         DEMAND(op->reg < REG_COUNT && (op->immediate || op->reg != REG_RSP));
         DEMAND(op->write || op->reg_size >= op->size);

@@ -117,7 +117,7 @@ static void access_mmio(struct fuzz_input *in, unsigned size, bool write)
 
 static void access_msr(struct fuzz_input *in, bool write)
 {
-        static const uint32_t others[] = {MSR_IA32_APIC_BASE, MSR_IA32_TSC_DEADLINE};
+        static const uint32_t others[] = {MSR_APIC_BASE, MSR_TSC_DEADLINE};
         unsigned raw = (unsigned)fuzz_take(in, 1);
         uint32_t msr = raw & 0x80 ? others[raw & 1] : MSR_X2APIC_FIRST + (raw & 0x3f);
         uint64_t value = 0;

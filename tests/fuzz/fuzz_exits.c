@@ -1,5 +1,5 @@
 /*
- * A guest that tries everything (guest/exec/run.c, mmio.c, msr.c, hypercall.c, kvmclock.c): the
+ * A guest that tries everything (guest/exec/run.c, emulate.c, msr.c, hypercall.c, kvmclock.c): the
  * input is the state of its CPU, a page of code, and a sequence of exits with the registers of
  * each. The guest's memory as the hypervisor sees it is one small block, so that ASan sees all
  * else.
@@ -23,15 +23,15 @@ static uint8_t *ram;
 static void make_vm(void)
 {
         static struct pool pool = {.simulated = true};
-        static struct vm_host host;
+        static struct vm_machine machine;
 
         fake_vm_create(&vm);
         ram = fuzz_alloc(RAM);
         vm.mem.count = 0;
         DEMAND(!gmem_add(&vm.mem, GPA(0), RAM, ram));
-        host = *vm.host;
-        host.pool = &pool;
-        vm.host = &host;
+        machine = *vm.machine;
+        machine.pool = &pool;
+        vm.machine = &machine;
         vm.regions = 1;
         vm.layout.region[0] =
             (struct layout_region){.name = "region", .gpa = GPA(4 * GiB), .size = PAGE_2M};
@@ -102,6 +102,7 @@ static void take_state(struct fuzz_input *in)
         memset(s, 0, sizeof *s);
         s->rip = CODE_GPA + fuzz_take(in, 1);
         s->cr0 = CR0_PE | (what & 1 ? CR0_PG : 0);
+        s->seg[SEG_CS].limit = UINT32_MAX;
         s->seg[SEG_CS].access = what & 2 ? 0xa09b : what & 4 ? 0xc09b : (uint16_t)fuzz_take(in, 2);
         if (what & 1) {
                 s->cr3 = take_gpa(in);
@@ -140,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                end == VM_CRASHED);
         DEMAND(!fake.exceptions || fake.exception == VECTOR_GP || fake.exception == VECTOR_UD ||
                fake.exception == VECTOR_PF);
-        DEMAND(fake.advanced <= steps * DECODE_BYTES_MAX);
+        DEMAND(fake.advanced <= steps * INSTRUCTION_MAX);
         DEMAND(!fake.irqs || fake.irq >= 16);
         return 0;
 }

@@ -3,6 +3,7 @@
  * chooses, so that they meet. NVRAM is never RAM, nothing overlaps, and what is reserved is lost
  * only when the table has no room for anything else: then nothing usable is left in it either.
  */
+#include "guest/admin/map_view.h"
 #include "hv/lib/errno.h"
 #include "mm/memmap.h"
 #include "tests/fuzz/fuzz.h"
@@ -129,6 +130,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check();
         simulate(&in);
         check();
-        memmap_print(&map);
+        map_view_log(&map);
         return 0;
 }

@@ -6,6 +6,7 @@
  * A mount that fails writes nothing. One that succeeds gives a pool whose regions lie in its ranges
  * and share no granule, that keeps working, and that mounts again.
  */
+#include "guest/admin/nv/nv_commands.h"
 #include "hv/lib/errno.h"
 #include "mm/pool/crc32c.h"
 #include "tests/fuzz/fuzz.h"
@@ -157,7 +158,7 @@ static void use(struct pool *pool)
         DEMAND(err <= 0);
         pool_scrub(pool, 2);
         check_regions(pool);
-        pool_print(pool);
+        nv_log(pool);
 }
 
 static void mount(enum pool_mode mode)

@@ -327,7 +327,7 @@ static const uint8_t *make_kernel(void)
 
 static void *memory;
 static struct dram dram;
-static struct vm_host host;
+static struct vm_machine machine;
 static struct vm_config config;
 static struct sched sched;
 static bool attention;
@@ -367,17 +367,17 @@ void fake_vm_create(struct vm *vm)
         virt_caps = (struct virt_caps){
             .page_max = PAGE_2M, .rdtscp = true, .invpcid = true, .fast_strings = true};
         sched_init(&sched, 1, UINT64_MAX / 2);
-        host = (struct vm_host){.dram = &dram,
-                                .tsc_khz = 1000000,
-                                .address_bits = 40,
-                                .sched = &sched,
-                                .kick = kick,
-                                .service = service,
-                                .attention = &attention};
+        machine = (struct vm_machine){.dram = &dram,
+                                      .tsc_khz = 1000000,
+                                      .address_bits = 40,
+                                      .sched = &sched,
+                                      .kick = kick,
+                                      .service = service,
+                                      .attention = &attention};
         config = (struct vm_config){
             .name = "test", .module = 1, .startable = true, .mem = VM_MEMORY, .vcpus = 1};
         config.kernel = (struct config_file){HPA((uint64_t)make_kernel()), FILE_SIZE};
-        if (vm_create(vm, &config, &host))
+        if (vm_create(vm, &config, &machine))
                 panic("the test's VM is refused");
 }
 
@@ -389,9 +389,9 @@ void fake_vm_destroy(struct vm *vm)
         free(memory);
 }
 
-const struct vm_host *fake_vm_host(void)
+const struct vm_machine *fake_vm_machine(void)
 {
-        return &host;
+        return &machine;
 }
 
 const struct vm_config *fake_vm_config(void)

@@ -1,6 +1,6 @@
 /*
  * A virtualization backend without a CPU: its run plays a script of exits, its other operations
- * record what the policy did. It also stands in for the host's local APIC and trap tables, which
+ * record what the policy did. It also stands in for the machine's local APIC and trap tables, which
  * only exist on bare metal.
  *
  * A struct vm for the policy is built by fake_vm_create with the real vm_create, from hosted
@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm.h"
 
 /* An exit, and what the guest has in the registers that instructions with an exit use. */
@@ -49,7 +50,7 @@ void fake_vm_create(struct vm *vm);
 void fake_vm_destroy(struct vm *vm);
 
 /* What the VM was built from: for tests that build others. */
-const struct vm_host *fake_vm_host(void);
+const struct vm_machine *fake_vm_machine(void);
 const struct vm_config *fake_vm_config(void);
 
 /* CPU 0 runs a vCPU of the built VMs until it leaves, if one wants to run. */

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm.h"
 #include "hv/trap/trap.h"
 #include "tests/unit/fake_virt.h"

@@ -39,10 +39,10 @@ static const struct command nv[] = {
     {"give", "REGION VM", "give away", 2, 2, false, COMMAND_COMPLETE_REGION | COMMAND_COMPLETE_VM,
      record},
 };
-static const int plain_host, vm_host;
+static int plain_target, vm_target;
 static const struct command_table tables[] = {
-    {"", plain, ARRAY_LEN(plain), &plain_host},
-    {"vm", vm, ARRAY_LEN(vm), &vm_host},
+    {"", plain, ARRAY_LEN(plain), &plain_target},
+    {"vm", vm, ARRAY_LEN(vm), &vm_target},
     {"nv", nv, ARRAY_LEN(nv), NULL},
 };
 
@@ -63,7 +63,7 @@ static const char *name(void *ctx, unsigned kind, size_t i)
         return kind == COMMAND_COMPLETE_REGION ? regions[i] : vms[i];
 }
 
-static struct command_set set = {tables, ARRAY_LEN(tables), confirm, name, &asked};
+static struct command_set set = {tables, ARRAY_LEN(tables), confirm, name, NULL, &asked};
 
 static int run(const char *line)
 {
@@ -84,7 +84,7 @@ static void test_words(void)
         CHECK(strcmp(words[4], "-") == 0);
         CHECK(strcmp(words[5], "-y") == 0);
         CHECK(!last.yes && !last.verbose);
-        CHECK(last.host == &plain_host);
+        CHECK(last.target == &plain_target);
 }
 
 static void test_empty_lines(void)
@@ -101,7 +101,7 @@ static void test_options_anywhere(void)
         CHECK_EQ(run("-o json vm -v start db -y"), 0);
         CHECK_EQ(calls, 1);
         CHECK(last.yes && last.verbose && last_json);
-        CHECK(last.host == &vm_host);
+        CHECK(last.target == &vm_target);
         CHECK_EQ(last.words, 1);
         CHECK(strcmp(words[0], "db") == 0);
         CHECK(!sink.out.json);
@@ -187,7 +187,7 @@ static void test_help(void)
         CHECK_EQ(run("help"), 0);
         CHECK_EQ(lines(), 2 + 1 + 8);
         CHECK(strstr(sink.text, "VERB          ARGUMENTS                   HELP\n"));
-        CHECK(strstr(sink.text, "vm stop       NAME                        stop one\n"));
+        CHECK(strstr(sink.text, "vm stop       NAME                        stop one (asks)\n"));
         CHECK_EQ(run("help vm"), 0);
         CHECK_EQ(lines(), 2 + 3);
         CHECK_EQ(run("help vm stop"), 0);

@@ -105,6 +105,7 @@ static void test_mem_fail(void)
         CHECK_EQ(config.options.mem_fail, 7);
         config_init(&config);
         CHECK(config_parse_options(&config, "mem-fail=7x") < 0);
+        CHECK_EQ(config.options.mem_fail, 0);
 }
 
 static void test_options(void)
@@ -131,6 +132,65 @@ static void test_options(void)
         CHECK_EQ(config_parse_options(&config, "console=0xc000 exit=monitor"), 0);
         CHECK_EQ(config.options.exit, CONFIG_EXIT_MONITOR);
         CHECK_EQ(config.options.console_port, 0xc000);
+}
+
+/* What console= makes of a value: the port, or the default with a complaint. */
+static int console_port(const char *value)
+{
+        char line[64];
+
+        config_init(&config);
+        snprintf(line, sizeof line, "console=%s", value);
+        return config_parse_options(&config, line) ? -1 : config.options.console_port;
+}
+
+static void test_console_ports(void)
+{
+        CHECK_EQ(console_port("com1"), 0x3f8);
+        CHECK_EQ(console_port("com4"), 0x2e8);
+        CHECK_EQ(console_port("0x2F8"), 0x2f8);
+        CHECK_EQ(console_port("0xfff8"), 0xfff8);
+        CHECK_EQ(console_port("none"), 0);
+        CHECK_EQ(console_port("com5"), -1);
+        CHECK_EQ(console_port("com0"), -1);
+        CHECK_EQ(console_port("com"), -1);
+        CHECK_EQ(console_port("com10"), -1);
+        CHECK_EQ(console_port("0x"), -1);
+        CHECK_EQ(console_port("0x0"), -1);
+        CHECK_EQ(console_port("0xfffc"), -1);
+        CHECK_EQ(console_port("0x13f8a"), -1);
+        CHECK_EQ(console_port("0x3g8"), -1);
+        CHECK_EQ(console_port("0x3f8,115200"), -1);
+        CHECK_EQ(config.options.console_port, 0x3f8);
+}
+
+/* A quote that is not closed takes the rest of the line with it, whatever that was. */
+static void test_open_quote(void)
+{
+        config_init(&config);
+        CHECK(config_parse_options(&config, "exit=reboot run=\"nv list exit=halt nvram-skip=1") <
+              0);
+        CHECK_EQ(config.error_count, 1);
+        CHECK(said("command line", "a quote is not closed"));
+        CHECK_EQ(config.options.exit, CONFIG_EXIT_REBOOT);
+        CHECK_EQ(config.options.run_count, 0);
+        CHECK(config.options.nvram_mistake);
+}
+
+static void test_long_option(void)
+{
+        static char line[CONFIG_WORD_SIZE + 32];
+
+        memset(line, 'x', CONFIG_WORD_SIZE);
+        strcpy(line + CONFIG_WORD_SIZE, " exit=reboot");
+        config_init(&config);
+        CHECK(config_parse_options(&config, line) < 0);
+        CHECK(said("command line: xxx", "longer than 4095"));
+        CHECK_EQ(config.options.exit, CONFIG_EXIT_REBOOT);
+        CHECK(config.options.nvram_mistake);
+        config_init(&config);
+        CHECK(config_parse_options(&config, line + 1) < 0);
+        CHECK(said("command line: xxx", "unknown key"));
 }
 
 static void expect_runs(const char *cmdline, const char *const *lines, size_t count)
@@ -422,7 +482,7 @@ static void test_numbers(void)
         refused("vm=a mem=1M", "mem=1M", "from 2 MiB");
         refused("vm=a mem=17M", "mem=17M", "multiple of 2 MiB");
         refused("vm=a mem=2T", "mem=2T", "to 1048576 MiB");
-        refused("vm=a mem=64M vcpus=17", "vcpus=17", "at most 1");
+        refused("vm=a mem=64M vcpus=17", "vcpus=17", "from 1 to 16");
         refused("vm=a mem=64M vcpus=0", "vcpus=0", "from 1");
         refused("vm=a mem=64M vcpus=1K", "vcpus=1K", "from 1");
         refused("vm=a mem=64M nvram=r:0", "nvram=r:0", "from 2 MiB");
@@ -456,7 +516,8 @@ static void test_every_mistake_is_told(void)
         LOAD("vm=a mem=7 vcpus=99 bogus=1 nvram=x:1,y:2M");
         CHECK_EQ(config.error_count, 4);
         CHECK_EQ(config.vm[0].mistakes, 4);
-        CHECK(said("mem=7", "2 MiB") && said("vcpus=99", "at most") && said("bogus=1", "unknown"));
+        CHECK(said("mem=7", "2 MiB") && said("vcpus=99", "from 1 to 16") &&
+              said("bogus=1", "unknown"));
         CHECK_EQ(config.vm[0].region_count, 1);
 }
 
@@ -608,6 +669,9 @@ int main(void)
         RUN(test_nvram_choice);
         RUN(test_mitigations);
         RUN(test_mem_fail);
+        RUN(test_console_ports);
+        RUN(test_open_quote);
+        RUN(test_long_option);
         RUN(test_run);
         RUN(test_wrong_runs);
         RUN(test_bad_addresses);

@@ -1,6 +1,5 @@
 /* Font files and text on a framebuffer: the pixels of a known glyph, in every pixel format. */
 #include "drivers/fb.h"
-#include "drivers/uart.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -182,40 +181,11 @@ static void test_bad_framebuffers(void)
         CHECK_EQ(memory[0], 0xee);
 }
 
-static int parse_port(const char *name, uint16_t *port)
-{
-        return uart_parse_port(name, strlen(name), port);
-}
-
-static void test_uart_names(void)
-{
-        uint16_t port = 0;
-
-        CHECK_EQ(parse_port("com1", &port), 0);
-        CHECK_EQ(port, 0x3f8);
-        CHECK_EQ(parse_port("com4", &port), 0);
-        CHECK_EQ(port, 0x2e8);
-        CHECK_EQ(parse_port("0x2F8", &port), 0);
-        CHECK_EQ(port, 0x2f8);
-        CHECK_EQ(uart_parse_port("0x3f8,115200", 5, &port), 0);
-        CHECK_EQ(port, 0x3f8);
-        CHECK_EQ(parse_port("com5", &port), -EINVAL);
-        CHECK_EQ(parse_port("com", &port), -EINVAL);
-        CHECK_EQ(parse_port("com10", &port), -EINVAL);
-        CHECK_EQ(parse_port("0x", &port), -EINVAL);
-        CHECK_EQ(parse_port("0x0", &port), -EINVAL);
-        CHECK_EQ(parse_port("0xfffc", &port), -EINVAL);
-        CHECK_EQ(parse_port("0x13f8a", &port), -EINVAL);
-        CHECK_EQ(parse_port("0x3g8", &port), -EINVAL);
-        CHECK_EQ(port, 0x3f8);
-}
-
 int main(void)
 {
         RUN(test_psf1);
         RUN(test_psf2);
         RUN(test_pixel_formats);
         RUN(test_bad_framebuffers);
-        RUN(test_uart_names);
         return unit_done();
 }

@@ -18,7 +18,7 @@
 
 static struct vm built; /* by fake_vm_create: gives memory and configuration */
 static struct config config;
-static struct vm_host host;
+static struct vm_machine machine;
 static struct vms *vms;
 static struct cpus_hooks ask; /* what cpu0_init gave to cpus_init */
 static unsigned turns, prompts;
@@ -28,13 +28,13 @@ static const struct fake_step quiet = {.exit = {.kind = VM_EXIT_CACHE}};
 
 void cpus_init(uint32_t tsc_khz, const struct cpus_hooks *hooks)
 {
-        CHECK_EQ(tsc_khz, host.tsc_khz);
+        CHECK_EQ(tsc_khz, machine.tsc_khz);
         ask = *hooks;
 }
 
 struct sched *cpus_sched(void)
 {
-        return fake_vm_host()->sched;
+        return fake_vm_machine()->sched;
 }
 
 bool cpus_service(void)
@@ -77,8 +77,8 @@ static void start(size_t vm_count)
                 config.vm[i].name[0] = (char)('a' + i);
                 config.vm[i].name[1] = '\0';
         }
-        host = *fake_vm_host();
-        vms = cpu0_init(&host, &config);
+        machine = *fake_vm_machine();
+        vms = cpu0_init(&machine, &config);
         turns = prompts = 0;
         unit_log_clear();
 }
@@ -165,7 +165,7 @@ static void test_rest(void)
         CHECK_EQ(pool_create(&mounted.pool, "gone", "web", 2 * POOL_GRANULE, 0, &region), 0);
         CHECK_EQ(pool_delete(&mounted.pool, region), 0);
         start(0);
-        host.pool = &mounted.pool;
+        machine.pool = &mounted.pool;
         CHECK(ask.rest(UINT64_MAX));
         CHECK_EQ(mounted.pool.scrubbing + 2 - pool_usage(&mounted.pool).dying, 1);
         CHECK(!ask.rest(0));

@@ -122,6 +122,23 @@ static void test_what_permafrost_gives(void)
                             KVM_FEATURE_CLOCKSOURCE_STABLE | KVM_FEATURE_STEAL_TIME);
 }
 
+static struct cpuid_regs has_no_invariant_tsc(uint32_t leaf, uint32_t subleaf)
+{
+        return leaf == 0x80000007 ? (struct cpuid_regs){0} : claims_all(leaf, subleaf);
+}
+
+/* Linux trusts an invariant TSC without looking at it twice a second if nobody can have adjusted
+ * it. */
+static void test_tsc_adjust(void)
+{
+        cpuid_policy_init(&policy, claims_all, &all_caps, 1);
+        CHECK(ask(claims_all, 7, 0).ebx >> 1 & 1);
+        cpuid_policy_init(&policy, has_no_invariant_tsc, &all_caps, 1);
+        CHECK_EQ(ask(has_no_invariant_tsc, 7, 0).ebx >> 1 & 1, 0);
+        cpuid_policy_init(&policy, claims_little, &all_caps, 1);
+        CHECK(is_zero(ask(claims_little, 7, 0)));
+}
+
 static void test_instructions_follow_the_extension(void)
 {
         const struct virt_caps none = {.page_max = PAGE_2M};
@@ -311,6 +328,7 @@ int main(void)
 {
         RUN(test_hidden_features);
         RUN(test_what_permafrost_gives);
+        RUN(test_tsc_adjust);
         RUN(test_instructions_follow_the_extension);
         RUN(test_osxsave_is_left_out);
         RUN(test_xsave_leaf);

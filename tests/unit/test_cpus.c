@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "drivers/lapic.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm.h"
 #include "hv/cpu.h"
 #include "hv/lib/work.h"
@@ -31,8 +32,8 @@
 struct cpu cpus[CPUS_MAX];
 unsigned cpu_count = 2;
 
-static struct vm first, vm; /* the first only makes the host */
-static struct vm_host host;
+static struct vm first, vm; /* the first only makes the machine */
+static struct vm_machine machine;
 static bool self_ipi; /* an interrupt waits for this CPU */
 static bool nmi_on_kick;
 static unsigned kicks_of[CPUS_MAX], rests, rests_without_end, amid;
@@ -125,11 +126,11 @@ static void begin(void)
         fake_vm_create(&first);
         cpus_init(TSC_KHZ, &hooks);
         virt_caps.kick_by_nmi = true;
-        host = *fake_vm_host();
-        host.sched = cpus_sched();
-        host.kick = cpus_kick;
-        host.service = cpus_service;
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
+        machine = *fake_vm_machine();
+        machine.sched = cpus_sched();
+        machine.kick = cpus_kick;
+        machine.service = cpus_service;
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &machine), 0);
         let_time_pass(); /* building it was work */
         vm.vcpu[0]->sched.cpus = cpu_set_first(1);
         sched_add(cpus_sched(), &vm.vcpu[0]->sched, cpu_rdtsc());
@@ -206,7 +207,7 @@ static void test_work_lends_the_cpu(void)
         CHECK(!cpu_set_has(&cpus_sched()->idle, 0));
         fake.state.rflags = RFLAGS_IF;
         fake_load(&halt, 1);
-        vm_notify(v);
+        vcpu_notify(v);
         CHECK_EQ(v->sched.state, SCHED_READY);
         work_step();
         CHECK_EQ(v->sched.state, SCHED_BLOCKED);

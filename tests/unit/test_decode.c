@@ -224,7 +224,7 @@ static void test_random(void)
                 if (mmio_decode(bytes, len, unit_random(&rng) & 1, unit_random(&rng) & 1, &op) ==
                     0) {
                         understood++;
-                        CHECK(op.len >= 2 && op.len <= len && op.len <= DECODE_BYTES_MAX);
+                        CHECK(op.len >= 2 && op.len <= len && op.len <= INSTRUCTION_MAX);
                         CHECK(op.size == 1 || op.size == 2 || op.size == 4 || op.size == 8);
                         CHECK(op.reg < REG_COUNT && op.reg != REG_RSP);
                         if (op.write)

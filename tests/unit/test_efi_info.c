@@ -1,5 +1,5 @@
 /* What the EFI loader hands over: its struct boot_info, and pixel formats of EFI. */
-#include "boot/efi/efi_info.h"
+#include "boot/efi/efi_map.h"
 #include "boot/efi/efi_screen.h"
 
 #include "hv/lib/errno.h"

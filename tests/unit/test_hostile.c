@@ -37,12 +37,12 @@ static uint64_t random_gpa(void)
 static void give_regions(void)
 {
         static struct pool pool = {.simulated = true};
-        static struct vm_host host;
+        static struct vm_machine machine;
 
-        host = *vm.host;
-        host.pool = &pool;
-        host.domain = NFIT_DOMAIN_ADR;
-        vm.host = &host;
+        machine = *vm.machine;
+        machine.pool = &pool;
+        machine.domain = NFIT_DOMAIN_ADR;
+        vm.machine = &machine;
         vm.regions = REGIONS;
         for (unsigned i = 0; i < REGIONS; i++) {
                 struct layout_region *r = &vm.layout.region[i];
@@ -50,6 +50,7 @@ static void give_regions(void)
                 memset(r->name, 'a' + (int)i, sizeof r->name - 1);
                 r->gpa = GPA((i + 4) * GiB);
                 r->size = (i + 1) * PAGE_2M;
+                vm.region[i].is_volatile = true;
         }
 }
 
@@ -200,6 +201,7 @@ static void random_state(struct vcpu_state *s)
         s->cr0 = CR0_PE;
         s->seg[SEG_CS].access = pick(4) ? 0xc09b : (uint16_t)unit_random(&seed);
         s->seg[SEG_CS].base = pick(8) ? 0 : unit_random(&seed);
+        s->seg[SEG_CS].limit = pick(8) ? UINT32_MAX : (uint32_t)unit_random(&seed);
         if (pick(3) == 0) {
                 s->cr0 |= CR0_PG;
                 s->cr4 = unit_random(&seed);
@@ -244,7 +246,7 @@ static void test_instructions_without_memory(void)
                 CHECK_EQ(play_until_settled(&step), VM_POWERED_OFF);
                 CHECK_EQ(fake.exceptions, fake.advanced == 0);
                 CHECK(!fake.exceptions || fake.exception == VECTOR_UD);
-                CHECK(fake.advanced <= DECODE_BYTES_MAX);
+                CHECK(fake.advanced <= INSTRUCTION_MAX);
                 CHECK_EQ(gmem_read(&vm.mem, GPA(CODE_GPA), after, sizeof after), 0);
                 CHECK(memcmp(code, after, sizeof code) == 0);
                 carried_out += !fake.exceptions;

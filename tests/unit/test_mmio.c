@@ -1,6 +1,6 @@
 /* MMIO emulation: fetching a guest's instruction through its own page tables, and carrying it out.
  */
-#include "guest/exec/mmio.h"
+#include "guest/exec/emulate.h"
 
 #include "guest/dev/platform.h"
 #include "hv/lib/errno.h"
@@ -40,7 +40,7 @@ static void flat(uint64_t rip, const char *code, size_t n)
         fake.advanced = 0;
         fake.state.cr0 = CR0_PE;
         fake.state.rip = rip;
-        fake.state.seg[SEG_CS].access = ACCESS_32;
+        fake.state.seg[SEG_CS] = (struct vcpu_segment){.limit = UINT32_MAX, .access = ACCESS_32};
         put(rip, code, n);
 }
 
@@ -128,6 +128,47 @@ static void test_segment_base(void)
         CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RDX], 0xffffffff);
 }
 
+/* What lies beyond the code segment's limit is not fetched. */
+static void test_segment_limit(void)
+{
+        flat(0x1000, "\x8b\x13", 2);
+        fake.state.seg[SEG_CS].limit = 0x1001;
+        CHECK_EQ(access_at(RAM, false), 0);
+        CHECK_EQ(fake.advanced, 2);
+        fake.state.seg[SEG_CS].limit = 0x1000;
+        CHECK_EQ(access_at(RAM, false), -EINVAL);
+        fake.state.seg[SEG_CS].limit = 0xfff;
+        CHECK_EQ(access_at(RAM, false), -EINVAL);
+        CHECK_EQ(fake.advanced, 2);
+}
+
+/* In compatibility mode linear addresses go on at 0 behind 4 GiB. */
+static void test_wrap_at_4_gib(void)
+{
+        static const uint8_t code[] = {0xc7, 0x03, 0x41, 0, 1, 0};
+        static const struct {
+                unsigned table, index, next;
+        } entries[] = {{0, 0, 1}, {1, 3, 2}, {2, 511, 3}, {1, 0, 4}, {4, 0, 5}};
+
+        for (size_t i = 0; i < ARRAY_LEN(entries); i++)
+                put_entry(PAGE_TABLES + entries[i].table * PAGE_4K, entries[i].index,
+                          (PAGE_TABLES + entries[i].next * PAGE_4K) | PTE_PRESENT);
+        put_entry(PAGE_TABLES + 3 * PAGE_4K, 511, CODE_FRAME | PTE_PRESENT);
+        put_entry(PAGE_TABLES + 5 * PAGE_4K, 0, CODE_FRAME_2 | PTE_PRESENT);
+        put(CODE_FRAME + PAGE_4K - 2, code, 2);
+        put(CODE_FRAME_2, code + 2, sizeof code - 2);
+        fake.advanced = 0;
+        fake.state = (struct vcpu_state){.rip = 0xffffeffe,
+                                         .cr0 = CR0_PE | CR0_PG,
+                                         .cr3 = PAGE_TABLES,
+                                         .cr4 = CR4_PAE,
+                                         .efer = EFER_LME | EFER_LMA};
+        fake.state.seg[SEG_CS] =
+            (struct vcpu_segment){.base = 0x1000, .limit = UINT32_MAX, .access = ACCESS_32};
+        CHECK_EQ(access_at(RAM, true), 0); /* mov dword [rbx], 10041h */
+        CHECK_EQ(fake.advanced, sizeof code);
+}
+
 /* 64-bit code over two pages that are not neighbours, by the guest's own tables. */
 static void test_paged_code_over_two_pages(void)
 {
@@ -174,6 +215,8 @@ int main(void)
         RUN(test_refusals_change_nothing);
         RUN(test_code_at_the_end_of_memory);
         RUN(test_segment_base);
+        RUN(test_segment_limit);
+        RUN(test_wrap_at_4_gib);
         RUN(test_paged_code_over_two_pages);
         fake_vm_destroy(&vm);
         return unit_done();

@@ -24,7 +24,7 @@ static struct vms vms;
 static struct memmap map;
 static struct world world;
 static struct mounted mounted;
-static struct monitor_host host;
+static struct monitor_target target;
 static struct monitor monitor;
 static struct text_sink sink;
 static unsigned ends;
@@ -52,15 +52,15 @@ static void start(void)
                 config.vm[i].startable = i != 2;
         }
         strcpy(config.vm[1].after, "a");
-        vms_init(&vms, &config, fake_vm_host(), fake_turn);
-        host = (struct monitor_host){&map, fake_vm_host()->dram, &mounted.pool, &vms, end};
+        vms_init(&vms, &config, fake_vm_machine(), fake_turn);
+        target = (struct monitor_target){&map, fake_vm_machine()->dram, &mounted.pool, &vms, end};
 }
 
 static struct command_table tables[2];
 
 static int run(const char *line)
 {
-        struct command_set set = {tables, 2, NULL, NULL, NULL};
+        struct command_set set = {tables, 2, NULL, NULL, NULL, NULL};
 
         return command_run(&set, line, text_sink_start(&sink, false));
 }
@@ -135,14 +135,14 @@ static void test_reboots_are_spaced(void)
         start();
         start_next();
         CHECK_EQ(vms.rebuild_at, 0);
-        CHECK_EQ(fake_vm_host()->sched->errand, SCHED_NEVER);
+        CHECK_EQ(fake_vm_machine()->sched->errand, SCHED_NEVER);
         reboot(a);
         CHECK_EQ(a->starts, 2);
         CHECK(vms.rebuild_at - a->vm->start_tsc >= 3 * a->vm->build_ticks);
         vms.rebuild_at = UINT64_MAX / 2;
         reboot(a);
         CHECK_EQ(a->state, VMS_QUEUED);
-        CHECK_EQ(fake_vm_host()->sched->errand, UINT64_MAX / 2);
+        CHECK_EQ(fake_vm_machine()->sched->errand, UINT64_MAX / 2);
         CHECK(!vms_due(&vms));
         CHECK(vms_alive(&vms));
         vms.rebuild_at = vms.due_at = 1;
@@ -150,7 +150,7 @@ static void test_reboots_are_spaced(void)
         vms_service(&vms);
         CHECK_EQ(a->starts, 3);
         CHECK(!vms_due(&vms));
-        CHECK_EQ(fake_vm_host()->sched->errand, SCHED_NEVER);
+        CHECK_EQ(fake_vm_machine()->sched->errand, SCHED_NEVER);
         vms.rebuild_at = UINT64_MAX / 2;
         CHECK_EQ(vms_reset(&vms, a), 0);
         vms_service(&vms);
@@ -335,17 +335,17 @@ static void test_mem(void)
         CHECK(strstr(sink.text, "\n[{\"domain\": \"unknown\", \"flush\": \"model\", "
                                 "\"volatile\": false}]"));
         CHECK(strstr(sink.text, "\n[{\"order\": 0, \"size\": 4096, \"used\": "));
-        host.pool = NULL;
+        target.pool = NULL;
         CHECK_EQ(run("mem"), 0);
         CHECK(!strstr(sink.text, "NVRAM"));
         CHECK_EQ(run("map -v"), 0);
-        host.pool = &mounted.pool;
+        target.pool = &mounted.pool;
 }
 
 static void test_mem_fail(void)
 {
         start();
-        refused("mem-fail one", -EINVAL, "error: one: not a number");
+        refused("mem-fail one", -EINVAL, "error: one: a number is expected");
         expect("mem-fail 1", "no fault was to come\n");
         vms_service(&vms);
         CHECK_EQ(vms.entry[0].end, VM_REFUSED);
@@ -397,7 +397,7 @@ static void test_prompt(void)
 {
         start();
         start_next();
-        monitor_init(&monitor, tables, 2, &host);
+        monitor_init(&monitor, tables, 2, &target);
         type(ENTER "vm st\tb\ty" ENTER);
         monitor_run(&monitor);
         CHECK_EQ(state("b"), VMS_QUEUED);
@@ -436,8 +436,8 @@ int main(void)
         fake_vm_create(&built);
         world = world_make(1, &size, 0, 0);
         world_mount(&world, world.memory, true, &mounted);
-        tables[0] = (struct command_table){"", monitor_commands, monitor_command_count, &host};
-        tables[1] = (struct command_table){"vm", vm_commands, vm_command_count, &host};
+        tables[0] = (struct command_table){"", monitor_commands, monitor_command_count, &target};
+        tables[1] = (struct command_table){"vm", vm_commands, vm_command_count, &target};
         RUN(test_queue_in_order);
         RUN(test_reboots_are_spaced);
         RUN(test_start_stop_reset);

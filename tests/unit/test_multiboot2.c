@@ -163,7 +163,6 @@ static void test_text_screen_and_old_rsdp(void)
         memset(mbi.bytes + add_tag(14, 8 + 20) + 8, 0x14, 20);
         CHECK_EQ(parse_to_end(), 0);
         CHECK_EQ(info.display, BOOT_DISPLAY_TEXT);
-        CHECK_EQ(info.text_columns, 1024);
         CHECK_EQ(info.rsdp_size, 20);
         CHECK_EQ(info.rsdp[19], 0x14);
 }

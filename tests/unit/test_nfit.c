@@ -143,7 +143,6 @@ static void test_qemu(void)
         CHECK_EQ(nfit.nvdimm[1].handle, 2);
         CHECK_EQ(nfit.nvdimm[0].hint.v, 0);
         CHECK_EQ(nfit.domain, NFIT_DOMAIN_EADR);
-        CHECK(!nfit.mirrored);
         CHECK_EQ(nfit.refused, 0);
 }
 
@@ -219,7 +218,6 @@ static void test_domains(void)
                 add_capabilities(cases[i].highest, cases[i].bits);
                 CHECK_EQ(parse(), 0);
                 CHECK_EQ(nfit.domain, cases[i].domain);
-                CHECK_EQ(nfit.mirrored, cases[i].bits == 6);
         }
         CHECK(!strcmp(nfit_domain_word(NFIT_DOMAIN_ADR), "adr"));
         CHECK(!strcmp(nfit_domain_text(NFIT_DOMAIN_EADR), "eADR (CPU caches)"));

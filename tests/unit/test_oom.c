@@ -56,7 +56,7 @@ static void test_vm_create(void)
 
                 fill(refused);
                 before = dram_free_bytes(dram);
-                err = vm_create(&vm, &config, fake_vm_host());
+                err = vm_create(&vm, &config, fake_vm_machine());
                 if (!err)
                         vm_destroy(&vm);
                 CHECK_EQ(dram_free_bytes(dram), before);
@@ -78,7 +78,7 @@ static void test_vms_start(void)
         config_init(&config);
         config.vm_count = 1;
         config.vm[0] = *fake_vm_config();
-        vms_init(&vms, &config, fake_vm_host(), fake_turn);
+        vms_init(&vms, &config, fake_vm_machine(), fake_turn);
         do {
                 fill(refused);
                 vms_service(&vms);
@@ -132,7 +132,7 @@ static void test_each_allocation(void)
 {
         static struct vm vm;
         struct vm_config config = *fake_vm_config();
-        struct vm_host host = *fake_vm_host();
+        struct vm_machine machine = *fake_vm_machine();
         struct world world = world_make(1, (const uint64_t[]){32 * MiB}, 0, 0);
         static struct mounted mounted;
         struct pool_usage usage;
@@ -142,27 +142,27 @@ static void test_each_allocation(void)
 
         world_mount(&world, world.memory, false, &mounted);
         CHECK_EQ(mounted.err, 0);
-        host.pool = &mounted.pool;
-        host.random = number;
+        machine.pool = &mounted.pool;
+        machine.random = number;
         config.vcpus = 4;
         want_regions(&config);
-        CHECK_EQ(pool_create(host.pool, "old", config.name, 2 * MiB, 0, &old), 0);
-        usage = pool_usage(host.pool);
+        CHECK_EQ(pool_create(machine.pool, "old", config.name, 2 * MiB, 0, &old), 0);
+        usage = pool_usage(machine.pool);
         do {
                 int err;
 
                 (void)dram_fail_after(dram, ++n);
-                err = vm_create(&vm, &config, &host);
+                err = vm_create(&vm, &config, &machine);
                 left = dram_fail_after(dram, 0);
                 CHECK(!err || (err == -ENOMEM && !left));
                 if (!err) {
                         vm_destroy(&vm);
-                        drop(host.pool, "new");
+                        drop(machine.pool, "new");
                 }
                 refused += err != 0;
                 CHECK_EQ(dram_free_bytes(dram), before);
                 CHECK_EQ(fake.vcpus, 1);
-                check_pool(host.pool, &usage);
+                check_pool(machine.pool, &usage);
         } while (!left && n < 100);
         CHECK(left && refused >= 4 + 3 + 1); /* a frame a vCPU, the page tables, a virtio device */
         world_unmount(&mounted);
@@ -180,7 +180,7 @@ static void test_vms_reset(void)
         config_init(&config);
         config.vm_count = 1;
         config.vm[0] = *fake_vm_config();
-        vms_init(&vms, &config, fake_vm_host(), fake_turn);
+        vms_init(&vms, &config, fake_vm_machine(), fake_turn);
         vms_service(&vms);
         do {
                 CHECK_EQ(vms_reset(&vms, &vms.entry[0]), 0);
@@ -204,7 +204,7 @@ static void test_vms_reset(void)
 int main(void)
 {
         fake_vm_create(&built);
-        dram = fake_vm_host()->dram;
+        dram = fake_vm_machine()->dram;
         RUN(test_vm_create);
         RUN(test_vms_start);
         RUN(test_each_allocation);

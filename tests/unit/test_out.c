@@ -20,13 +20,13 @@ static void fill(struct out *out)
 {
         out_table_begin(out, columns, 4);
         out_cell(out, "a%d", 1);
-        out_cell_number(out, 7);
-        out_cell_size(out, 64 << 20);
-        out_cell_bool(out, true);
+        out_cells(out, out_number(7));
+        out_cells(out, out_size(64 << 20));
+        out_cells(out, out_bool(true));
         out_cell(out, "longer-than-8");
-        out_cell_number(out, UINT64_MAX);
-        out_cell_address(out, 0x20000000);
-        out_cell_bool(out, false);
+        out_cells(out, out_number(UINT64_MAX));
+        out_cells(out, out_address(0x20000000));
+        out_cells(out, out_bool(false));
         out_table_end(out);
 }
 
@@ -44,6 +44,26 @@ static void test_json_table(void)
         expect("[{\"name\": \"a1\", \"count\": 7, \"size\": 67108864, \"last\": true}, "
                "{\"name\": \"longer-than-8\", \"count\": 18446744073709551615, "
                "\"size\": 536870912, \"last\": false}]\n");
+}
+
+/* One row: a line a cell for people, a table like any other for programs. */
+static void test_record(void)
+{
+        for (int json = 0; json < 2; json++) {
+                struct out *out = text_sink_start(&sink, json);
+
+                out_record_begin(out, columns, 3);
+                out_cell(out, "a");
+                out_cells(out, out_number(7));
+                out_cells(out, out_size(64 << 20));
+                out_table_end(out);
+                out_table_begin(out, columns, 1);
+                out_cell(out, "b");
+                out_table_end(out);
+                expect(json ? "[{\"name\": \"a\", \"count\": 7, \"size\": 67108864}]\n"
+                              "[{\"name\": \"b\"}]\n"
+                            : "NAME        a\nCOUNT       7\nSIZE        64 MiB\nNAME\nb\n");
+        }
 }
 
 static void test_empty_tables(void)
@@ -110,14 +130,36 @@ static void test_long_text(void)
         CHECK_EQ(sink.len, OUT_TEXT_SIZE);
 }
 
+/* One line of the log a line of text, whole and with its prefix; a long one is cut. */
+static void test_log(void)
+{
+        char text[2 * OUT_TEXT_SIZE];
+        struct out_log log;
+
+        unit_log_clear();
+        out_log_start(&log, LOG_INFO, "pool: ");
+        fill(&log.out);
+        CHECK(unit_log_has("pool: NAME       COUNT      SIZE  LAST"
+                           "pool: a1             7    64 MiB  yes"
+                           "pool: longer-than-8  18446744073709551615  0x20000000  no"));
+        memset(text, 'x', sizeof text);
+        text[sizeof text - 1] = '\0';
+        unit_log_clear();
+        out_line(&log.out, "%s", text);
+        out_line(&log.out, "next");
+        CHECK(unit_log_has("xxxpool: next"));
+}
+
 int main(void)
 {
         RUN(test_text_table);
         RUN(test_json_table);
+        RUN(test_record);
         RUN(test_empty_tables);
         RUN(test_one_column);
         RUN(test_json_escapes);
         RUN(test_lines_and_errors);
         RUN(test_long_text);
+        RUN(test_log);
         return unit_done();
 }

@@ -205,8 +205,7 @@ static void random_run(const struct paging_format *fmt, uint64_t max_page, uint6
 
 static void test_random_operations(void)
 {
-        static const struct paging_format *const formats[] = {&paging_host, &paging_ept,
-                                                              &paging_npt};
+        static const struct paging_format *const formats[] = {&paging_hv, &paging_ept, &paging_npt};
         static const uint64_t sizes[] = {PAGE_4K, PAGE_2M, PAGE_1G};
         uint64_t seed = unit_seed();
 
@@ -297,7 +296,7 @@ static void test_refusals(void)
         tables_until_failure = 0;
         CHECK_EQ(paging_init(&bad, &paging_ept, PAGE_4K, &ops, model), -ENOMEM);
         tables_until_failure = -1;
-        open_tables(&paging_host, PAGE_1G);
+        open_tables(&paging_hv, PAGE_1G);
         CHECK_EQ(paging_map(&paging, 1, HPA(0), PAGE_4K, PAGING_R, PAGING_WB), -EINVAL);
         CHECK_EQ(paging_map(&paging, 0, HPA(1), PAGE_4K, PAGING_R, PAGING_WB), -EINVAL);
         CHECK_EQ(paging_map(&paging, 0, HPA(0), 0, PAGING_R, PAGING_WB), -EINVAL);
@@ -362,8 +361,8 @@ static void check_bits(const struct paging_format *fmt, uint64_t table, uint64_t
 /* Numbers from the manuals, not from the source. */
 static void test_bits_of_entries(void)
 {
-        check_bits(&paging_host, 0x23, 0x63, 0x8000000000000079, 0x80000000000000e3);
-        check_bits(&paging_host_no_nx, 0x23, 0x63, 0x79, 0xe3);
+        check_bits(&paging_hv, 0x23, 0x63, 0x8000000000000079, 0x80000000000000e3);
+        check_bits(&paging_hv_no_nx, 0x23, 0x63, 0x79, 0xe3);
         check_bits(&paging_npt, 0x27, 0x67, 0x800000000000007d, 0x80000000000000e7);
         check_bits(&paging_ept, 0x107, 0x377, 0x301, 0x3f3);
 }
@@ -421,13 +420,13 @@ static int read_table(void *ctx, gpa_t gpa, uint64_t *out)
 #define LMA  (1ull << 10)
 #define NXE  (1ull << 11)
 
-/* Tables of the host's format, walked as a guest's, translate as paging_walk says. */
+/* Tables of the hypervisor's format, walked as a guest's, translate as paging_walk says. */
 static void test_guest_walk_equals_walk(void)
 {
         uint64_t seed = unit_seed();
         struct paging_guest_regs regs = {.cr0 = PG, .cr4 = PAE, .efer = LMA | NXE};
 
-        open_tables(&paging_host, PAGE_1G);
+        open_tables(&paging_hv, PAGE_1G);
         for (int i = 0; i < 200; i++) {
                 struct request r = random_request(&seed);
 

@@ -1,4 +1,5 @@
 /* The NVRAM pool: attachment, grants, stale references, bad granules, odd ranges. */
+#include "guest/admin/nv/nv_commands.h"
 #include "mm/pool/pool.h"
 
 #include <errno.h>
@@ -43,7 +44,7 @@ static void test_attach(void)
         detach(&m.pool, "data", POOL_READ_ONLY);
         detach(&m.pool, "data", POOL_READ_ONLY);
         CHECK_EQ(attach(&m.pool, "data", "db", POOL_READ_WRITE), 0);
-        pool_print(&m.pool);
+        nv_log(&m.pool);
         world_unmount(&m);
         free(world.memory);
 }

@@ -24,7 +24,7 @@ static void test_plain_exits(void)
         CHECK_EQ(fake.exceptions, 1);
         CHECK_EQ(fake.exception, VECTOR_UD);
         CHECK_EQ(fake.skips, 0);
-        CHECK_EQ(play_one(plain(VM_EXIT_HOST)), VM_POWERED_OFF);
+        CHECK_EQ(play_one(plain(VM_EXIT_HANDLED)), VM_POWERED_OFF);
         CHECK_EQ(fake.exceptions + fake.skips, 0);
         CHECK_EQ(play_one(plain(VM_EXIT_SHUTDOWN)), VM_CRASHED);
         CHECK_EQ(play_one(plain(VM_EXIT_TASK)), VM_CRASHED);
@@ -123,6 +123,10 @@ static void test_msrs(void)
         CHECK_EQ(fake.regs[REG_RAX], JUNK);
         CHECK_EQ(fake.regs[REG_RDX], JUNK);
         expect_gp(wrmsr(0x12345, 0));
+        expect_skip(rdmsr(0x3b)); /* TSC_ADJUST */
+        CHECK_EQ(fake.regs[REG_RAX] | fake.regs[REG_RDX], 0);
+        expect_skip(wrmsr(0x3b, 0));
+        expect_gp(wrmsr(0x3b, 1));
         expect_skip(wrmsr(0x1a0, 1));
         expect_gp(wrmsr(0x1a0, 1ull << 32 | 1));
         vm.cpuid.fast_strings = false; /* a machine that has them off tells its guests */
@@ -234,7 +238,7 @@ static void test_typed_bytes(void)
 {
         struct fake_step lsr = io(PLATFORM_COM1_PORT + 5, 1, true, 0);
 
-        console_set_focus(&vm);
+        console_set_focus(&vm.console);
         console_type('x');
         vm_feed_input(&vm);
         CHECK(!console_has_input());
@@ -245,7 +249,8 @@ static void test_typed_bytes(void)
         console_set_focus(NULL);
         console_type('y');
         vm_feed_input(&vm);
-        CHECK_EQ(console_get(), 'y');
+        CHECK_EQ(console_get(&vm.console), -1);
+        CHECK_EQ(console_get(NULL), 'y');
 }
 
 static void test_fetch_outside_memory_ends_the_vm(void)

@@ -67,7 +67,7 @@ static void post(enum apic_mode mode, uint8_t vector)
 {
         const struct apic_message m = ipi(mode, vector);
 
-        vm_post(&vm, NULL, &m);
+        vcpu_post(&vm, NULL, &m);
 }
 
 /* What is on its way to a vCPU that rests with interrupts off keeps the VM alive. */
@@ -90,7 +90,7 @@ static void test_halt_with_a_kick(void)
 static void test_interrupt_is_injected(void)
 {
         const struct fake_step steps[] = {wrmsr(MSR_SVR, 0x1ff), wrmsr(MSR_SELF_IPI, 0x41),
-                                          plain(VM_EXIT_HOST), wrmsr(MSR_X2APIC_EOI, 0)};
+                                          plain(VM_EXIT_HANDLED), wrmsr(MSR_X2APIC_EOI, 0)};
 
         vm.vcpu[0]->interrupts = 0;
         CHECK_EQ(play(steps, ARRAY_LEN(steps)), VM_POWERED_OFF);
@@ -103,7 +103,7 @@ static void test_interrupt_is_injected(void)
 
 static void test_interrupt_waits_for_its_window(void)
 {
-        const struct fake_step steps[] = {wrmsr(MSR_SELF_IPI, 0x42), plain(VM_EXIT_HOST)};
+        const struct fake_step steps[] = {wrmsr(MSR_SELF_IPI, 0x42), plain(VM_EXIT_HANDLED)};
         const struct fake_step window = plain(VM_EXIT_IRQ_WINDOW);
 
         fake.irqs_blocked = true;
@@ -127,7 +127,7 @@ static void test_interrupts_by_priority(void)
         CHECK_EQ(play(raise, ARRAY_LEN(raise)), VM_POWERED_OFF);
         CHECK(fake.window);
         fake.irqs_blocked = false;
-        CHECK_EQ(play_one(plain(VM_EXIT_HOST)), VM_POWERED_OFF);
+        CHECK_EQ(play_one(plain(VM_EXIT_HANDLED)), VM_POWERED_OFF);
         CHECK_EQ(fake.irqs, 1);
         CHECK_EQ(fake.irq, 0x61);
         CHECK(!fake.window); /* the other is not let through by the first one's priority */
@@ -149,8 +149,8 @@ static void test_timer(void)
 {
         const uint32_t tsc_deadline_mode = 1u << 18 | 0x33;
         const struct fake_step arm[] = {wrmsr(MSR_LVT_TIMER, tsc_deadline_mode),
-                                        wrmsr(MSR_IA32_TSC_DEADLINE, UINT64_MAX / 2)};
-        const struct fake_step again = wrmsr(MSR_IA32_TSC_DEADLINE, 1);
+                                        wrmsr(MSR_TSC_DEADLINE, UINT64_MAX / 2)};
+        const struct fake_step again = wrmsr(MSR_TSC_DEADLINE, 1);
 
         CHECK_EQ(play(arm, ARRAY_LEN(arm)), VM_POWERED_OFF);
         CHECK_EQ(fake.deadline, UINT64_MAX / 2);
@@ -317,7 +317,7 @@ static void test_virtual_apic_rest(void)
         CHECK_EQ(play_one(plain(VM_EXIT_HALT)), VM_POWERED_OFF);
         CHECK_EQ(fake.halts, 1);
         fake.state.rflags = 0;
-        expect_skip(wrmsr(MSR_IA32_APIC_BASE, APIC_BASE_ADDR | APIC_BASE_BSP));
+        expect_skip(wrmsr(MSR_APIC_BASE, APIC_BASE_ADDR | APIC_BASE_BSP));
         CHECK_EQ(fake.apic_stops, 1);
         vlapic_reset(&v->lapic);
         vm.virtual_apic = false;

@@ -46,7 +46,7 @@ static void simulate(unsigned cpus, uint64_t ticks)
 
 static uint64_t had(const struct sched_entity *of)
 {
-        return of->ran + (of->state == SCHED_RUNNING ? now - of->since : 0);
+        return of->measured.ran + (of->state == SCHED_RUNNING ? now - of->since : 0);
 }
 
 /* Within 2 % of the whole. */
@@ -138,9 +138,9 @@ static void test_wakes(void)
                         CHECK(sched_yields(&s, 0, now));
                         sched_put(&s, 0, SCHED_READY, SCHED_NEVER, now);
                         CHECK(sched_pick(&s, 0, now + 7) == &e[i]);
-                        CHECK_EQ(e[i].latency_max, 7);
-                        CHECK_EQ(e[i].wakes, 2);
-                        memset(&e[i].ran, 0, sizeof e[i].ran);
+                        CHECK_EQ(e[i].measured.latency_max, 7);
+                        CHECK_EQ(e[i].measured.wakes, 2);
+                        memset(&e[i].measured, 0, sizeof e[i].measured);
                         simulate(1, 100 * SLICE);
                         CHECK(had(&e[i]) >= 48 * SLICE && had(&e[i]) <= 53 * SLICE);
                 }

@@ -1,6 +1,6 @@
 /* INS and OUTS against a fake CPU: registers, segments, pages, faults, and the bound of one exit.
  */
-#include "guest/exec/string_io.h"
+#include "guest/exec/emulate.h"
 
 #include "guest/dev/platform.h"
 #include "hv/cpu.h"

@@ -10,18 +10,18 @@
 
 #define CODE (4 * MiB + 3 * PAGE_4K)
 
-static struct vm first, vm; /* the first only makes the host */
-static struct vm_host host;
+static struct vm first, vm; /* the first only makes the machine */
+static struct vm_machine machine;
 static struct vm_vcpu *v;
 
 static void begin(bool small_code)
 {
         fake_vm_create(&first);
-        host = *fake_vm_host();
-        host.small_code = small_code;
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
+        machine = *fake_vm_machine();
+        machine.small_code = small_code;
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &machine), 0);
         v = vm.vcpu[0];
-        __atomic_store_n(host.attention, false, __ATOMIC_SEQ_CST);
+        __atomic_store_n(machine.attention, false, __ATOMIC_SEQ_CST);
 }
 
 static void end(void)
@@ -92,9 +92,9 @@ static void test_no_memory(void)
 {
         begin(true);
         CHECK(vm_code_fault(v, GPA(CODE)));
-        dram_fail_after(host.dram, 1);
+        dram_fail_after(machine.dram, 1);
         vm_code_serve(&vm);
-        CHECK_EQ(dram_fail_after(host.dram, 0), 0);
+        CHECK_EQ(dram_fail_after(machine.dram, 0), 0);
         CHECK_EQ(vm.end, VM_CRASHED);
         CHECK(!vm_code_waits(v));
         CHECK_EQ(leaf_at(CODE).prot, PAGING_RW);
@@ -109,7 +109,7 @@ static void test_the_run_waits(void)
         begin(true);
         fake_load(steps, 2);
         CHECK_EQ(vcpu_run(v, 0), VCPU_READY);
-        CHECK(*host.attention);
+        CHECK(*machine.attention);
         CHECK_EQ(fake.skips, 0);
         CHECK_EQ(vcpu_run(v, 0), VCPU_READY);
         CHECK_EQ(fake.skips, 0);
@@ -133,7 +133,7 @@ static void test_served_while_another_is_built(void)
         begin(true);
         vm_destroy(&vm);
         work_hook = count_step;
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &machine), 0);
         work_hook = NULL;
         CHECK(steps >= fake_vm_config()->mem / (2 * MiB));
         end();

@@ -15,8 +15,8 @@
 #define REGIONS  CONFIG_REGIONS_MAX
 #define GRANULES (2ul * REGIONS * PIECES + 9) /* each piece has a neighbour that is in use */
 
-static struct vm first, vm; /* the first only makes the host */
-static struct vm_host host;
+static struct vm first, vm; /* the first only makes the machine */
+static struct vm_machine machine;
 static struct vm_config config;
 static struct world world;
 static struct mounted mounted;
@@ -45,8 +45,8 @@ static void begin(void)
                                .range_size = {GRANULES * POOL_GRANULE}};
         world_mount(&world, world.memory, true, &mounted);
         CHECK_EQ(mounted.err, 0);
-        host = *fake_vm_host();
-        host.pool = &mounted.pool;
+        machine = *fake_vm_machine();
+        machine.pool = &mounted.pool;
         config = *fake_vm_config();
         config.region_count = 0;
         while (pool_scrub(&mounted.pool, 64))
@@ -122,15 +122,15 @@ static void test_scattered_regions(void)
         static const unsigned pieces[] = {60, 70, PIECES};
         uint64_t whole;
 
-        whole = dram_free_bytes(host.dram);
+        whole = dram_free_bytes(machine.dram);
         for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
                 config.region_count = 0;
                 want(name[i], pieces[i]);
-                CHECK_EQ(vm_create(&vm, &config, &host), 0);
+                CHECK_EQ(vm_create(&vm, &config, &machine), 0);
                 CHECK_EQ(pool_region_extents(vm.region[0].ref.region), pieces[i]);
                 check_regions();
                 vm_destroy(&vm);
-                CHECK_EQ(dram_free_bytes(host.dram), whole);
+                CHECK_EQ(dram_free_bytes(machine.dram), whole);
                 delete_region(name[i]);
         }
         config.region_count = 0;
@@ -142,22 +142,22 @@ static void test_all_regions(void)
         uint64_t whole, n = 0;
         int err;
 
-        whole = dram_free_bytes(host.dram);
+        whole = dram_free_bytes(machine.dram);
         for (unsigned i = 0; i < REGIONS; i++)
                 want(name[i], PIECES);
         do {
-                (void)dram_fail_after(host.dram, ++n);
-                err = vm_create(&vm, &config, &host);
+                (void)dram_fail_after(machine.dram, ++n);
+                err = vm_create(&vm, &config, &machine);
                 if (!err) {
                         CHECK(vm.mem.count >= REGIONS * PIECES);
                         check_regions();
                         vm_destroy(&vm);
                 }
-                CHECK_EQ(dram_free_bytes(host.dram), whole);
+                CHECK_EQ(dram_free_bytes(machine.dram), whole);
         } while (err && n < 100);
         CHECK_EQ(err, 0);
         CHECK(n > 1);
-        (void)dram_fail_after(host.dram, 0);
+        (void)dram_fail_after(machine.dram, 0);
         config.region_count = 0;
 }
 
@@ -185,16 +185,16 @@ static void test_scattered_ram(void)
                 n++;
         for (unsigned i = 0; i < n; i += 2)
                 CHECK_EQ(dram_free(&dram, block[i], DRAM_ORDER_2M), 0);
-        host.dram = &dram;
+        machine.dram = &dram;
         config.mem = WANTED * PAGE_2M;
         whole = dram_free_bytes(&dram);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         CHECK(vm.mem.count > WANTED / 2);
         for (unsigned i = 0; i < WANTED; i++)
                 CHECK(gmem_ptr(&vm.mem, GPA(i * PAGE_2M), PAGE_2M) != NULL);
         vm_destroy(&vm);
         CHECK_EQ(dram_free_bytes(&dram), whole);
-        host.dram = fake_vm_host()->dram;
+        machine.dram = fake_vm_machine()->dram;
         munmap(memory, bytes);
 }
 

@@ -14,8 +14,8 @@
 #include "tests/unit/fake_virt.h"
 #include "tests/unit/pool_world.h"
 
-static struct vm first, vm; /* the first only makes the host */
-static struct vm_host host;
+static struct vm first, vm; /* the first only makes the machine */
+static struct vm_machine machine;
 static struct vm_config config;
 static struct world world;
 static struct mounted mounted;
@@ -26,8 +26,8 @@ static void begin(void)
         world = world_make(1, (const uint64_t[]){32 * MiB}, 0, 0);
         world_mount(&world, world.memory, false, &mounted);
         CHECK_EQ(mounted.err, 0);
-        host = *fake_vm_host();
-        host.pool = &mounted.pool;
+        machine = *fake_vm_machine();
+        machine.pool = &mounted.pool;
         config = *fake_vm_config();
         config.region_count = config.disk_count = 0;
 }
@@ -71,7 +71,7 @@ static void expect_refused(int err)
 {
         size_t regions = pool_usage(&mounted.pool).regions;
 
-        CHECK_EQ(vm_create(&vm, &config, &host), err);
+        CHECK_EQ(vm_create(&vm, &config, &machine), err);
         CHECK_EQ(pool_usage(&mounted.pool).regions, regions);
         config.region_count = config.disk_count = 0;
 }
@@ -84,7 +84,7 @@ static void test_create_and_attach(void)
         for (int i = 0; i < 2; i++) {
                 bool writer;
 
-                CHECK_EQ(vm_create(&vm, &config, &host), 0);
+                CHECK_EQ(vm_create(&vm, &config, &machine), 0);
                 CHECK_EQ(vm.regions, 2);
                 CHECK_EQ(pool_region_readers(pool_find(&mounted.pool, "two"), &writer), 0);
                 CHECK(writer);
@@ -112,7 +112,7 @@ static void test_damage_is_told(void)
         begin();
         want("one", 2 * MiB, false);
         want("two", 4 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         one = pool_region_extent(&mounted.pool, vm.region[0].ref.region, 0);
         two = pool_region_extent(&mounted.pool, vm.region[1].ref.region, 0);
         CHECK_EQ(two.size, 4 * MiB);
@@ -145,7 +145,7 @@ static void test_damage_in_pieces(void)
         CHECK_EQ(pool_delete(&mounted.pool, pool_find(&mounted.pool, "a")), 0);
         CHECK_EQ(pool_scrub(&mounted.pool, 16), 0);
         want("two", 4 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         CHECK_EQ(pool_region_extents(vm.region[0].ref.region), 2);
         second = pool_region_extent(&mounted.pool, vm.region[0].ref.region, 1);
         CHECK_EQ(damage(second.hpa.v + 0x40, 6), 1);
@@ -160,7 +160,7 @@ static void test_damage_is_raised(void)
 {
         begin();
         want("one", 2 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         mca_add(&vm.mca, GPA(GiB));
         fake.state.cr4 = CR4_MCE;
         fake.irqs_blocked = true;
@@ -217,9 +217,9 @@ static void test_refused(void)
         CHECK_EQ(pool_grant(&mounted.pool, other, "test", POOL_READ_ONLY), 0);
         want("other", 2 * MiB, false);
         expect_refused(-EINVAL);
-        host.pool = NULL;
+        machine.pool = NULL;
         want("mine", 2 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), -ENODEV);
+        CHECK_EQ(vm_create(&vm, &config, &machine), -ENODEV);
         end();
 }
 
@@ -231,11 +231,11 @@ static void test_quota(void)
         want("more", 6 * MiB, false);
         expect_refused(-ENOSPC);
         want("more", 4 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         vm_destroy(&vm);
         /* What exists already is no further claim. */
         config.nvram_max = 2 * MiB;
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         vm_destroy(&vm);
         end();
 }
@@ -256,7 +256,7 @@ static void test_disks(void)
         make("two", "test", 2 * MiB);
         want_disk("two", 2 * MiB, true);
         unit_log_clear();
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         CHECK(unit_log_has("vm test: created region one, 4 MiB"));
         CHECK(vm.regions == 3 && vm.layout.region_count == 1);
         one = pool_region_extent(&mounted.pool, pool_find(&mounted.pool, "one"), 0);
@@ -296,9 +296,9 @@ static void test_disks_refused(void)
         want_disk("more", 4 * MiB, false);
         expect_refused(-ENOSPC);
         config.nvram_max = 0;
-        host.pool = NULL;
+        machine.pool = NULL;
         want_disk("mine", 2 * MiB, false);
-        CHECK_EQ(vm_create(&vm, &config, &host), -ENODEV);
+        CHECK_EQ(vm_create(&vm, &config, &machine), -ENODEV);
         CHECK(unit_log_has("disk=: this machine has no usable NVRAM pool"));
         end();
 }
@@ -323,7 +323,7 @@ static void test_read_only(void)
         r = make("shared", "web", 2 * MiB);
         CHECK_EQ(pool_grant(&mounted.pool, r, "test", POOL_READ_ONLY), 0);
         want("shared", 2 * MiB, true);
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         CHECK_EQ(pool_region_readers(r, &writer), 1);
         CHECK(!writer);
         gpa = vm.layout.region[0].gpa;
@@ -339,8 +339,8 @@ static void test_read_only(void)
         CHECK(!vm_nvram_is_read_only(&vm, GPA(gpa.v - 1)));
         vm_destroy(&vm);
         CHECK_EQ(pool_region_readers(r, &writer), 0);
-        host.small_code = true;
-        CHECK_EQ(vm_create(&vm, &config, &host), 0);
+        machine.small_code = true;
+        CHECK_EQ(vm_create(&vm, &config, &machine), 0);
         CHECK_EQ(paging_walk(&vm.second_level, gpa.v, &leaf), 0);
         CHECK_EQ(leaf.prot, PAGING_R);
         vm_destroy(&vm);
@@ -383,14 +383,16 @@ static void test_volatile_is_told(void)
 
         for (int unarmed = 0; unarmed < 2; unarmed++) {
                 begin();
-                host.domain = NFIT_DOMAIN_EADR;
+                machine.domain = NFIT_DOMAIN_EADR;
                 mounted.pool.member[0].unarmed = unarmed;
                 want("one", 2 * MiB, false);
-                CHECK_EQ(vm_create(&vm, &config, &host), 0);
+                CHECK_EQ(vm_create(&vm, &config, &machine), 0);
                 vm.vcpu[0]->vcpu.regs[REG_RAX] = PERMAFROST_HC_REGION;
                 vm.vcpu[0]->vcpu.regs[REG_RDI] = 0;
                 vm.vcpu[0]->vcpu.regs[REG_RSI] = at;
+                mounted.pool.member[0].unarmed = !unarmed; /* it is not asked: it is CPU 0's */
                 CHECK(hypercall_serve(vm.vcpu[0], 0));
+                mounted.pool.member[0].unarmed = unarmed;
                 CHECK_EQ(vm.vcpu[0]->vcpu.regs[REG_RAX], 0);
                 CHECK_EQ(gmem_read(&vm.mem, GPA(at), &told, sizeof told), 0);
                 CHECK_EQ(told.flags, unarmed ? PERMAFROST_REGION_VOLATILE : 0);

@@ -1,7 +1,7 @@
 /* The virtio devices of a VM, driven by exits: the notification by OUT and OUTS, one that is not
  * done with, the interrupt; and a machine without random numbers. */
 #include "guest/dev/platform.h"
-#include "guest/exec/string_io.h"
+#include "guest/exec/emulate.h"
 #include "guest/vm/vm_virtio.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
@@ -16,7 +16,7 @@
 #define ENTRIES 32u
 
 static struct vm plain_vm; /* what fake_virt makes: without devices */
-static struct vm_host host;
+static struct vm_machine machine;
 static struct driver_pci driver;
 static struct driver_ring ring;
 
@@ -29,9 +29,9 @@ static bool numbers(uint64_t *out)
 static void begin(void)
 {
         fake_vm_create(&plain_vm);
-        host = *fake_vm_host();
-        host.random = numbers;
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
+        machine = *fake_vm_machine();
+        machine.random = numbers;
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &machine), 0);
         CHECK(driver_pci_probe(&driver, &vm.bus, 1));
         CHECK(driver_start(&driver, VIRTIO_F_VERSION_1));
         driver_enable_msix(&driver, true, false);
@@ -138,14 +138,14 @@ static void test_no_source(void)
 
         begin();
         vm_destroy(&vm);
-        free = dram_free_bytes(host.dram);
-        host.random = NULL;
+        free = dram_free_bytes(machine.dram);
+        machine.random = NULL;
         unit_log_clear();
-        CHECK_EQ(vm_create(&vm, fake_vm_config(), &host), 0);
+        CHECK_EQ(vm_create(&vm, fake_vm_config(), &machine), 0);
         CHECK(unit_log_has("has no virtio-rng: the CPU has neither RDSEED nor RDRAND"));
         CHECK(!driver_pci_probe(&driver, &vm.bus, 1));
         vm_destroy(&vm);
-        CHECK_EQ(dram_free_bytes(host.dram), free);
+        CHECK_EQ(dram_free_bytes(machine.dram), free);
         fake_vm_destroy(&plain_vm);
 }
 

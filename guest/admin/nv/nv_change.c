@@ -1,12 +1,9 @@
 /* The `nv` verbs that change regions: each checks what it is asked, has the pool do it, and says
  * what came of it. */
 #include "guest/admin/nv/nv_region.h"
-#include "guest/admin/nv/nv_verbs.h"
 
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
-
-typedef unsigned long long ull;
 
 /* "created scratch, 64 MiB, 1 extents". */
 static int done(const struct command_call *call, const char *what, const struct nv_facts *facts)
@@ -46,25 +43,24 @@ int nv_create(const struct command_call *call)
         if (err)
                 return err;
         err = pool_create(pool, name, owner, size, nv_entropy(call), &region);
-        if (err == -ENOSPC)
-                return nv_no_room(call, pool, name, size);
         if (err)
-                return nv_failed(call, pool, NULL, name, err);
+                return nv_failed(call, pool, NULL, name, size, err);
         return done_region(call, pool, "created", region);
 }
 
 int nv_delete(const struct command_call *call)
 {
-        struct pool *pool = nv_pool(call);
-        struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
+        struct pool *pool;
+        struct pool_region *region;
         struct nv_facts facts;
-        int err;
+        int err = nv_find(call, &pool, &region);
 
-        if (!region)
-                return nv_absent(pool);
+        if (err)
+                return err;
         facts = nv_facts(pool, region);
         err = pool_delete(pool, region);
-        return err ? nv_failed(call, pool, region, facts.name, err) : done(call, "deleted", &facts);
+        return err ? nv_failed(call, pool, region, facts.name, 0, err)
+                   : done(call, "deleted", &facts);
 }
 
 /* The new size: SIZE, or the old one and what follows the sign more or less. */
@@ -85,88 +81,73 @@ static int parse_new_size(const struct command_call *call, char sign, uint64_t o
         return 0;
 }
 
-int nv_grow(const struct command_call *call)
+static int resize(const struct command_call *call, bool grow)
 {
-        struct pool *pool = nv_pool(call);
-        struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
+        struct pool *pool;
+        struct pool_region *region;
         uint64_t old, size;
-        int err;
+        int err = nv_find(call, &pool, &region);
 
-        if (!region)
-                return nv_absent(pool);
-        old = pool_region_size(region);
-        err = parse_new_size(call, '+', old, &size);
         if (err)
                 return err;
-        if (size <= old) {
-                out_error(call->out, "region %s has %s already: a larger size is expected",
+        old = pool_region_size(region);
+        err = parse_new_size(call, grow ? '+' : '-', old, &size);
+        if (err)
+                return err;
+        if (grow ? size <= old : size >= old) {
+                out_error(call->out,
+                          grow ? "region %s has %s already: a larger size is expected"
+                               : "region %s has only %s: a smaller size is expected",
                           call->word[0], nv_size(old).text);
                 return -EINVAL;
         }
-        err = nv_check_quota(call, pool, pool_region_owner(region), size - old);
+        err = grow ? nv_check_quota(call, pool, pool_region_owner(region), size - old) : 0;
         if (err)
                 return err;
-        err = pool_grow(pool, region, size);
-        if (err == -ENOSPC)
-                return nv_no_room(call, pool, call->word[0], size - old);
+        err = grow ? pool_grow(pool, region, size) : pool_shrink(pool, region, size);
         if (err)
-                return nv_failed(call, pool, region, call->word[0], err);
-        return done_region(call, pool, "grew", region);
+                return nv_failed(call, pool, region, call->word[0], size - old, err);
+        return done_region(call, pool, grow ? "grew" : "shrank", region);
+}
+
+int nv_grow(const struct command_call *call)
+{
+        return resize(call, true);
 }
 
 int nv_shrink(const struct command_call *call)
 {
-        struct pool *pool = nv_pool(call);
-        struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
-        uint64_t old, size;
-        int err;
-
-        if (!region)
-                return nv_absent(pool);
-        old = pool_region_size(region);
-        err = parse_new_size(call, '-', old, &size);
-        if (err)
-                return err;
-        if (size >= old) {
-                out_error(call->out, "region %s has only %s: a smaller size is expected",
-                          call->word[0], nv_size(old).text);
-                return -EINVAL;
-        }
-        err = pool_shrink(pool, region, size);
-        if (err)
-                return nv_failed(call, pool, region, call->word[0], err);
-        return done_region(call, pool, "shrank", region);
+        return resize(call, false);
 }
 
 int nv_rename(const struct command_call *call)
 {
-        struct pool *pool = nv_pool(call);
-        struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
-        int err;
+        struct pool *pool;
+        struct pool_region *region;
+        int err = nv_find(call, &pool, &region);
 
-        if (!region)
-                return nv_absent(pool);
+        if (err)
+                return err;
         err = nv_check_name(call, "region", call->word[1]);
         if (err)
                 return err;
         err = pool_rename(pool, region, call->word[1]);
         if (err)
                 return nv_failed(call, pool, region, err == -EEXIST ? call->word[1] : call->word[0],
-                                 err);
+                                 0, err);
         return done_region(call, pool, "renamed to", region);
 }
 
 int nv_clone(const struct command_call *call)
 {
-        struct pool *pool = nv_pool(call);
-        struct pool_region *from = pool ? nv_region(call, pool, 0) : NULL;
-        struct pool_region *region;
+        struct pool *pool;
+        struct pool_region *from, *region;
         const char *name = call->word[1];
         const char *owner;
-        int err;
+        int err = nv_find(call, &pool, &from);
 
-        if (!from)
-                return nv_absent(pool);
+        if (err)
+                return err;
         owner = call->words > 2 ? call->word[2] : pool_region_owner(from);
         err = nv_check_name(call, "region", name);
         if (!err && owner[0])
@@ -176,10 +157,10 @@ int nv_clone(const struct command_call *call)
         if (err)
                 return err;
         err = pool_clone(pool, from, name, owner, nv_entropy(call), &region);
-        if (err == -ENOSPC)
-                return nv_no_room(call, pool, name, pool_region_size(from));
         if (err)
-                return nv_failed(call, pool, from, err == -EEXIST ? name : call->word[0], err);
+                return nv_failed(call, pool, from,
+                                 err == -EEXIST || err == -ENOSPC ? name : call->word[0],
+                                 pool_region_size(from), err);
         err = done_region(call, pool, "cloned to", region);
         (void)nv_bad_table(call, pool, from, " were not read; the copy is zero there, at:");
         return err;
@@ -200,14 +181,14 @@ static int parse_access(const struct command_call *call, enum pool_access *acces
 
 int nv_grant(const struct command_call *call)
 {
-        struct pool *pool = nv_pool(call);
-        struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
+        struct pool *pool;
+        struct pool_region *region;
         const char *name = call->word[0], *vm = call->word[1];
         enum pool_access access;
-        int err;
+        int err = nv_find(call, &pool, &region);
 
-        if (!region)
-                return nv_absent(pool);
+        if (err)
+                return err;
         err = nv_check_name(call, "VM", vm);
         if (!err)
                 err = parse_access(call, &access);
@@ -226,8 +207,9 @@ int nv_grant(const struct command_call *call)
                 out_error(call->out, "region %s: VM %s has no grant that could be taken back", name,
                           vm);
         if (err)
-                return err == -ENOSPC || err == -ENOENT ? err
-                                                        : nv_failed(call, pool, region, name, err);
+                return err == -ENOSPC || err == -ENOENT
+                           ? err
+                           : nv_failed(call, pool, region, name, 0, err);
         out_line(call->out, "granted %s to VM %s: %s", name, vm, nv_access_name(access));
         if (call->out->json) {
                 struct nv_facts facts = nv_facts(pool, region);

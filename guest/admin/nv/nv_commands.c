@@ -1,7 +1,7 @@
 /* The table of the `nv` verbs; what they do is in nv_list.c, nv_change.c and nv_health.c. */
 #include "guest/admin/nv/nv_commands.h"
 
-#include "guest/admin/nv/nv_verbs.h"
+#include "guest/admin/nv/nv_region.h"
 
 #define REGION COMMAND_COMPLETE_REGION
 #define VM     COMMAND_COMPLETE_VM

@@ -1,6 +1,6 @@
 /*
  * The `nv` verbs: the NVRAM pool's administration, for the monitor, run= and the off-line tool.
- * host of a table that holds them is a struct nv_host.
+ * The target of a table that holds them is a struct nv_target.
  */
 #pragma once
 
@@ -8,11 +8,14 @@
 #include "guest/text/command.h"
 #include "mm/pool/pool.h"
 
-struct nv_host {
+struct nv_target {
         struct pool *pool;
         uint64_t (*entropy)(void);
         const struct config *config; /* whose nvram-max= hold; NULL: there are no limits */
 };
+
+/* Log what is in the mounted pool: the totals, warnings, and its regions at LOG_INFO. */
+void nv_log(struct pool *pool);
 
 extern const struct command nv_commands[];
 extern const size_t nv_command_count;

@@ -1,14 +1,11 @@
 /* `nv check`, `nv bad` and `nv scrub`: damage, bad granules, what is still to be overwritten. */
 #include "guest/admin/nv/nv_region.h"
-#include "guest/admin/nv/nv_verbs.h"
 
-#include "guest/config/config.h"
+#include "guest/text/words.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/string.h"
 
 #define SCRUB_AT_ONCE 64u /* granules */
-
-typedef unsigned long long ull;
 
 /* The only word that a verb takes. -EINVAL with the reason printed: it is another. */
 static int has_word(const struct command_call *call, const char *word, bool *has)
@@ -34,13 +31,9 @@ static void health_table(struct out *out, const struct pool *pool, const struct 
         };
 
         out_table_begin(out, column, ARRAY_LEN(column));
-        out_cell_number(out, health->objects);
-        out_cell_number(out, health->half);
-        out_cell_number(out, health->broken);
-        out_cell_number(out, health->mended);
-        out_cell_number(out, pool->mended);
-        out_cell_bool(out, deep);
-        out_cell_number(out, health->dirty);
+        out_cells(out, out_number(health->objects), out_number(health->half),
+                  out_number(health->broken), out_number(health->mended), out_number(pool->mended),
+                  out_bool(deep), out_number(health->dirty));
         out_table_end(out);
 }
 
@@ -55,19 +48,19 @@ static void health_errors(struct out *out, const struct pool *pool,
                           pool->lost);
         if (health->half && !mend)
                 out_error(out,
-                          "%llu objects have one damaged copy: nothing is lost, `check mend` "
+                          "%lu objects have one damaged copy: nothing is lost, `check mend` "
                           "rewrites it",
-                          (ull)health->half);
+                          health->half);
         if (health->broken && !pool->lost)
                 out_error(out,
-                          "%llu objects have no copy that can be believed: export the intact "
+                          "%lu objects have no copy that can be believed: export the intact "
                           "regions, then repair the pool off-line",
-                          (ull)health->broken);
+                          health->broken);
         if (health->dirty)
                 out_error(out,
-                          "%llu free granules do not read as zero: a new region could show old "
+                          "%lu free granules do not read as zero: a new region could show old "
                           "data",
-                          (ull)health->dirty);
+                          health->dirty);
 }
 
 int nv_check(const struct command_call *call)
@@ -124,31 +117,32 @@ static int bad_list(const struct command_call *call, struct pool *pool)
         for (size_t i = 0; pool_bad(pool, i, &granule); i++) {
                 const struct pool_region *region = holder_of(pool, granule);
 
-                out_cell_address(call->out, granule.v);
-                out_cell(call->out, "%s", region ? pool_region_name(region) : "-");
+                out_cells(call->out, out_address(granule.v),
+                          out_text(region ? pool_region_name(region) : "-"));
         }
         out_table_end(call->out);
         return 0;
 }
 
-static int bad_failed(const struct command_call *call, const struct pool *pool, ull at, int err)
+static int bad_failed(const struct command_call *call, const struct pool *pool, uint64_t at,
+                      int err)
 {
         switch (err) {
         case -EEXIST:
-                out_error(call->out, "0x%llx: this granule is on the list of bad ones already", at);
+                out_error(call->out, "0x%lx: this granule is on the list of bad ones already", at);
                 return err;
         case -ENOENT:
-                out_error(call->out, "0x%llx is not in a range of the pool", at);
+                out_error(call->out, "0x%lx is not in a range of the pool", at);
                 return err;
         case -ENOTSUP:
-                out_error(call->out, "0x%llx holds the pool's metadata, which cannot do without it",
+                out_error(call->out, "0x%lx holds the pool's metadata, which cannot do without it",
                           at);
                 return err;
         case -ENOSPC:
-                out_error(call->out, "0x%llx: the list of bad granules is full", at);
+                out_error(call->out, "0x%lx: the list of bad granules is full", at);
                 return err;
         default:
-                return nv_failed(call, pool, NULL, "bad granules", err);
+                return nv_failed(call, pool, NULL, "bad granules", 0, err);
         }
 }
 
@@ -159,22 +153,23 @@ static int bad_add(const struct command_call *call, struct pool *pool)
         uint64_t at;
         int err;
 
-        if (config_parse_size(text, strlen(text), &at)) {
-                out_error(call->out, "%s is not an address", text);
+        err = word_size(word_of(text), &at);
+        if (err) {
+                out_error(call->out, "%s: %s", text, word_size_rule(err));
                 return -EINVAL;
         }
         err = pool_add_bad(pool, HPA(at));
         if (err)
-                return bad_failed(call, pool, (ull)at, err);
+                return bad_failed(call, pool, at, err);
         at = align_down(at, POOL_GRANULE);
         region = holder_of(pool, HPA(at));
         if (region)
                 out_line(call->out,
-                         "granule 0x%llx leaves with region %s, which holds it: clone the region "
+                         "granule 0x%lx leaves with region %s, which holds it: clone the region "
                          "(the copy is zero there), then delete it",
-                         (ull)at, pool_region_name(region));
+                         at, pool_region_name(region));
         else
-                out_line(call->out, "granule 0x%llx is out of use", (ull)at);
+                out_line(call->out, "granule 0x%lx is out of use", at);
         return call->out->json ? bad_list(call, pool) : 0;
 }
 
@@ -212,7 +207,7 @@ int nv_scrub(const struct command_call *call)
         if (err)
                 return err;
         if (wait && pool->read_only)
-                return nv_failed(call, pool, NULL, "", -EROFS);
+                return nv_failed(call, pool, NULL, "", 0, -EROFS);
         if (wait)
                 scrub_all(pool);
         usage = pool_usage(pool);
@@ -229,8 +224,8 @@ int nv_scrub(const struct command_call *call)
                 out_line(call->out, "nothing left to scrub");
         if (call->out->json) {
                 out_table_begin(call->out, column, ARRAY_LEN(column));
-                out_cell_size(call->out, usage.dying * POOL_GRANULE);
-                out_cell_size(call->out, usage.dying_total * POOL_GRANULE);
+                out_cells(call->out, out_size(usage.dying * POOL_GRANULE),
+                          out_size(usage.dying_total * POOL_GRANULE));
                 out_table_end(call->out);
         }
         return 0;

@@ -1,17 +1,16 @@
 /* `nv list` and `nv show`: what is in the pool. */
 #include "guest/admin/nv/nv_region.h"
-#include "guest/admin/nv/nv_verbs.h"
 
 #include "hv/lib/errno.h"
-#include "hv/lib/format.h"
+#include "hv/lib/printk.h"
 
-typedef unsigned long long ull;
-
-static void totals_line(struct out *out, const struct pool_usage *usage)
+static void totals_line(struct out *out, const struct pool *pool, const struct pool_usage *usage)
 {
         out_line(out,
-                 "pool: %s in %zu ranges: %s used by %zu regions, %s to scrub, %s bad, %s free",
-                 nv_size(usage->total * POOL_GRANULE).text, usage->ranges,
+                 "pool of %zu ranges%s: %s, %s used by %zu regions, %s to be scrubbed, %s bad, %s "
+                 "free",
+                 usage->ranges, pool->simulated ? " (simulated, volatile)" : "",
+                 nv_size(usage->total * POOL_GRANULE).text,
                  nv_size(usage->used * POOL_GRANULE).text, usage->regions,
                  nv_size(usage->dying * POOL_GRANULE).text, nv_size(usage->bad * POOL_GRANULE).text,
                  nv_size(usage->free * POOL_GRANULE).text);
@@ -25,29 +24,21 @@ static void totals_object(struct out *out, const struct pool *pool, const struct
             {"free", "FREE", 10},  {"ranges", "RANGES", 6}, {"regions", "REGIONS", 7},
             {"lost", "LOST", 4},   {"simulated", "SIM", 3}, {"read_only", "RO", 3},
         };
-        const uint64_t size[] = {usage->total, usage->metadata, usage->used,
-                                 usage->dying, usage->bad,      usage->free};
 
         out_table_begin(out, column, ARRAY_LEN(column));
-        out_cell(out, "%s", nv_uuid(pool->uuid).text);
-        for (size_t i = 0; i < ARRAY_LEN(size); i++)
-                out_cell_size(out, size[i] * POOL_GRANULE);
-        out_cell_number(out, usage->ranges);
-        out_cell_number(out, usage->regions);
-        out_cell_number(out, pool->lost);
-        out_cell_bool(out, pool->simulated);
-        out_cell_bool(out, pool->read_only);
+        out_cells(out, out_text(nv_uuid(pool->uuid).text), out_size(usage->total * POOL_GRANULE),
+                  out_size(usage->metadata * POOL_GRANULE), out_size(usage->used * POOL_GRANULE),
+                  out_size(usage->dying * POOL_GRANULE), out_size(usage->bad * POOL_GRANULE),
+                  out_size(usage->free * POOL_GRANULE), out_number(usage->ranges),
+                  out_number(usage->regions), out_number(pool->lost), out_bool(pool->simulated),
+                  out_bool(pool->read_only));
         out_table_end(out);
 }
 
-int nv_list(const struct command_call *call)
+static void region_table(const struct command_call *call, struct pool *pool)
 {
-        struct pool *pool = nv_pool(call);
         struct pool_region *region = NULL;
-        struct pool_usage usage;
 
-        if (!pool)
-                return -ENODEV;
         nv_table_begin(call);
         while ((region = pool_next(pool, region))) {
                 struct nv_facts facts = nv_facts(pool, region);
@@ -55,49 +46,59 @@ int nv_list(const struct command_call *call)
                 nv_table_row(call, &facts);
         }
         out_table_end(call->out);
+}
+
+int nv_list(const struct command_call *call)
+{
+        struct pool *pool = nv_pool(call);
+        struct pool_usage usage;
+
+        if (!pool)
+                return -ENODEV;
+        region_table(call, pool);
         usage = pool_usage(pool);
-        totals_line(call->out, &usage);
+        totals_line(call->out, pool, &usage);
         if (call->out->json)
                 totals_object(call->out, pool, &usage);
         return 0;
 }
 
-static void show_lines(struct out *out, const struct nv_facts *facts)
+void nv_log(struct pool *pool)
 {
-        out_line(out, "name        %s", facts->name);
-        out_line(out, "size        %s (%llu bytes)", nv_size(facts->size).text, (ull)facts->size);
-        out_line(out, "owner       %s", nv_owner(facts));
-        out_line(out, "state       %s", nv_state(facts));
-        out_line(out, "attached    %s", nv_attached(facts).text);
-        out_line(out, "uuid        %s", nv_uuid(facts->uuid).text);
-        out_line(out, "generation  %llu", (ull)facts->generation);
-        out_line(out, "volatile    %s", facts->is_volatile ? "yes: its memory forgets" : "no");
-        out_line(out, "to scrub    %s", nv_size(facts->dying).text);
-        out_line(out, "bad         %llu granules", (ull)facts->bad);
+        struct pool_usage usage = pool_usage(pool);
+        size_t unarmed = pool_unarmed(pool);
+        struct out_log log;
+
+        out_log_start(&log, LOG_NOTICE, "nvram: ");
+        totals_line(&log.out, pool, &usage);
+        if (unarmed)
+                printk(LOG_WARN, "nvram: %zu of %zu ranges are not armed (volatile)", unarmed,
+                       usage.ranges);
+        if (usage.bad)
+                printk(LOG_WARN, "nvram: %s are on the list of bad granules",
+                       nv_size(usage.bad * POOL_GRANULE).text);
+        log.level = LOG_INFO;
+        if (usage.regions)
+                region_table(&(struct command_call){.out = &log.out}, pool);
 }
 
-static void show_object(struct out *out, const struct nv_facts *facts)
+static void show_facts(struct out *out, const struct nv_facts *facts)
 {
         static const struct out_column column[] = {
-            {"name", "NAME", -20},     {"size", "SIZE", 10},      {"owner", "OWNER", -12},
-            {"state", "STATE", -7},    {"readers", "READERS", 7}, {"writer", "WRITER", 6},
-            {"extents", "EXTENTS", 7}, {"generation", "GEN", 4},  {"uuid", "UUID", -36},
-            {"scrub", "SCRUB", 10},    {"bad", "BAD", 4},         {"volatile", "VOLATILE", 8},
+            {"name", "name", 0},       {"size", "size", 0},
+            {"owner", "owner", 0},     {"state", "state", 0},
+            {"readers", "readers", 0}, {"writer", "writer", 0},
+            {"extents", "extents", 0}, {"generation", "generation", 0},
+            {"uuid", "uuid", 0},       {"scrub", "to scrub", 0},
+            {"bad", "bad", 0},         {"volatile", "volatile", 0},
         };
 
-        out_table_begin(out, column, ARRAY_LEN(column));
-        out_cell(out, "%s", facts->name);
-        out_cell_size(out, facts->size);
-        out_cell(out, "%s", nv_owner(facts));
-        out_cell(out, "%s", nv_state(facts));
-        out_cell_number(out, facts->readers);
-        out_cell_bool(out, facts->writer);
-        out_cell_number(out, facts->extents);
-        out_cell_number(out, facts->generation);
-        out_cell(out, "%s", nv_uuid(facts->uuid).text);
-        out_cell_size(out, facts->dying);
-        out_cell_number(out, facts->bad);
-        out_cell_bool(out, facts->is_volatile);
+        out_record_begin(out, column, ARRAY_LEN(column));
+        out_cells(out, out_text(facts->name), out_size(facts->size), out_text(nv_owner(facts)),
+                  out_text(nv_state(facts)), out_number(facts->readers), out_bool(facts->writer),
+                  out_number(facts->extents), out_number(facts->generation),
+                  out_text(nv_uuid(facts->uuid).text), out_size(facts->dying),
+                  out_number(facts->bad), out_bool(facts->is_volatile));
         out_table_end(out);
 }
 
@@ -113,8 +114,7 @@ static void show_grants(struct out *out, const struct pool_region *region)
         out_line(out, "%s", "");
         out_table_begin(out, column, ARRAY_LEN(column));
         for (size_t i = 0; pool_region_grant(region, i, vm, &access); i++) {
-                out_cell(out, "%s", vm);
-                out_cell(out, "%s", nv_access_name(access));
+                out_cells(out, out_text(vm), out_text(nv_access_name(access)));
         }
         out_table_end(out);
 }
@@ -130,9 +130,8 @@ static void show_extents(struct out *out, const struct pool *pool, const struct 
         for (size_t i = 0; i < pool_region_extents(region); i++) {
                 struct pool_extent extent = pool_region_extent(pool, region, i);
 
-                out_cell_address(out, offset);
-                out_cell_address(out, extent.hpa.v);
-                out_cell_size(out, extent.size);
+                out_cells(out, out_address(offset), out_address(extent.hpa.v),
+                          out_size(extent.size));
                 offset += extent.size;
         }
         out_table_end(out);
@@ -140,17 +139,15 @@ static void show_extents(struct out *out, const struct pool *pool, const struct 
 
 int nv_show(const struct command_call *call)
 {
-        struct pool *pool = nv_pool(call);
-        const struct pool_region *region = pool ? nv_region(call, pool, 0) : NULL;
+        struct pool *pool;
+        struct pool_region *region;
         struct nv_facts facts;
+        int err = nv_find(call, &pool, &region);
 
-        if (!region)
-                return nv_absent(pool);
+        if (err)
+                return err;
         facts = nv_facts(pool, region);
-        if (call->out->json)
-                show_object(call->out, &facts);
-        else
-                show_lines(call->out, &facts);
+        show_facts(call->out, &facts);
         show_grants(call->out, region);
         show_extents(call->out, pool, region);
         (void)nv_bad_table(call, pool, region, ", at:");

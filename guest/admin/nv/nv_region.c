@@ -1,11 +1,10 @@
 /* What the `nv` verbs share; contract in nv_region.h. */
 #include "guest/admin/nv/nv_region.h"
 
+#include "guest/text/words.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/format.h"
 #include "hv/lib/string.h"
-
-typedef unsigned long long ull;
 
 struct nv_text nv_size(uint64_t bytes)
 {
@@ -17,7 +16,7 @@ struct nv_text nv_size(uint64_t bytes)
                 bytes /= 1024;
                 i++;
         }
-        format_text(size.text, sizeof size.text, "%llu %s", (ull)bytes, unit[i]);
+        format_text(size.text, sizeof size.text, "%lu %s", bytes, unit[i]);
         return size;
 }
 
@@ -102,17 +101,12 @@ void nv_table_row(const struct command_call *call, const struct nv_facts *facts)
 {
         struct out *out = call->out;
 
-        out_cell(out, "%s", facts->name);
-        out_cell_size(out, facts->size);
-        out_cell(out, "%s", nv_owner(facts));
-        out_cell(out, "%s", nv_state(facts));
-        out_cell(out, "%s", nv_attached(facts).text);
-        out_cell_number(out, facts->extents);
-        out_cell_number(out, facts->generation);
+        out_cells(out, out_text(facts->name), out_size(facts->size), out_text(nv_owner(facts)),
+                  out_text(nv_state(facts)), out_text(nv_attached(facts).text),
+                  out_number(facts->extents), out_number(facts->generation));
         if (!shows_all(call))
                 return;
-        out_cell(out, "%s", nv_uuid(facts->uuid).text);
-        out_cell_bool(out, facts->is_volatile);
+        out_cells(out, out_text(nv_uuid(facts->uuid).text), out_bool(facts->is_volatile));
 }
 
 void nv_object(const struct command_call *call, const struct nv_facts *facts)
@@ -132,87 +126,75 @@ bool nv_bad_table(const struct command_call *call, const struct pool *pool,
 
         if (!bad)
                 return false;
-        out_line(call->out, "%llu bad granules of 2 MiB%s", (ull)bad, what);
+        out_line(call->out, "%lu bad granules of 2 MiB%s", bad, what);
         out_table_begin(call->out, column, ARRAY_LEN(column));
         for (; pool_region_next_bad(pool, region, at, &at); at += POOL_GRANULE)
-                out_cell_address(call->out, at);
+                out_cells(call->out, out_address(at));
         out_table_end(call->out);
         return true;
 }
 
 struct pool *nv_pool(const struct command_call *call)
 {
-        const struct nv_host *host = call->host;
-        const struct pool *pool = host->pool;
+        const struct nv_target *target = call->target;
+        const struct pool *pool = target->pool;
 
         if (pool->mounted)
-                return host->pool;
+                return target->pool;
         if (pool->fault == POOL_FAULT_NONE)
                 out_error(call->out, "there is no NVRAM pool");
         else
-                out_error(call->out, "the pool is not mounted: %s (at 0x%llx): %s",
-                          pool_fault_text(pool->fault), (ull)pool->fault_at.v,
+                out_error(call->out, "the pool is not mounted: %s (at 0x%lx): %s",
+                          pool_fault_text(pool->fault), pool->fault_at.v,
                           pool_fault_meaning(pool->fault));
         return NULL;
 }
 
-struct pool_region *nv_region(const struct command_call *call, struct pool *pool, size_t i)
+int nv_find(const struct command_call *call, struct pool **pool, struct pool_region **region)
 {
-        struct pool_region *region = pool_find(pool, call->word[i]);
-
-        if (!region && pool->damaged)
+        *pool = nv_pool(call);
+        if (!*pool)
+                return -ENODEV;
+        *region = pool_find(*pool, call->word[0]);
+        if (*region)
+                return 0;
+        if ((*pool)->damaged)
                 out_error(call->out,
                           "no region with an intact record is named %s: export the regions that "
                           "`list` shows, then repair the pool off-line",
-                          call->word[i]);
-        else if (!region)
-                out_error(call->out, "no region is named %s: `list` shows all", call->word[i]);
-        return region;
-}
-
-int nv_absent(const struct pool *pool)
-{
-        if (!pool)
-                return -ENODEV;
-        return pool->damaged ? -EBADMSG : -ENOENT;
+                          call->word[0]);
+        else
+                out_error(call->out, "no region is named %s: `list` shows all", call->word[0]);
+        return (*pool)->damaged ? -EBADMSG : -ENOENT;
 }
 
 uint64_t nv_entropy(const struct command_call *call)
 {
-        const struct nv_host *host = call->host;
+        const struct nv_target *target = call->target;
 
-        return host->entropy();
+        return target->entropy();
 }
+
+_Static_assert(POOL_NAME_SIZE == WORD_NAME_SIZE, "regions and VMs are named alike");
 
 int nv_parse_size(const struct command_call *call, const char *text, uint64_t *size)
 {
-        int err = config_parse_size(text, strlen(text), size);
+        int err = word_size(word_of(text), size);
 
-        if (err) {
-                out_error(call->out, "%s is not a size: a number, then K, M, G or T", text);
-                return -EINVAL;
-        }
-        if (!*size || !is_aligned(*size, POOL_GRANULE)) {
+        if (err)
+                out_error(call->out, "%s: %s", text, word_size_rule(err));
+        else if (*size && is_aligned(*size, POOL_GRANULE))
+                return 0;
+        else
                 out_error(call->out, "%s is not a positive multiple of 2 MiB", text);
-                return -EINVAL;
-        }
-        return 0;
+        return -EINVAL;
 }
 
 int nv_check_name(const struct command_call *call, const char *kind, const char *name)
 {
-        size_t n = strlen(name);
-        bool good = n > 0 && n < POOL_NAME_SIZE;
-
-        for (size_t i = 0; i < n; i++) {
-                char c = name[i];
-
-                good &= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                        (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-        }
-        if (good)
+        if (word_is_name(word_of(name)))
                 return 0;
-        out_error(call->out, "\"%s\" is no name of a %s: 1 to 31 of A-Z a-z 0-9 . _ -", name, kind);
+        out_error(call->out, "%s \"%s\": " WORD_NAME_RULE, kind, name);
         return -EINVAL;
 }
 
@@ -228,8 +210,8 @@ static uint64_t quota_of(const struct config *config, const char *owner)
 int nv_check_quota(const struct command_call *call, struct pool *pool, const char *owner,
                    uint64_t more)
 {
-        const struct nv_host *host = call->host;
-        uint64_t quota = quota_of(host->config, owner);
+        const struct nv_target *target = call->target;
+        uint64_t quota = quota_of(target->config, owner);
         uint64_t has = quota ? pool_owner_bytes(pool, owner) : 0;
 
         if (!quota || (has <= quota && more <= quota - has))
@@ -252,8 +234,24 @@ static void say_busy(const struct command_call *call, const struct nv_facts *fac
                           facts->name, facts->readers);
 }
 
+static void say_full(const struct command_call *call, const struct pool *pool, const char *name,
+                     uint64_t bytes)
+{
+        struct pool_usage usage = pool_usage(pool);
+        uint64_t room = (usage.free + usage.dying) * POOL_GRANULE;
+
+        if (bytes > room)
+                out_error(call->out, "region %s: no room for %s: %s are free", name,
+                          nv_size(bytes).text, nv_size(room).text);
+        else
+                out_error(call->out,
+                          "region %s: %s are free, but in too many pieces, or the catalogue has no "
+                          "room for one more region: delete a region",
+                          name, nv_size(room).text);
+}
+
 int nv_failed(const struct command_call *call, const struct pool *pool,
-              const struct pool_region *region, const char *name, int err)
+              const struct pool_region *region, const char *name, uint64_t bytes, int err)
 {
         struct nv_facts facts;
 
@@ -261,6 +259,9 @@ int nv_failed(const struct command_call *call, const struct pool *pool,
         case -EBUSY:
                 facts = nv_facts(pool, region);
                 say_busy(call, &facts);
+                break;
+        case -ENOSPC:
+                say_full(call, pool, name, bytes);
                 break;
         case -EEXIST:
                 out_error(call->out, "a region named %s is there already", name);
@@ -279,21 +280,4 @@ int nv_failed(const struct command_call *call, const struct pool *pool,
                 break;
         }
         return err;
-}
-
-int nv_no_room(const struct command_call *call, const struct pool *pool, const char *name,
-               uint64_t bytes)
-{
-        struct pool_usage usage = pool_usage(pool);
-        uint64_t room = (usage.free + usage.dying) * POOL_GRANULE;
-
-        if (bytes > room)
-                out_error(call->out, "region %s: no room for %s: %s are free", name,
-                          nv_size(bytes).text, nv_size(room).text);
-        else
-                out_error(call->out,
-                          "region %s: %s are free, but in too many pieces, or the catalogue has no "
-                          "room for one more region: delete a region",
-                          name, nv_size(room).text);
-        return -ENOSPC;
 }

@@ -1,6 +1,6 @@
 /*
- * What the `nv` verbs share: the pool and its regions looked up with the reason printed when that
- * fails, words to sizes, and a region's facts as a row of a table.
+ * The `nv` verbs, and what they share: the pool and its regions looked up with the reason printed
+ * when that fails, words to sizes, and a region's facts as a row of a table.
  */
 #pragma once
 
@@ -47,15 +47,13 @@ void nv_object(const struct command_call *call, const struct nv_facts *facts);
 bool nv_bad_table(const struct command_call *call, const struct pool *pool,
                   const struct pool_region *region, const char *what);
 
-/* The mounted pool, or NULL with the reason printed. */
+/* The mounted pool, or NULL with the reason printed: then the verb ends with -ENODEV. */
 struct pool *nv_pool(const struct command_call *call);
 
-/* The region named by word i, or NULL with the reason printed: then the verb ends with nv_absent.
- */
-struct pool_region *nv_region(const struct command_call *call, struct pool *pool, size_t i);
-
-/* Why nv_pool (pool is NULL) or nv_region gave NULL: a negative errno value. */
-int nv_absent(const struct pool *pool);
+/* The pool and the region that the first argument names. -ENODEV, -ENOENT or -EBADMSG, with the
+ * reason printed: there is none. */
+must_check int nv_find(const struct command_call *call, struct pool **pool,
+                       struct pool_region **region);
 
 /* Random bits for a UUID. */
 uint64_t nv_entropy(const struct command_call *call);
@@ -72,12 +70,28 @@ must_check int nv_check_quota(const struct command_call *call, struct pool *pool
                               uint64_t more);
 
 /*
- * Print why an operation on a region failed: what errno values mean for each of them, see pool.h.
- * Returns err.
+ * Print why an operation on a region failed: what errno values mean for each of them, see pool.h;
+ * -ENOSPC: there is no room for that many bytes more. Returns err.
  */
 int nv_failed(const struct command_call *call, const struct pool *pool,
-              const struct pool_region *region, const char *name, int err);
+              const struct pool_region *region, const char *name, uint64_t bytes, int err);
 
-/* Print that there is no room for that many bytes more; returns -ENOSPC. */
-int nv_no_room(const struct command_call *call, const struct pool *pool, const char *name,
-               uint64_t bytes);
+/* ---- the verbs, for the table in nv_commands.c; see struct command ---- */
+
+/* nv_list.c: what is there */
+int nv_list(const struct command_call *call);
+int nv_show(const struct command_call *call);
+
+/* nv_change.c: regions come, go and change */
+int nv_create(const struct command_call *call);
+int nv_delete(const struct command_call *call);
+int nv_grow(const struct command_call *call);
+int nv_shrink(const struct command_call *call);
+int nv_rename(const struct command_call *call);
+int nv_clone(const struct command_call *call);
+int nv_grant(const struct command_call *call);
+
+/* nv_health.c: damage, bad granules, what is still to be overwritten */
+int nv_check(const struct command_call *call);
+int nv_bad(const struct command_call *call);
+int nv_scrub(const struct command_call *call);

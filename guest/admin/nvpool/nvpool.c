@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "guest/config/config.h"
+#include "guest/text/words.h"
 
 #define STATUS_GOOD    0
 #define STATUS_FAILURE 1
@@ -50,21 +50,12 @@ static const struct {
 
 /* The command line, read. */
 struct request {
-        char *image[POOL_RANGES_MAX + 1];
+        char *image[POOL_RANGES_MAX + 1]; /* the first is the argument, the others are -i's */
         size_t images;
-        const char *verb;
-        const char *word[COMMAND_WORDS_MAX];
-        size_t words;
+        struct command_line line;
         struct pool_bad bad;
-        bool yes, verbose, json, read_only, help;
+        bool read_only, help;
 };
-
-static void print_verbs(const struct command *command, size_t count)
-{
-        for (size_t i = 0; i < count; i++)
-                printf("  %-7s%-20s %s%s\n", command[i].name, command[i].args, command[i].help,
-                       command[i].destructive ? " (asks)" : "");
-}
 
 static void print_help(void)
 {
@@ -79,10 +70,8 @@ static void print_help(void)
                "  -r          write nothing: verbs that change the pool are refused\n"
                "  -v          more: UUIDs, the whole log; check: read free space, too\n"
                "  -y          do not ask\n"
-               "  --          what follows is no option\n\nVerbs:\n");
-        print_verbs(nv_commands, nv_command_count);
-        print_verbs(own_commands, ARRAY_LEN(own_commands));
-        printf("\nStatus: 0 all is well, 1 failure or damage found, 2 wrong usage.\n");
+               "  --          what follows is no option\n\n"
+               "Status: 0 all is well, 1 failure or damage found, 2 wrong usage.\n\n");
 }
 
 /* ---- The command line ---- */
@@ -93,88 +82,53 @@ static bool usage_error(const char *what, const char *word)
         return false;
 }
 
-/* "-64M" and "-" are arguments. */
-static bool is_option(const char *word)
-{
-        return word[0] == '-' && word[1] && !(word[1] >= '0' && word[1] <= '9');
-}
-
 static bool take_bad(struct pool_bad *bad, const char *value)
 {
         return bad->count < ARRAY_LEN(bad->hpa) &&
-               !config_parse_size(value, strlen(value), &bad->hpa[bad->count++].v);
+               !word_size(word_of(value), &bad->hpa[bad->count++].v);
 }
 
+/* The options that the monitor does not have. false: it is none of them, or its value is wrong. */
 static bool take_option(struct request *request, char **argv, int *at)
 {
         const char *word = argv[*at];
         char *value = argv[*at + 1];
 
-        if (!strcmp(word, "-y")) {
-                request->yes = true;
-        } else if (!strcmp(word, "-v")) {
-                request->verbose = true;
-        } else if (!strcmp(word, "-r")) {
+        if (!strcmp(word, "-r"))
                 request->read_only = true;
-        } else if (!strcmp(word, "-h") || !strcmp(word, "--help")) {
+        else if (!strcmp(word, "-h") || !strcmp(word, "--help"))
                 request->help = true;
-        } else if (!strcmp(word, "-b") && value && take_bad(&request->bad, value)) {
+        else if (!strcmp(word, "-b") && value && take_bad(&request->bad, value))
                 ++*at;
-        } else if (!strcmp(word, "-i") && value && request->images <= POOL_RANGES_MAX) {
-                request->image[request->images++] = value;
-                ++*at;
-        } else if (!strcmp(word, "-o") && value &&
-                   (!strcmp(value, "json") || !strcmp(value, "text"))) {
-                request->json = !strcmp(value, "json");
-                ++*at;
-        } else {
-                return usage_error("wrong option", word);
-        }
+        else if (!strcmp(word, "-i") && value && request->images <= POOL_RANGES_MAX)
+                request->image[request->images++] = argv[++*at];
+        else
+                return false;
         return true;
 }
 
-/* The first argument is the image; image[0] is kept for it. */
 static bool parse(struct request *request, int argc, char **argv)
 {
+        struct command_line *line = &request->line;
         bool options = true;
 
         request->images = 1;
         for (int at = 1; at < argc; at++) {
-                char *word = argv[at];
+                bool is_value = line->wants_format;
+                bool is_option = options && !is_value && argv[at][0] == '-';
 
-                if (options && !strcmp(word, "--")) {
+                if (is_option && !strcmp(argv[at], "--"))
                         options = false;
-                } else if (options && is_option(word)) {
-                        if (!take_option(request, argv, &at))
-                                return false;
-                } else if (!request->image[0]) {
-                        request->image[0] = word;
-                } else if (!request->verb) {
-                        request->verb = word;
-                } else if (request->words < COMMAND_WORDS_MAX) {
-                        request->word[request->words++] = word;
-                } else {
-                        return usage_error("too many arguments", "");
-                }
+                else if (is_option && take_option(request, argv, &at))
+                        continue;
+                else if (!is_value && !is_option && !request->image[0])
+                        request->image[0] = argv[at];
+                else if (command_add_word(line, argv[at], options))
+                        return usage_error(line->why, line->what);
         }
-        if (request->help || request->verb)
+        if (request->help || (line->words && !line->wants_format))
                 return true;
-        return usage_error(request->image[0] ? "no verb" : "no image", "");
-}
-
-static const struct command *find(const char *verb, bool *own)
-{
-        for (size_t i = 0; i < ARRAY_LEN(own_commands); i++) {
-                *own = true;
-                if (!strcmp(own_commands[i].name, verb))
-                        return &own_commands[i];
-        }
-        for (size_t i = 0; i < nv_command_count; i++) {
-                *own = false;
-                if (!strcmp(nv_commands[i].name, verb))
-                        return &nv_commands[i];
-        }
-        return NULL;
+        return usage_error(!request->image[0] ? "no image" : "no verb, or no format after -o", "");
 }
 
 /* ---- Running ---- */
@@ -190,11 +144,11 @@ static uint64_t entropy(void)
         return bits;
 }
 
-static enum need need_of(const struct request *request)
+static enum need need_of(const struct command *command, size_t words)
 {
         for (size_t i = 0; i < ARRAY_LEN(needs); i++)
-                if (!strcmp(needs[i].verb, request->verb))
-                        return request->words ? needs[i].with_words : needs[i].alone;
+                if (!strcmp(needs[i].verb, command->name))
+                        return words ? needs[i].with_words : needs[i].alone;
         return MOUNT_CHANGE;
 }
 
@@ -212,28 +166,23 @@ static int mount_for(struct tool *tool, enum need need)
         }
 }
 
-static int run(struct tool *tool, const struct request *request, const struct command *command,
-               bool own)
+static int ready(void *ctx, const struct command *command, const struct command_call *call)
 {
-        enum need need = need_of(request);
-        struct out out = {.put = tool_put, .json = request->json};
-        struct command_call call = {.out = &out,
-                                    .host = own ? (const void *)tool : &tool->nv,
-                                    .words = request->words,
-                                    .yes = request->yes,
-                                    .verbose = request->verbose};
+        struct tool *tool = ctx;
+        enum need need = need_of(command, call->words);
 
         tool->writable = need == RAW_WRITE || need == MOUNT_CHANGE;
-        if (tool->writable && request->read_only) {
-                tool_say("%s would change the pool, and -r was given", request->verb);
+        if (tool->writable && tool->read_only) {
+                tool_say("%s would change the pool, and -r was given", command->name);
                 return -EROFS;
         }
-        if (command->destructive && !request->yes && !tool_confirm(request->verb))
-                return -EPERM;
-        if (!image_open_all(tool) || mount_for(tool, need))
-                return -EIO;
-        memcpy(call.word, request->word, sizeof call.word);
-        return command->run(&call);
+        return !image_open_all(tool) || mount_for(tool, need) ? -EIO : 0;
+}
+
+static bool confirm(void *ctx, const char *verb)
+{
+        (void)ctx;
+        return tool_confirm(verb);
 }
 
 static int status_of(const struct tool *tool, int err)
@@ -250,30 +199,25 @@ static int status_of(const struct tool *tool, int err)
 int main(int argc, char **argv)
 {
         static struct tool tool = {.nv = {.entropy = entropy}};
-        struct request request = {0};
-        const struct command *command;
-        bool own;
+        static struct request request;
+        const struct command_table tables[] = {{"", nv_commands, nv_command_count, &tool},
+                                               {"", own_commands, ARRAY_LEN(own_commands), &tool}};
+        const struct command_set set = {tables, ARRAY_LEN(tables), confirm, NULL, ready, &tool};
+        struct out out = {.put = tool_put};
 
         if (!parse(&request, argc, argv))
                 return STATUS_USAGE;
-        if (request.help || !strcmp(request.verb, "help")) {
+        if (request.help) {
                 print_help();
-                return STATUS_GOOD;
-        }
-        command = find(request.verb, &own);
-        if (!command) {
-                usage_error("unknown verb", request.verb);
-                return STATUS_USAGE;
-        }
-        if (request.words < command->min || request.words > command->max) {
-                tool_say("usage: nvpool IMAGE %s %s", command->name, command->args);
-                return STATUS_USAGE;
+                return status_of(&tool, command_run(&set, "help", &out));
         }
         for (size_t i = 0; i < request.images; i++)
                 if (!image_add(&tool, request.image[i]))
                         return STATUS_USAGE;
         tool.bad = request.bad;
+        tool.read_only = request.read_only;
         tool.nv.pool = &tool.pool;
-        tool_log_start(request.verbose);
-        return status_of(&tool, run(&tool, &request, command, own));
+        out.json = request.line.json;
+        tool_log_start(request.line.verbose);
+        return status_of(&tool, command_run_words(&set, &request.line, request.line.word[0], &out));
 }

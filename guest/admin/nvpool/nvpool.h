@@ -13,14 +13,15 @@ struct image {
 };
 
 struct tool {
+        struct nv_target nv; /* first: the target of the pool's verbs is that of the tool's own */
         struct image image[POOL_RANGES_MAX];
         struct pool_range range[POOL_RANGES_MAX];
         size_t images;
         bool writable;       /* what is stored reaches the images; else it stays in this process */
+        bool read_only;      /* no verb may write */
         bool damaged;        /* something was passed over: status 1, whatever the verb says */
         struct pool_bad bad; /* HPAs that are not to be read */
         struct pool pool;
-        struct nv_host nv;
 };
 
 /* An error or a warning: "nvpool: ..." on standard error. */
@@ -45,6 +46,10 @@ bool image_open_all(struct tool *tool);
 /* Is the file behind fd one of the images? */
 bool image_is_open(const struct tool *tool, int fd);
 
+/* pm_file.c: what is stored in this mapping of a file or device is to become durable. Stores
+ * elsewhere (into private mappings) are not made durable. */
+void pm_file_add(void *base, uint64_t size);
+
 /* nvpool_mount.c: what a range holds. */
 struct pool_content range_judge(const struct tool *tool, const struct pool_range *range);
 
@@ -55,7 +60,13 @@ must_check int tool_mount_to_change(struct tool *tool);
 /* To read it, what is intact if need be; to judge it: without mending in memory. */
 must_check int tool_mount_to_read(struct tool *tool, bool judge);
 
-/* The tool's own verbs; host is the struct tool. nvpool_file.c: */
+/* The tool that a verb works on. */
+static inline struct tool *tool_of(const struct command_call *call)
+{
+        return (struct tool *)call->target;
+}
+
+/* The tool's own verbs. nvpool_file.c: */
 int tool_export(const struct command_call *call);
 int tool_import(const struct command_call *call);
 /* nvpool_info.c: */

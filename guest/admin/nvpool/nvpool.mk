@@ -2,7 +2,7 @@
 # tool needs is left out by the linker, and so are the names that only that would want.
 
 NVPOOL_SRCS := $(wildcard guest/admin/nvpool/*.c guest/admin/nv/*.c mm/pool/pool*.c) \
-	mm/pool/crc32c.c mm/memmap.c hv/lib/format.c hv/lib/printk.c hv/lib/work.c guest/config/config_line.c guest/text/out.c
+	mm/pool/crc32c.c mm/memmap.c hv/lib/format.c hv/lib/printk.c guest/text/command.c guest/text/out.c guest/text/words.c
 NVPOOL_OBJS := $(NVPOOL_SRCS:%.c=build/tool/%.o)
 NVPOOL_CFLAGS := -std=gnu11 -O2 -g -I. -ffunction-sections -fdata-sections -Wall -Wextra -Wshadow -Wconversion -Wundef \
 	-Werror

@@ -13,16 +13,6 @@
 
 #define PIECE (64 * KiB) /* what is zero in pieces of this size becomes a hole */
 
-/* The pool's verbs find the pool in their host; these have the tool as host. */
-static struct command_call nv_call(const struct command_call *call)
-{
-        const struct tool *tool = call->host;
-        struct command_call nv = *call;
-
-        nv.host = &tool->nv;
-        return nv;
-}
-
 static int file_failed(const char *path, const char *what)
 {
         int err = errno ? errno : EIO;
@@ -109,7 +99,7 @@ static int open_target(const struct command_call *call, const char *path, bool *
         }
         if (fd < 0 || fstat(fd, &st))
                 return file_failed(path, "cannot be written");
-        if (image_is_open(call->host, fd)) {
+        if (image_is_open(tool_of(call), fd)) {
                 tool_say("%s is the pool's own image", path);
                 return -EINVAL;
         }
@@ -121,15 +111,14 @@ static int open_target(const struct command_call *call, const char *path, bool *
 
 int tool_export(const struct command_call *call)
 {
-        struct command_call nv = nv_call(call);
-        struct pool *pool = nv_pool(&nv);
-        const struct pool_region *region = pool ? nv_region(&nv, pool, 0) : NULL;
+        struct pool *pool;
+        struct pool_region *region;
         const char *path = call->word[1];
         bool to_stdout = strcmp(path, "-") == 0, sparse = false;
-        int fd;
+        int fd, err = nv_find(call, &pool, &region);
 
-        if (!region)
-                return pool ? -ENOENT : -ENODEV;
+        if (err)
+                return err;
         if (pool_region_is_filling(region)) {
                 tool_say("region %s was not filled to its end: there is nothing to export",
                          call->word[0]);
@@ -141,13 +130,13 @@ int tool_export(const struct command_call *call)
         if (write_region(pool, region, fd, sparse) ||
             (fsync(fd) && errno != EINVAL && errno != EROFS) || (!to_stdout && close(fd)))
                 return file_failed(path, "cannot be written");
-        tell_bad((struct tool *)(uintptr_t)call->host, call->word[0], region);
+        tell_bad(tool_of(call), call->word[0], region);
         if (!to_stdout) {
                 struct nv_facts facts = nv_facts(pool, region);
 
                 out_line(call->out, "exported %s, %s, to %s", facts.name, nv_size(facts.size).text,
                          path);
-                nv_object(&nv, &facts);
+                nv_object(call, &facts);
         }
         return 0;
 }
@@ -204,7 +193,7 @@ static int open_source(const struct command_call *call, const char *path, uint64
 
         if (fd < 0)
                 return file_failed(path, "cannot be read");
-        if (image_is_open(call->host, fd)) {
+        if (image_is_open(tool_of(call), fd)) {
                 tool_say("%s is the pool's own image", path);
                 return -EINVAL;
         }
@@ -222,8 +211,7 @@ int tool_import(const struct command_call *call)
 {
         const char *name = call->word[0], *path = call->word[1];
         const char *owner = call->words > 2 ? call->word[2] : "";
-        struct command_call nv = nv_call(call);
-        struct pool *pool = nv_pool(&nv);
+        struct pool *pool = nv_pool(call);
         struct pool_region *region;
         struct nv_facts facts;
         uint64_t bytes = 0;
@@ -231,20 +219,18 @@ int tool_import(const struct command_call *call)
 
         if (!pool)
                 return -ENODEV;
-        err = nv_check_name(&nv, "region", name);
+        err = nv_check_name(call, "region", name);
         if (!err && owner[0])
-                err = nv_check_name(&nv, "VM", owner);
+                err = nv_check_name(call, "VM", owner);
         if (err)
                 return err;
         fd = open_source(call, path, &bytes);
         if (fd < 0)
                 return fd;
         err =
-            pool_begin(pool, name, owner, align_up(bytes, POOL_GRANULE), nv_entropy(&nv), &region);
-        if (err == -ENOSPC)
-                return nv_no_room(&nv, pool, name, align_up(bytes, POOL_GRANULE));
+            pool_begin(pool, name, owner, align_up(bytes, POOL_GRANULE), nv_entropy(call), &region);
         if (err)
-                return nv_failed(&nv, pool, NULL, name, err);
+                return nv_failed(call, pool, NULL, name, align_up(bytes, POOL_GRANULE), err);
         if (fill(pool, region, fd, bytes)) {
                 err = file_failed(path, "cannot be read");
                 if (pool_delete(pool, region))
@@ -253,9 +239,9 @@ int tool_import(const struct command_call *call)
         }
         err = pool_commit(pool, region);
         if (err)
-                return nv_failed(&nv, pool, region, name, err);
+                return nv_failed(call, pool, region, name, 0, err);
         facts = nv_facts(pool, region);
         out_line(call->out, "imported %s, %s, from %s", name, nv_size(facts.size).text, path);
-        nv_object(&nv, &facts);
+        nv_object(call, &facts);
         return 0;
 }

@@ -2,49 +2,36 @@
 #define _GNU_SOURCE
 #include "guest/admin/nvpool/nvpool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "guest/admin/nvpool/in_use.h"
-#include "guest/admin/nvpool/pm_file.h"
-#include "guest/config/config.h"
+#include "guest/text/words.h"
 
 #define HPA_BY_OFFSET UINT64_MAX
 
-/* Read a number up to one of the characters in `ends` or the end; leaves *text there. */
-static bool take_number(const char **text, const char *ends, uint64_t *value)
-{
-        size_t len = strcspn(*text, ends);
-
-        if (config_parse_size(*text, len, value))
-                return false;
-        *text += len;
-        return true;
-}
-
 /* "@OFFSET[+SIZE][=HPA]" or "=HPA". */
-static bool parse_place(const char *text, struct image *image)
+static bool parse_place(struct word place, struct image *image)
 {
-        bool good = true;
+        struct word offset, size, hpa;
 
-        if (*text == '@') {
-                text++;
-                good = take_number(&text, "+=", &image->offset);
-        }
-        if (good && *text == '+') {
-                text++;
-                good = take_number(&text, "=", &image->size) && image->size;
-        }
-        if (good && *text == '=') {
-                text++;
-                good = take_number(&text, "", &image->hpa);
-        }
-        return good && !*text;
+        if (word_split(place, '=', &place, &hpa) && word_size(hpa, &image->hpa))
+                return false;
+        if (!place.len)
+                return true;
+        if (word_split(place, '+', &offset, &size) &&
+            (word_size(size, &image->size) || !image->size))
+                return false;
+        return offset.text[0] == '@' &&
+               !word_size((struct word){offset.text + 1, offset.len - 1}, &image->offset);
 }
 
 bool image_add(struct tool *tool, char *spec)
@@ -60,7 +47,7 @@ bool image_add(struct tool *tool, char *spec)
                 place = strrchr(spec, '=');
         /* A file that has the whole name is meant; its name may hold any character. */
         if (place && access(spec, F_OK) != 0) {
-                if (!parse_place(place, &image)) {
+                if (!parse_place(word_of(place), &image)) {
                         tool_say("%s: PATH[@OFFSET[+SIZE]][=HPA] is expected", spec);
                         return false;
                 }
@@ -83,6 +70,76 @@ bool image_is_open(const struct tool *tool, int fd)
                 if (tool->image[i].fd >= 0 && same_file(tool->image[i].fd, fd))
                         return true;
         return false;
+}
+
+/* Has this process a shared, writable mapping of the file? See proc(5), /proc/pid/maps. */
+static bool maps_file(const char *pid, const struct stat *file)
+{
+        char path[64], line[4352];
+        bool found = false;
+        FILE *maps;
+
+        snprintf(path, sizeof path, "/proc/%.32s/maps", pid);
+        maps = fopen(path, "re");
+        if (!maps)
+                return false;
+        while (!found && fgets(line, sizeof line, maps)) {
+                unsigned int major_, minor_;
+                unsigned long long inode;
+                char rights[5];
+
+                found = sscanf(line, "%*x-%*x %4s %*x %x:%x %llu", rights, &major_, &minor_,
+                               &inode) == 4 &&
+                        strcmp(rights, "rw-s") == 0 && inode == file->st_ino &&
+                        makedev(major_, minor_) == file->st_dev;
+        }
+        fclose(maps);
+        return found;
+}
+
+static void name_of(const char *pid, char *name, int size)
+{
+        char path[64];
+        FILE *comm;
+
+        snprintf(path, sizeof path, "/proc/%.32s/comm", pid);
+        snprintf(name, (size_t)size, "?");
+        comm = fopen(path, "re");
+        if (!comm)
+                return;
+        if (fgets(name, size, comm))
+                name[strcspn(name, "\n")] = '\0';
+        fclose(comm);
+}
+
+/*
+ * True, with the process told as path's user. Emulators map their machine's memory without a lock;
+ * they are found by their mappings, as far as /proc shows them to us.
+ */
+static bool in_use(int fd, const char *path)
+{
+        const struct dirent *entry;
+        struct stat file;
+        char name[32];
+        bool found = false;
+        DIR *proc;
+
+        if (fstat(fd, &file) || !S_ISREG(file.st_mode))
+                return false;
+        proc = opendir("/proc");
+        if (!proc)
+                return false;
+        while (!found && (entry = readdir(proc))) {
+                long pid = strtol(entry->d_name, NULL, 10);
+
+                found = pid > 0 && pid != (long)getpid() && maps_file(entry->d_name, &file);
+                if (found) {
+                        name_of(entry->d_name, name, sizeof name);
+                        tool_say("%s: in use: process %ld (%s) has it mapped", path, pid, name);
+                }
+        }
+        closedir(proc);
+        return found;
 }
 
 /* The same file under an earlier range is opened and locked once. */

@@ -29,15 +29,11 @@ static void range_row(struct out *out, const struct tool *tool, size_t i)
         const struct pool_superblock *sb =
             content.kind == POOL_CONTENT_POOL ? (const struct pool_superblock *)content.head : NULL;
 
-        out_cell(out, "%s", image->path);
-        out_cell_address(out, image->offset);
-        out_cell_address(out, image->hpa);
-        out_cell_size(out, image->size);
-        out_cell(out, "%s", content_name(&content));
-        out_cell_number(out, head ? head->version : 0);
-        out_cell_number(out, sb ? sb->head.index : 0);
-        out_cell_number(out, sb ? sb->members : 0);
-        out_cell(out, "%s", sb ? nv_uuid(sb->head.pool).text : "-");
+        out_cells(out, out_text(image->path), out_address(image->offset), out_address(image->hpa),
+                  out_size(image->size), out_text(content_name(&content)),
+                  out_number(head ? head->version : 0), out_number(sb ? sb->head.index : 0),
+                  out_number(sb ? sb->members : 0),
+                  out_text(sb ? nv_uuid(sb->head.pool).text : "-"));
 }
 
 static void ranges_table(struct out *out, const struct tool *tool)
@@ -72,16 +68,14 @@ static void verdict(struct out *out, const struct pool *pool, bool blank)
                 return;
         }
         out_table_begin(out, column, ARRAY_LEN(column));
-        out_cell_bool(out, pool->mounted);
-        out_cell(out, "%s", fault);
-        out_cell_address(out, pool->fault_at.v);
-        out_cell(out, "%s", meaning);
+        out_cells(out, out_bool(pool->mounted), out_text(fault), out_address(pool->fault_at.v),
+                  out_text(meaning));
         out_table_end(out);
 }
 
 int tool_info(const struct command_call *call)
 {
-        struct tool *tool = (struct tool *)(uintptr_t)call->host;
+        struct tool *tool = tool_of(call);
         bool blank = true;
         int err = -ENODEV;
 

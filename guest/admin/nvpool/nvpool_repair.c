@@ -5,12 +5,6 @@
 #include <string.h>
 
 #include "guest/admin/nv/nv_region.h"
-#include "guest/admin/nv/nv_verbs.h"
-
-static struct tool *tool_of(const struct command_call *call)
-{
-        return (struct tool *)(uintptr_t)call->host;
-}
 
 /* Why this range must not be formatted unasked; NULL: it may. */
 static const char *contents_of(const struct tool *tool, const struct pool_range *range)
@@ -59,7 +53,7 @@ int tool_format(const struct command_call *call)
                  nv_uuid(tool->pool.uuid).text, usage.ranges,
                  nv_size((usage.free + usage.dying) * POOL_GRANULE).text);
         return call->out->json
-                   ? nv_commands[0].run(&(struct command_call){.out = call->out, .host = &tool->nv})
+                   ? nv_commands[0].run(&(struct command_call){.out = call->out, .target = tool})
                    : 0;
 }
 
@@ -89,11 +83,9 @@ static void lost_table(struct out *out, const struct pool *pool)
 
                 if (name[0] == '?')
                         name = name_in((const struct pool_record *)lost.pair.b);
-                out_cell_number(out, lost.range);
-                out_cell_number(out, lost.slot);
-                out_cell_address(out, lost.hpa.v);
-                out_cell(out, "%s", name);
-                out_cell(out, "%s", pool_fault_text(lost.why));
+                out_cells(out, out_number(lost.range), out_number(lost.slot),
+                          out_address(lost.hpa.v), out_text(name),
+                          out_text(pool_fault_text(lost.why)));
         }
         out_table_end(out);
 }

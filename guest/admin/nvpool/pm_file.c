@@ -6,7 +6,7 @@
  * page cache. What was flushed is remembered a mapping; the fence writes it back. A write-back that
  * fails ends the program on the spot, which the pool takes as a power cut.
  */
-#include "guest/admin/nvpool/pm_file.h"
+#include "guest/admin/nvpool/nvpool.h"
 
 #include <emmintrin.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
-/* The rules for the hypervisor's page tables; contract in host_check.h. */
-#include "boot/host_check.h"
+/* The rules for the hypervisor's page tables; contract in hv_check.h. */
+#include "boot/hv_check.h"
 
 struct judge {
-        const struct host_layout *layout;
-        host_breach_fn report;
+        const struct hv_layout *layout;
+        hv_breach_fn report;
         void *ctx;
         uint64_t leaves;
 };
@@ -13,7 +13,7 @@ static bool overlaps(uint64_t start, uint64_t size, uint64_t from, uint64_t to)
         return start < to && start + size > from;
 }
 
-static bool has_guard(const struct host_layout *layout, uint64_t va, uint64_t size)
+static bool has_guard(const struct hv_layout *layout, uint64_t va, uint64_t size)
 {
         size_t low = 0, high = layout->guards; /* the first that ends behind va is in [low, high] */
 
@@ -30,7 +30,7 @@ static bool has_guard(const struct host_layout *layout, uint64_t va, uint64_t si
 }
 
 /* The rule that a page breaks, the gravest first; NULL: none. */
-static const char *breach(const struct host_layout *layout, uint64_t va,
+static const char *breach(const struct hv_layout *layout, uint64_t va,
                           const struct paging_leaf *leaf)
 {
         uint64_t at = leaf->hpa.v;
@@ -61,8 +61,8 @@ static void see(void *ctx, uint64_t va, const struct paging_leaf *leaf)
                 judge->report(judge->ctx, va, leaf, rule);
 }
 
-uint64_t host_check_tables(const struct paging *tables, const struct host_layout *layout,
-                           host_breach_fn report, void *ctx)
+uint64_t hv_check_tables(const struct paging *tables, const struct hv_layout *layout,
+                         hv_breach_fn report, void *ctx)
 {
         struct judge judge = {layout, report, ctx, 0};
 

@@ -14,11 +14,11 @@
  * are left out: what runs over one faults there. -ENOMEM: no RAM above 1 MiB and below 4 GiB for
  * them; logged.
  */
-must_check int host_map_init(struct machine *m);
+must_check int hv_map_init(struct machine *m);
 
 /*
  * Look through all pages of the tables that this CPU uses, and check that it enforces what they say
- * (host_check.h). Logs one line; a breach is a broken invariant: it is told, and the machine stops.
+ * (hv_check.h). Logs one line; a breach is a broken invariant: it is told, and the machine stops.
  * A CPU without NX cannot enforce them: nothing is checked, and virt_init refuses it.
  */
-void host_map_check(void);
+void hv_map_check(void);

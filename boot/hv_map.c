@@ -1,7 +1,7 @@
-/* The hypervisor's page tables; contract in host_map.h. SDM vol. 3 4.5, 4.6. */
-#include "boot/host_map.h"
+/* The hypervisor's page tables; contract in hv_map.h. SDM vol. 3 4.5, 4.6. */
+#include "boot/hv_map.h"
 
-#include "boot/host_check.h"
+#include "boot/hv_check.h"
 #include "drivers/acpi.h"
 #include "hv/cpu.h"
 #include "hv/lib/errno.h"
@@ -9,19 +9,18 @@
 #include "hv/percpu.h"
 #include "mm/paging/paging.h"
 
-#define CPUID_X1_EDX_1G (1u << 26)
-#define LOW_MEMORY      (1 * MiB) /* left alone: firmware, and where other CPUs start */
-#define LAPIC_PAGE      0xfee00000ull
-#define VGA_BASE        0xa0000ull
-#define VGA_SIZE        0x20000ull
-#define REGISTER_BYTES  8 /* at most; an HPET has more, in the same page */
+#define LOW_MEMORY     (1 * MiB) /* left alone: firmware, and where other CPUs start */
+#define LAPIC_PAGE     0xfee00000ull
+#define VGA_BASE       0xa0000ull
+#define VGA_SIZE       0x20000ull
+#define REGISTER_BYTES 8 /* at most; an HPET has more, in the same page */
 
 extern const uint8_t image_start[], image_text_end[], image_rodata_end[], image_end[];
 extern const uint8_t boot_stack[];
 
-static struct paging host;
+static struct paging tables;
 
-static uint64_t guards[HOST_GUARDS_MAX]; /* ascending */
+static uint64_t guards[HV_GUARDS_MAX]; /* ascending */
 static size_t guard_count;
 
 /* Frames for stacks and tables, one behind the other. They are never given back. */
@@ -82,11 +81,11 @@ static int map(uint64_t start, uint64_t end, unsigned prot, enum paging_memtype 
         start = align_down(start, PAGE_4K);
         end = align_up(end, PAGE_4K);
         /* Page by page only where something is there already (two entries sharing a page). */
-        while (start < end && !paging_walk(&host, start, &leaf))
+        while (start < end && !paging_walk(&tables, start, &leaf))
                 start += PAGE_4K;
-        while (end > start && !paging_walk(&host, end - PAGE_4K, &leaf))
+        while (end > start && !paging_walk(&tables, end - PAGE_4K, &leaf))
                 end -= PAGE_4K;
-        return start < end ? paging_map(&host, start, HPA(start), end - start, prot, type) : 0;
+        return start < end ? paging_map(&tables, start, HPA(start), end - start, prot, type) : 0;
 }
 
 static int map_image(void)
@@ -117,12 +116,17 @@ static int map_ranges(const struct memmap *memory)
         return err;
 }
 
+static int map_device(uint64_t start, uint64_t size)
+{
+        return map(start, start + size, PAGING_RW, PAGING_UC);
+}
+
 static int map_hints(const struct machine *m)
 {
         int err = 0;
 
         for (size_t i = 0; !err && i < m->hint_count; i++)
-                err = map(m->hint[i].v, m->hint[i].v + 8, PAGING_RW, PAGING_UC);
+                err = map_device(m->hint[i].v, REGISTER_BYTES);
         return err;
 }
 
@@ -136,8 +140,7 @@ static int map_registers(const struct machine *m)
 
         for (size_t i = 0; !err && i < ARRAY_LEN(all); i++)
                 if (all[i]->space == ACPI_SPACE_MEMORY && all[i]->address)
-                        err = map(all[i]->address, all[i]->address + REGISTER_BYTES, PAGING_RW,
-                                  PAGING_UC);
+                        err = map_device(all[i]->address, REGISTER_BYTES);
         return err;
 }
 
@@ -146,25 +149,23 @@ static int map_devices(const struct machine *m)
         int err = map_registers(m);
 
         if (!err && m->vga_text)
-                err = map(VGA_BASE, VGA_BASE + VGA_SIZE, PAGING_RW, PAGING_UC);
+                err = map_device(VGA_BASE, VGA_SIZE);
         if (!err)
-                err = map(LAPIC_PAGE, LAPIC_PAGE + PAGE_4K, PAGING_RW, PAGING_UC);
+                err = map_device(LAPIC_PAGE, PAGE_4K);
         for (unsigned i = 0; !err && i < m->madt.ioapic_count; i++)
-                err = map(m->madt.ioapics[i].base.v, m->madt.ioapics[i].base.v + PAGE_4K, PAGING_RW,
-                          PAGING_UC);
+                err = map_device(m->madt.ioapics[i].base.v, PAGE_4K);
         if (!err && m->fb.base.v)
-                err = map(m->fb.base.v, m->fb.base.v + (uint64_t)m->fb.pitch * m->fb.height,
-                          PAGING_RW, PAGING_UC);
+                err = map_device(m->fb.base.v, (uint64_t)m->fb.pitch * m->fb.height);
         return err ? err : map_hints(m);
 }
 
 /* A NULL that is used as a pointer is to fault, and what overruns a stack. */
 static int unmap_guards(void)
 {
-        int err = paging_unmap(&host, 0, PAGE_4K);
+        int err = paging_unmap(&tables, 0, PAGE_4K);
 
         for (size_t i = 0; !err && i < guard_count; i++)
-                err = paging_unmap(&host, guards[i], PAGE_4K);
+                err = paging_unmap(&tables, guards[i], PAGE_4K);
         return err;
 }
 
@@ -201,15 +202,14 @@ static bool has_nx(void)
         return cpu_rdmsr(MSR_EFER) & EFER_NXE;
 }
 
-int host_map_init(struct machine *m)
+int hv_map_init(struct machine *m)
 {
         uint64_t max = cpu_cpuid(0x80000001, 0).edx & CPUID_X1_EDX_1G ? PAGE_1G : PAGE_2M;
         int err;
 
         find_room(&m->map);
         take_stacks(&m->madt);
-        err =
-            paging_init(&host, has_nx() ? &paging_host : &paging_host_no_nx, max, &room_ops, NULL);
+        err = paging_init(&tables, has_nx() ? &paging_hv : &paging_hv_no_nx, max, &room_ops, NULL);
         if (!err)
                 err = map_image();
         if (!err)
@@ -225,7 +225,7 @@ int host_map_init(struct machine *m)
         }
         m->tables_start = HPA(room.start);
         m->tables_size = room.next - room.start;
-        cpu_write_cr3(host.root.v);
+        cpu_write_cr3(tables.root.v);
         return 0;
 }
 
@@ -243,13 +243,13 @@ static void check_enforcement(void)
 {
         if (!(cpu_read_cr0() & CR0_WP))
                 panic("harden: CR0 0x%lx does not enforce the page tables", cpu_read_cr0());
-        if (cpu_read_cr3() != host.root.v)
+        if (cpu_read_cr3() != tables.root.v)
                 panic("harden: CR3 0x%lx is not at the tables that were built", cpu_read_cr3());
 }
 
-void host_map_check(void)
+void hv_map_check(void)
 {
-        const struct host_layout layout = {
+        const struct hv_layout layout = {
             .start = (uint64_t)image_start,
             .text_end = (uint64_t)image_text_end,
             .rodata_end = (uint64_t)image_rodata_end,
@@ -262,7 +262,7 @@ void host_map_check(void)
         if (!has_nx())
                 return;
         check_enforcement();
-        leaves = host_check_tables(&host, &layout, report_breach, &breaches);
+        leaves = hv_check_tables(&tables, &layout, report_breach, &breaches);
         if (breaches)
                 panic("harden: %u pages break the rules", breaches);
         printk(LOG_NOTICE,

@@ -1,5 +1,5 @@
 /* The rules of the hypervisor's page tables: tables that keep them, and one breach of each. */
-#include "boot/host_check.h"
+#include "boot/hv_check.h"
 
 #include <string.h>
 
@@ -18,7 +18,7 @@ static void *frame[TABLES_MAX];
 static int frames;
 static struct paging tables;
 static const uint64_t guard[] = {GUARD, GUARD + 4 * PAGE_4K};
-static const struct host_layout layout = {START, TEXT, RODATA, guard, ARRAY_LEN(guard)};
+static const struct hv_layout layout = {START, TEXT, RODATA, guard, ARRAY_LEN(guard)};
 
 static const char *told;
 static uint64_t told_va;
@@ -69,7 +69,7 @@ static void protect(uint64_t va, uint64_t size, unsigned prot)
 /* As the hypervisor makes them. */
 static void open_tables(void)
 {
-        CHECK_EQ(paging_init(&tables, &paging_host, PAGE_1G, &ops, NULL), 0);
+        CHECK_EQ(paging_init(&tables, &paging_hv, PAGE_1G, &ops, NULL), 0);
         map(PAGE_4K, PAGE_4K, START - PAGE_4K, PAGING_RW);
         map(START, START, TEXT - START, PAGING_RX);
         map(TEXT, TEXT, RODATA - TEXT, PAGING_R);
@@ -98,7 +98,7 @@ static uint64_t judge(void)
 {
         told = "";
         breaches = 0;
-        return host_check_tables(&tables, &layout, report, &tables);
+        return hv_check_tables(&tables, &layout, report, &tables);
 }
 
 static void expect(const char *rule, uint64_t va)
