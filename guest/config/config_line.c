@@ -84,7 +84,7 @@ struct config_word config_word_unquote(struct config_word word)
         return (struct config_word){word.text + 1, word.len - 2};
 }
 
-static int digit_value(char c)
+int config_digit_value(char c)
 {
         if (c >= '0' && c <= '9')
                 return c - '0';
@@ -102,8 +102,8 @@ int config_read_digits(struct config_word word, uint64_t *out, struct config_wor
         size_t first = hex ? 2 : 0, at = first;
         uint64_t value = 0;
 
-        for (; at < word.len && (unsigned)digit_value(word.text[at]) < base; at++) {
-                unsigned digit = (unsigned)digit_value(word.text[at]);
+        for (; at < word.len && (unsigned)config_digit_value(word.text[at]) < base; at++) {
+                unsigned digit = (unsigned)config_digit_value(word.text[at]);
 
                 if (value > (UINT64_MAX - digit) / base)
                         return -ERANGE;

@@ -56,6 +56,9 @@ bool config_next_word(struct config_line *line);
 /* Give line->word to the key of its name. */
 void config_parse_word(struct config_line *line, const struct config_key *keys, size_t count);
 
+/* What a hexadecimal digit stands for; 16: it is none. */
+int config_digit_value(char c);
+
 /* Read the digits at the start of word and leave what follows them in *rest. Errors as
  * config_parse_size. */
 must_check int config_read_digits(struct config_word word, uint64_t *out, struct config_word *rest);

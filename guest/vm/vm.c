@@ -331,6 +331,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_hos
 
 void vm_destroy(struct vm *vm)
 {
+        vm_virtio_leave(vm);
         vm_console_close(&vm->console);
         vm_nvram_detach(vm);
         while (vm->vcpus) {

@@ -97,6 +97,7 @@ struct vm_virtio {
 };
 
 struct vm;
+struct virtio_net;
 
 struct vm_vcpu {
         struct vcpu vcpu; /* first: the backend's handlers get it */
@@ -156,7 +157,9 @@ struct vm {
         uint64_t start_tsc;
         struct vm_blocks *blocks; /* those of its memory, the latest first */
         struct vm_region region[CONFIG_REGIONS_MAX + CONFIG_DISKS_MAX];
-        size_t regions;                           /* attached */
+        size_t regions; /* attached */
+        struct virtio_net *net[CONFIG_NETS_MAX];
+        size_t nets;                              /* at their switches */
         struct pool_disk *disk[CONFIG_DISKS_MAX]; /* in the device of config->disk[i] */
         bool has_tables;
 };
