@@ -1,6 +1,7 @@
-/* The `vm` verbs: list, start, stop, reset, pause, resume, log, console. */
+/* The `vm` verbs: list, start, stop, reset, pause, resume, log, net, console. */
 #include "guest/admin/monitor_commands.h"
 #include "guest/console/console.h"
+#include "guest/dev/virtio/net.h"
 #include "guest/vm/vm_stats.h"
 #include "hv/lib/errno.h"
 
@@ -150,6 +151,41 @@ static int show_log(const struct command_call *call)
         return 0;
 }
 
+/* The ports of a running VM: what they have sent and received. */
+static int net(const struct command_call *call)
+{
+        static const struct out_column columns[] = {{"switch", "SWITCH", -10},
+                                                    {"port", "PORT", 4},
+                                                    {"mac", "MAC", -17},
+                                                    {"sent", "SENT", 9},
+                                                    {"sent_bytes", "BYTES", 12},
+                                                    {"sent_dropped", "DROPPED", 7},
+                                                    {"received", "RECEIVED", 9},
+                                                    {"received_bytes", "BYTES", 12},
+                                                    {"received_dropped", "DROPPED", 7}};
+        struct vms_entry *entry = named(call);
+
+        if (!entry)
+                return -ENOENT;
+        if (entry->state != VMS_RUNNING)
+                return not_running(call, entry, -EINVAL);
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        for (size_t i = 0; i < entry->vm->nets; i++) {
+                const struct virtio_net *n = entry->vm->net[i];
+                const struct virtio_net_count *counts[] = {&n->sent, &n->received};
+                const uint8_t *mac = n->config.mac;
+
+                out_cells(call->out, out_text(n->sw->name), out_number(n->port));
+                out_cell(call->out, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+                         mac[4], mac[5]);
+                for (size_t k = 0; k < ARRAY_LEN(counts); k++)
+                        out_cells(call->out, out_number(counts[k]->frames),
+                                  out_number(counts[k]->bytes), out_number(counts[k]->dropped));
+        }
+        out_table_end(call->out);
+        return 0;
+}
+
 const struct command vm_commands[] = {
     {"list", "", "all VMs and their states", 0, 0, false, 0, list},
     {"start", "NAME", "queue a VM that has ended or was stopped", 1, 1, false, COMMAND_COMPLETE_VM,
@@ -162,6 +198,8 @@ const struct command vm_commands[] = {
      pause},
     {"log", "NAME", "the last of what a running VM has written", 1, 1, false, COMMAND_COMPLETE_VM,
      show_log},
+    {"net", "NAME", "the ports of a running VM at switches, and what went through them", 1, 1,
+     false, COMMAND_COMPLETE_VM, net},
     {"resume", "NAME", "let a paused VM go on", 1, 1, false, COMMAND_COMPLETE_VM, resume},
     {"console", "NAME", "leave the monitor for a running VM's console", 1, 1, false,
      COMMAND_COMPLETE_VM, console},

@@ -162,6 +162,95 @@ static void vm_disk(struct config_line *line, const struct config_key *key, stru
         }
 }
 
+/* Six pairs of hexadecimal digits between colons; false: it is none, or not one that a port can
+ * have: of a group, or all zero. */
+static bool read_mac(struct word value, uint8_t mac[6])
+{
+        unsigned any = 0;
+
+        if (value.len != 17)
+                return false;
+        for (size_t i = 0; i < 6; i++) {
+                const char *at = value.text + 3 * i;
+                unsigned high = word_digit(at[0]), low = word_digit(at[1]);
+
+                if (high > 15 || low > 15 || (i < 5 && at[2] != ':'))
+                        return false;
+                mac[i] = (uint8_t)(high << 4 | low);
+                any |= mac[i];
+        }
+        return any && !(mac[0] & 1);
+}
+
+/* The same at each start: of the VM's name, and which of its ports it is. */
+static void make_mac(const struct vm_config *vm, uint8_t mac[6])
+{
+        uint32_t sum = 2166136261u; /* FNV-1a */
+
+        for (const char *c = vm->name; *c; c++)
+                sum = (sum ^ (uint8_t)*c) * 16777619u;
+        mac[0] = 0x02; /* locally administered */
+        for (size_t i = 0; i < 4; i++)
+                mac[1 + i] = (uint8_t)(sum >> 8 * i);
+        mac[5] = (uint8_t)vm->net_count;
+}
+
+/* The VM that has a port with this address at the switch already; NULL: none. */
+static const struct vm_config *mac_rival(const struct config_line *line,
+                                         const struct config_net *net)
+{
+        for (int v = 0; v <= line->vm; v++) {
+                const struct vm_config *vm = &line->config->vm[v];
+
+                for (size_t i = 0; i < vm->net_count; i++)
+                        if (strcmp(vm->net[i].sw, net->sw) == 0 &&
+                            memcmp(vm->net[i].mac, net->mac, sizeof net->mac) == 0)
+                                return vm;
+        }
+        return NULL;
+}
+
+static void add_net(struct config_line *line, struct word item)
+{
+        struct vm_config *vm = line_vm(line);
+        struct config_net net;
+        struct word name, mac;
+        bool has_mac = word_split(item, ':', &name, &mac);
+        const struct vm_config *rival;
+
+        if (!config_read_name(line, name, net.sw))
+                return;
+        make_mac(vm, net.mac);
+        if (has_mac && !read_mac(mac, net.mac)) {
+                config_complain(line, "SWITCH[:MAC] is expected, MAC as 02:00:00:00:00:01");
+                return;
+        }
+        rival = mac_rival(line, &net);
+        if (rival)
+                config_complain(line, "module %u has a port with this address at switch %s",
+                                rival->module, net.sw);
+        else if (vm->net_count == CONFIG_NETS_MAX)
+                config_complain(line, "more than %d ports", CONFIG_NETS_MAX);
+        else
+                vm->net[vm->net_count++] = net;
+}
+
+static void vm_net(struct config_line *line, const struct config_key *key, struct word value)
+{
+        (void)key;
+        for (struct word item, rest = value; word_next_item(&rest, ',', &item);)
+                add_net(line, item);
+}
+
+static void vm_net_rate(struct config_line *line, const struct config_key *key, struct word value)
+{
+        uint64_t *rate = &line_vm(line)->net_rate;
+
+        (void)key;
+        if (config_read_size(line, value, rate) && (*rate < 64 * KiB || *rate > CONFIG_SIZE_MAX))
+                config_complain(line, "from 64K to 1T bytes a second are possible");
+}
+
 #define VM(field) offsetof(struct vm_config, field)
 
 static const struct config_key vm_keys[] = {
@@ -170,6 +259,8 @@ static const struct config_key vm_keys[] = {
     {"vcpus", config_key_number, VM(vcpus), .limit = CONFIG_VCPUS_MAX},
     {"nvram", .parse = vm_nvram},
     {"disk", .parse = vm_disk},
+    {"net", .parse = vm_net},
+    {"net-rate", .parse = vm_net_rate},
     {"nvram-max", config_key_mapped, VM(nvram_max), .limit = PAGE_2M},
     {"cpus", .parse = vm_cpus},
     {"weight", config_key_number, VM(weight), .limit = CONFIG_WEIGHT_MAX},

@@ -87,6 +87,12 @@ struct config_disk {
         struct config_file file;     /* size 0: it is a region */
 };
 
+/* A port of a switch. */
+struct config_net {
+        char sw[WORD_NAME_SIZE];
+        uint8_t mac[6];
+};
+
 struct vm_config {
         char name[WORD_NAME_SIZE];
         unsigned module; /* number of its module line, counted from 1 */
@@ -104,6 +110,9 @@ struct vm_config {
         size_t region_count;
         struct config_disk disk[CONFIG_DISKS_MAX]; /* in the order of /dev/vda, vdb ... */
         size_t disk_count;
+        struct config_net net[CONFIG_NETS_MAX]; /* in the order of eth0, eth1 ... */
+        size_t net_count;
+        uint64_t net_rate;                 /* bytes a second that each may send; 0: no limit */
         uint64_t nvram_max;                /* bytes its regions may hold together; 0: no limit */
         char cmdline[CONFIG_CMDLINE_SIZE]; /* of the guest's kernel */
         unsigned mistakes;                 /* recorded ones that concern this VM */

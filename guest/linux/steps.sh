@@ -265,6 +265,34 @@ step_disk_write() # file after file, each acknowledged when it is durable, until
         echo "PF-TEST: disk-write ok"
 }
 
+step_net_up() # eth0 with the address 10.0.0.N of the argument pf.ip=N, once there is another station
+{
+        load_virtio || return 1
+        ifconfig eth0 10.0.0.$(argument ip 1) netmask 255.255.255.0 up || return 1
+        echo "PF-STATE: net mac=$(cat /sys/class/net/eth0/address) carrier=$(cat /sys/class/net/eth0/carrier)"
+        echo "PF-TEST: net-up ok"
+}
+
+step_net_serve() # give 16 MiB to whoever connects, then take a file; nc ends when the other side has sent all
+{
+        head -c 16777216 /dev/zero | nc -l -p 5000 || return 1
+        nc -l -p 5001 >/tmp/got || return 1
+        echo "PF-STATE: net served=$(wc -c </tmp/got) sum=$(md5sum </tmp/got | cut -d' ' -f1)"
+        echo "PF-TEST: net-serve ok"
+}
+
+step_net_ask() # find the server, take what it gives and send it a file
+{
+        until nc 10.0.0.1 5000 >/tmp/got 2>/dev/null; do sleep 0.1; done
+        ping -c 3 -q 10.0.0.1 || return 1
+        until nc 10.0.0.1 5001 </bin/busybox 2>/dev/null; do sleep 0.1; done
+        echo "PF-STATE: net asked=$(wc -c </tmp/got) sum=$(md5sum </bin/busybox | cut -d' ' -f1)"
+        counters=/sys/class/net/eth0/statistics
+        echo "PF-STATE: net frames $(cat $counters/rx_packets) bytes $(cat $counters/rx_bytes)" \
+                "features $(cat /sys/class/net/eth0/device/features)"
+        echo "PF-TEST: net-ask ok"
+}
+
 step_memtype() # what memory is mapped as, and where the regions are
 {
         echo "PF-STATE: nvram at $(sed -n 's/.*permafrost\.nvram=\([^ ]*\).*/\1/p' /proc/cmdline)"

@@ -87,7 +87,7 @@ bool word_unquote(struct word word, char *to)
 }
 
 /* 16: it is none in any base. */
-static unsigned digit_value(char c)
+unsigned word_digit(char c)
 {
         char lower = (char)(c | 0x20);
 
@@ -103,7 +103,7 @@ int word_digits(struct word word, uint64_t *value, struct word *rest)
         unsigned base = hex ? 16 : 10, digit;
         uint64_t sum = 0;
 
-        for (; at < word.len && (digit = digit_value(word.text[at])) < base; at++) {
+        for (; at < word.len && (digit = word_digit(word.text[at])) < base; at++) {
                 if (sum > (UINT64_MAX - digit) / base)
                         return -ERANGE;
                 sum = sum * base + digit;

@@ -44,6 +44,9 @@ bool word_next(const char **text, bool quotes, struct word *word);
  * quote is not closed; what stands behind it was copied. */
 bool word_unquote(struct word word, char *to);
 
+/* What a hexadecimal digit stands for; what is none is above 15. */
+unsigned word_digit(char c);
+
 /* Read decimal or 0x hexadecimal digits, and leave what follows them in *rest. -EINVAL: there are
  * none; -ERANGE: the number does not fit in 64 bits; then nothing is set. */
 must_check int word_digits(struct word word, uint64_t *value, struct word *rest);

@@ -272,6 +272,7 @@ int vm_create(struct vm *vm, const struct vm_config *config, const struct vm_mac
 
 void vm_destroy(struct vm *vm)
 {
+        vm_virtio_leave(vm);
         console_close(&vm->console);
         vm_nvram_detach(vm);
         while (vm->vcpus)

@@ -25,6 +25,7 @@
 
 struct dram;
 struct sched;
+struct virtio_net;
 struct vm_vcpu;
 
 /* How a VM's run ended. */
@@ -100,6 +101,8 @@ struct vm {
         struct vm_region region[CONFIG_REGIONS_MAX + CONFIG_DISKS_MAX];
         size_t regions;                           /* attached */
         struct pool_disk *disk[CONFIG_DISKS_MAX]; /* in the device of config->disk[i] */
+        struct virtio_net *net[CONFIG_NETS_MAX];
+        size_t nets; /* at their switches */
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
         unsigned vcpus; /* that exist */
 

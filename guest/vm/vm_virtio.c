@@ -2,8 +2,10 @@
 #include "guest/vm/vm_virtio.h"
 
 #include "guest/dev/virtio/blk.h"
+#include "guest/dev/virtio/net.h"
 #include "guest/dev/virtio/pci.h"
 #include "guest/dev/virtio/rng.h"
+#include "guest/vm/vcpu.h"
 #include "guest/vm/vm_refuse.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
@@ -16,6 +18,11 @@ struct rng {
 struct disk {
         struct virtio_pci pci;
         struct virtio_blk blk;
+};
+
+struct net {
+        struct virtio_pci pci;
+        struct virtio_net net;
 };
 
 /* Zeroed memory for a device, which the VM keeps. */
@@ -37,7 +44,7 @@ static void *allocate(struct vm *vm, uint64_t size)
 
 static void send_message(void *ctx, const struct apic_message *message)
 {
-        vm_post(ctx, NULL, message);
+        vcpu_post(ctx, NULL, message);
 }
 
 static int attach(struct vm *vm, struct virtio_pci *pci, struct virtio_device *device)
@@ -82,17 +89,49 @@ static int add_disk(struct vm *vm, size_t i)
         return attach(vm, &disk->pci, &disk->blk.device);
 }
 
+static int add_net(struct vm *vm, size_t i)
+{
+        const struct config_net *c = &vm->config->net[i];
+        struct net_switch *sw = switch_get(c->sw);
+        struct net *net = sw ? allocate(vm, sizeof *net) : NULL;
+        int err;
+
+        if (!sw) {
+                vm_refuse(vm->config, "net=%s: there are %u other switches", c->sw, SWITCHES_MAX);
+                return -ENOSPC;
+        }
+        if (!net)
+                return -ENOMEM;
+        err = virtio_net_init(&net->net, sw, c->mac, vm->config->net_rate, vm->machine->tsc_khz,
+                              &vm->mem, vm->config->name);
+        if (err) {
+                vm_refuse(vm->config, "net=%s: the switch has %u other ports", c->sw,
+                          SWITCH_PORTS_MAX);
+                return err;
+        }
+        vm->net[vm->nets++] = &net->net;
+        return attach(vm, &net->pci, &net->net.device);
+}
+
 int vm_virtio_add(struct vm *vm)
 {
         int err = add_rng(vm);
 
         for (size_t i = 0; !err && i < vm->config->disk_count; i++)
                 err = add_disk(vm, i);
+        for (size_t i = 0; !err && i < vm->config->net_count; i++)
+                err = add_net(vm, i);
         if (err)
                 vm_refuse(vm->config,
                           "no memory or no place on the PCI bus for its virtio devices (error %d)",
                           -err);
         return err;
+}
+
+void vm_virtio_leave(struct vm *vm)
+{
+        while (vm->nets)
+                virtio_net_leave(vm->net[--vm->nets]);
 }
 
 void vm_virtio_remove(struct vm *vm)

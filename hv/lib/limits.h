@@ -32,9 +32,12 @@
 
 /* The configuration */
 #define CONFIG_VMS_MAX     320u
-#define CONFIG_VCPUS_MAX   16u       /* of a VM */
-#define CONFIG_REGIONS_MAX 8u        /* of a VM */
-#define CONFIG_DISKS_MAX   8u        /* of a VM */
+#define CONFIG_VCPUS_MAX   16u /* of a VM */
+#define CONFIG_REGIONS_MAX 8u  /* of a VM */
+#define CONFIG_DISKS_MAX   8u  /* of a VM */
+#define CONFIG_NETS_MAX    8u  /* of a VM: ports of switches */
+#define SWITCHES_MAX       16u
+#define SWITCH_PORTS_MAX   64u
 #define CONFIG_SIZE_MAX    (1 * TiB) /* of a VM's memory, and of a region */
 #define CONFIG_NVRAM_MAX   8u        /* nvram= of the hypervisor */
 #define CONFIG_RUN_MAX     16u       /* lines of run= */

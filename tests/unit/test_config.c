@@ -372,6 +372,34 @@ static void test_disk_files(void)
         CHECK(said("module 3: disk=9", "more than 8 disks"));
 }
 
+static void test_nets(void)
+{
+        const struct vm_config *a = &config.vm[0], *b = &config.vm[1];
+
+        LOAD("vm=a mem=64M net=lan,dmz:02:00:00:00:00:fE net-rate=10M -- root=x",
+             "vm=b mem=64M net=lan -- root=x");
+        CHECK_EQ(config.error_count, 0);
+        CHECK(a->net_count == 2 && b->net_count == 1);
+        CHECK(strcmp(a->net[0].sw, "lan") == 0 && strcmp(a->net[1].sw, "dmz") == 0);
+        CHECK(!memcmp(a->net[1].mac, "\x02\0\0\0\0\xfe", 6));
+        CHECK(a->net[0].mac[0] == 2 && memcmp(a->net[0].mac, b->net[0].mac, 6) != 0);
+        CHECK(a->net_rate == 10 * MiB && b->net_rate == 0);
+        refused("vm=a mem=64M net=a/b", "net=a/b", "a name of 1 to 31 characters");
+        refused("vm=a mem=64M net=", "net=", "a name of 1 to 31 characters");
+        refused("vm=a mem=64M net=a:", "net=a:", "SWITCH[:MAC] is expected");
+        refused("vm=a mem=64M net=a:02:00:00:00:00", "net=a", "SWITCH[:MAC] is expected");
+        refused("vm=a mem=64M net=a:02:00:00:00:00:0g", "net=a", "SWITCH[:MAC] is expected");
+        refused("vm=a mem=64M net=a:02-00-00-00-00-01", "net=a", "SWITCH[:MAC] is expected");
+        refused("vm=a mem=64M net=a:03:00:00:00:00:01", "net=a", "SWITCH[:MAC] is expected");
+        refused("vm=a mem=64M net=a:00:00:00:00:00:00", "net=a", "SWITCH[:MAC] is expected");
+        refused("vm=a mem=64M net=a,b,c,d,e,f,g,h,i", "net=a", "more than 8 ports");
+        refused("vm=a mem=64M net-rate=1K", "net-rate=1K", "from 64K to 1T bytes a second");
+        LOAD("vm=a mem=64M net=lan:02:00:00:00:00:01 -- root=x",
+             "vm=b mem=64M net=lan:02:00:00:00:00:01 -- root=x");
+        CHECK_EQ(config.error_count, 1);
+        CHECK(said("module 2", "module 1 has a port with this address at switch lan"));
+}
+
 /* A wrong option leaves its default, and the others are read. */
 static void test_wrong_options(void)
 {
@@ -678,6 +706,7 @@ int main(void)
         RUN(test_shared_regions);
         RUN(test_disks);
         RUN(test_disk_files);
+        RUN(test_nets);
         RUN(test_wrong_options);
         RUN(test_two_vms);
         RUN(test_names);

@@ -115,6 +115,30 @@ static void test_queue_in_order(void)
         CHECK(vms_find(&vms, "d") == NULL);
 }
 
+/* A running VM's ports, each with its own address, and nobody else's. */
+static void test_ports(void)
+{
+        start();
+        config.vm[0].net_count = 2;
+        config.vm[0].net[0] = (struct config_net){"lan", {2, 0, 0, 0, 0, 0xab}};
+        config.vm[0].net[1] = (struct config_net){"other", {2, 0, 0, 0, 0, 1}};
+        refused("vm net a", -EINVAL, "a: it is not running (queued)");
+        fake_load(&quiet, 1);
+        vms_service(&vms);
+        expect("vm net a",
+               "SWITCH      PORT  MAC                     SENT         BYTES  DROPPED   "
+               "RECEIVED         BYTES  DROPPED\n"
+               "lan            0  02:00:00:00:00:ab          0             0        0   "
+               "       0             0        0\n"
+               "other          0  02:00:00:00:00:01          0             0        0   "
+               "       0             0        0\n");
+        refused("vm net d", -ENOENT, "d: no such VM");
+        fake_turn();
+        vms_service(&vms);
+        run_to_end(); /* b, which came behind it */
+        CHECK(!vms_alive(&vms));
+}
+
 /* What can be started is, and stands there. */
 static void start_next(void)
 {
@@ -439,6 +463,7 @@ int main(void)
         tables[0] = (struct command_table){"", monitor_commands, monitor_command_count, &target};
         tables[1] = (struct command_table){"vm", vm_commands, vm_command_count, &target};
         RUN(test_queue_in_order);
+        RUN(test_ports);
         RUN(test_reboots_are_spaced);
         RUN(test_start_stop_reset);
         RUN(test_linked_vms);
