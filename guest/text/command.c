@@ -20,11 +20,14 @@ static int mistake(struct command_line *line, const char *why, const char *what)
 
 static int add_format(struct command_line *line, const char *format)
 {
-        line->json = strcmp(format, "json") == 0;
+        bool json = strcmp(format, "json") == 0;
+
         line->wants_format = false;
-        if (line->json || strcmp(format, "text") == 0)
-                return 0;
-        return mistake(line, "json or text is expected after", "-o");
+        if (!json && strcmp(format, "text") != 0)
+                return mistake(line, "json or text is expected after", "-o");
+        line->has_format = true;
+        line->json = json;
+        return 0;
 }
 
 int command_add_word(struct command_line *line, const char *word, bool may_be_option)
@@ -40,7 +43,7 @@ int command_add_word(struct command_line *line, const char *word, bool may_be_op
         } else if (strcmp(word, "-v") == 0) {
                 line->verbose = true;
         } else if (strcmp(word, "-o") == 0) {
-                line->has_format = line->wants_format = true;
+                line->wants_format = true;
         } else {
                 return mistake(line, "unknown option", word);
         }

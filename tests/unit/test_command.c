@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "hv/lib/types.h"
+#include "tests/unit/json_check.h"
 #include "tests/unit/text_sink.h"
 #include "tests/unit/unit.h"
 
@@ -151,6 +152,11 @@ static void test_refusal_in_json(void)
 {
         CHECK_EQ(run("map now -o json"), -EINVAL);
         CHECK(strcmp(sink.text, "{\"error\": \"usage: map\"}\n") == 0);
+        /* a format that is none changes nothing */
+        CHECK_EQ(command_run(&set, "map -o xml", text_sink_start(&sink, true)), -EINVAL);
+        CHECK(json_is_valid(sink.text));
+        CHECK_EQ(command_run(&set, "map -o", text_sink_start(&sink, true)), -EINVAL);
+        CHECK(json_is_valid(sink.text));
 }
 
 static void test_destructive(void)

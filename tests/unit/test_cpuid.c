@@ -124,7 +124,9 @@ static void test_what_permafrost_gives(void)
 
 static struct cpuid_regs has_no_invariant_tsc(uint32_t leaf, uint32_t subleaf)
 {
-        return leaf == 0x80000007 ? (struct cpuid_regs){0} : claims_all(leaf, subleaf);
+        if (leaf == 0x80000007)
+                return (struct cpuid_regs){0};
+        return claims_all(leaf, subleaf);
 }
 
 /* Linux trusts an invariant TSC without looking at it twice a second if nobody can have adjusted
