@@ -196,7 +196,7 @@ def test_simulated_nvram(t):
     options = "console=com1 exit=poweroff nvram=128M@0x20000000"
     vm = Vm(args="quiet pf.mode=steps pf.steps=info")
     with t.boot(t.setup(rom=False, memory=Memory(nvram=())), vm, options=options) as machine:
-        machine.expect(r"0x0*20000000-0x0*27ffffff +128 MiB +NVRAM simulated \(volatile\) +nvram=", BOOT_LIMIT_S)
+        machine.expect(r"^ *0x20000000 +0x27ffffff +128 MiB +NVRAM simulated \(volatile\) +nvram=", BOOT_LIMIT_S)
         machine.expect(r"nvram: pool of 1 ranges \(simulated, volatile\)", BOOT_LIMIT_S)
         size = machine.expect(r"^PF-STATE: pmem0 bytes=(\d+)", BOOT_LIMIT_S)
         equal(int(size[1]), 64 * MIB, "size of /dev/pmem0")
