@@ -5,14 +5,15 @@
  *
  * Locks, the outer first:
  *
- *   vm->devices        the transport's registers; config_write and reset of the model are called
- *                      under it. Never taken by a model.
- *   the queues' locks  a queue's rings, and what of the model belongs to that queue. notify is
- * called with the lock of its queue held, and without vm->devices: it may take long. Of two queues'
- * locks the first is of one that the driver fills (transmission), the second of one that the device
- * fills (reception), be it another VM's. what a model has   its own locks, and those of its
- * backend, stand below the queue it came from and above a queue for reception. the transport's of
- * its interrupts; the scheduler's and the posted interrupts' below it.
+ * - vm->devices: the transport's registers. config_write and reset of the model are called under
+ *   it. A model never takes it.
+ * - A queue's lock: its rings, and what of the model belongs to that queue. notify is called with
+ *   the lock of its queue held, and without vm->devices, as it may take long. Of two queues' locks
+ *   the first is of one that the driver fills (transmission), the second of one that the device
+ *   fills (reception), be it another VM's.
+ * - What a model has of its own, and the locks of its backend, stand below the queue it came from
+ *   and above a queue for reception.
+ * - The transport's, of its interrupts. Those of the scheduler and of posted interrupts are below.
  *
  * So a model may use a queue from any CPU, another VM's too, once it holds the queue's lock; it
  * must be sure by its own means that the device still exists. Interrupts are off at all times.
