@@ -273,9 +273,9 @@ step_net_up() # eth0 with the address 10.0.0.N of the argument pf.ip=N, once the
         echo "PF-TEST: net-up ok"
 }
 
-step_net_serve() # give 16 MiB to whoever connects, then take a file; nc ends when the other side has sent all
+step_net_serve() # give 4 MiB to whoever connects, then take a file; nc ends when the other side has sent all
 {
-        head -c 16777216 /dev/zero | nc -l -p 5000 || return 1
+        head -c 4194304 /dev/zero | nc -l -p 5000 || return 1
         nc -l -p 5001 >/tmp/got || return 1
         echo "PF-STATE: net served=$(wc -c </tmp/got) sum=$(md5sum </tmp/got | cut -d' ' -f1)"
         echo "PF-TEST: net-serve ok"
