@@ -9,7 +9,7 @@
 
 #include "hv/lib/types.h"
 
-#define BUS_RANGES_MAX 40
+#define BUS_RANGES_MAX 28
 
 /*
  * A device's answers. offset counts from the start of its range, size is 1, 2, 4 or 8 bytes and

@@ -4,6 +4,9 @@
 #include "guest/dev/platform.h"
 #include "hv/lib/errno.h"
 
+/* A range of memory or ports for each function, and those of the platform. */
+_Static_assert(PCI_DEVICES_MAX - 1 + 4 <= BUS_RANGES_MAX, "the bus has a place for each");
+
 #define ADDRESS_PORT 0u
 #define DATA_PORT    4u
 
@@ -142,9 +145,11 @@ static void move_bars(struct pci_host *p)
 /* The function that the address register names, or NULL: bus and function 0 are all there is. */
 static struct pci_function *addressed(const struct pci_host *p)
 {
+        unsigned device = (p->address & ADDRESS_DEVICE) >> 11;
+
         if ((p->address & ~(ADDRESS_DEVICE | ADDRESS_REGISTER)) != ADDRESS_ENABLE)
                 return NULL;
-        return p->function[(p->address & ADDRESS_DEVICE) >> 11];
+        return device < PCI_DEVICES_MAX ? p->function[device] : NULL;
 }
 
 uint32_t pci_host_read(struct pci_host *p, unsigned offset, unsigned size)

@@ -14,7 +14,7 @@
 #include "hv/lib/types.h"
 
 #define PCI_HOST_PORTS  8 /* address at offset 0, data at 4 to 7 */
-#define PCI_DEVICES_MAX 32u
+#define PCI_DEVICES_MAX 24u
 #define PCI_BARS        2u
 #define PCI_CONFIG_SIZE 256u
 

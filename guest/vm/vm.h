@@ -136,6 +136,8 @@ struct vm {
         struct guest_console console;
 };
 
+_Static_assert(sizeof(struct vm) <= 4 * PAGE_4K, "more would take twice as much");
+
 /*
  * Build the VM that config describes and load its kernel. Regions that do not exist yet are
  * created. On failure the reason has been logged with the VM's name and everything was given back;
