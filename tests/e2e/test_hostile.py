@@ -7,7 +7,7 @@ from tests.e2e.test_faults import guest
 from tests.e2e.test_monitor import ENTER, ask, enter, states
 from tests.machine.lab import Vm
 
-OPERATIONS = {"qemu": (100_000, 10_000_000), "bochs": (5_000, 500_000)}  # make test, make soak
+OPERATIONS = {"qemu": (100_000, 10_000_000), "bochs": (3_000, 500_000)}  # make test, make soak
 OPERATIONS_SHARED = 1_000_000  # on Bochs, which has one of the machine's CPUs for all of its own
 HANGS_S = 6  # of the machine's own time: progress is told each 4,096 operations, and a life that is given up costs only itself
 LIFE_MEAN = 1000  # operations: less is no attack

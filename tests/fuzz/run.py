@@ -17,7 +17,7 @@ from tests.machine.lab import BUILD, ROOT
 
 HERE = ROOT / "tests" / "fuzz"
 OUT = BUILD / "fuzz"
-TEST_SECONDS = 10  # of each target in make test
+TEST_SECONDS = 5  # of each target in make test
 JOBS = 2
 LIMITS = ["-timeout=300", "-rss_limit_mb=1024"]  # an input takes milliseconds
 LIMIT_S = 600  # of CPU time, replay and all
