@@ -292,12 +292,28 @@ void console_close(struct guest_console *c)
         spin_unlock(&console.showing);
 }
 
-void console_put(struct guest_console *c, char byte)
+/* Keep up to a piece of what a guest has written; whether a line has ended. */
+static bool keep(struct guest_console *c, const char *text, size_t n)
+{
+        bool line = false;
+
+        for (size_t i = 0; i < n; i++) {
+                char byte = text[i];
+
+                c->text[c->head++ % CONSOLE_KEPT] = byte;
+                line |= byte == '\n';
+        }
+        return line;
+}
+
+void console_write(struct guest_console *c, const char *text, size_t n)
 {
         spin_lock(&console.showing);
-        c->text[c->head++ % CONSOLE_KEPT] = byte;
-        if (c == console.focus || byte == '\n')
-                show(c);
+        for (size_t done = 0, piece; done < n; done += piece) {
+                piece = n - done < CONSOLE_KEPT / 2 ? n - done : CONSOLE_KEPT / 2;
+                if (keep(c, text + done, piece) || c == console.focus)
+                        show(c);
+        }
         spin_unlock(&console.showing);
 }
 

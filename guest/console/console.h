@@ -29,7 +29,7 @@
 
 struct uart;
 
-/* A guest's end of the console. Its writes are made one at a time by its device's lock. */
+/* A guest's end of the console, for all its devices that are one. */
 struct guest_console {
         const char *name;
         struct guest_console *next; /* of all that exist */
@@ -81,8 +81,8 @@ void console_show_monitor(bool on);
 void console_open(struct guest_console *c, const char *name);
 void console_close(struct guest_console *c);
 
-/* The guest has written a byte. */
-void console_put(struct guest_console *c, char byte);
+/* The guest has written n bytes; they may be in its memory, and change meanwhile. */
+void console_write(struct guest_console *c, const char *text, size_t n);
 
 /* Show what was held back of it, in the monitor too. */
 void console_flush(struct guest_console *c);

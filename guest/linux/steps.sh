@@ -201,6 +201,17 @@ step_hwrng() # random numbers of the virtio device, other ones each time
         echo "PF-TEST: hwrng ok"
 }
 
+step_hvc() # the console of the virtio device: a page is written, a line is read
+{
+        load_virtio || return 1
+        until [ -c /dev/hvc0 ]; do sleep 0.1; done
+        stty -F /dev/hvc0 -echo || return 1
+        { head -c 4080 /dev/zero | tr '\0' '.'; echo; echo "hvc0: type something"; } >/dev/hvc0
+        read -r line </dev/hvc0 || return 1
+        echo "PF-STATE: hvc0 read='$line'"
+        echo "PF-TEST: hvc ok"
+}
+
 step_disks() # what Linux knows of each disk, and the sum of what is on it
 {
         load_virtio || return 1

@@ -3,6 +3,7 @@
 
 #include "guest/console/console.h"
 #include "guest/dev/platform.h"
+#include "guest/dev/virtio/console.h"
 #include "guest/load/acpi_tables.h"
 #include "guest/load/linux_boot.h"
 #include "guest/vm/vcpu.h"
@@ -112,7 +113,11 @@ static int add_ram(struct vm *vm)
 
 static void uart_put(void *ctx, uint8_t byte)
 {
-        console_put(&((struct vm *)ctx)->console, (char)byte);
+        struct vm *vm = ctx;
+        const char text = (char)byte;
+
+        __atomic_store_n(&vm->reads_hvc, false, __ATOMIC_RELAXED);
+        console_write(&vm->console, &text, 1);
 }
 
 static void uart_irq_line(void *ctx, bool level)
@@ -302,6 +307,10 @@ void vm_feed_input(struct vm *vm)
 {
         int c;
 
+        if (__atomic_load_n(&vm->reads_hvc, __ATOMIC_RELAXED)) {
+                virtio_console_push(vm->hvc, 0);
+                return;
+        }
         while (uart16550_room(&vm->uart) && (c = console_get(&vm->console)) >= 0)
                 if (uart16550_receive(&vm->uart, (uint8_t)c))
                         break;

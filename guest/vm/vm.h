@@ -25,6 +25,7 @@
 
 struct dram;
 struct sched;
+struct virtio_console;
 struct virtio_net;
 struct vm_vcpu;
 
@@ -103,6 +104,7 @@ struct vm {
         struct pool_disk *disk[CONFIG_DISKS_MAX]; /* in the device of config->disk[i] */
         struct virtio_net *net[CONFIG_NETS_MAX];
         size_t nets; /* at their switches */
+        struct virtio_console *hvc;
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
         unsigned vcpus; /* that exist */
 
@@ -120,6 +122,7 @@ struct vm {
         /* Looked at and changed atomically. */
         enum vm_end end; /* by any CPU, once: vm_finish */
         bool paused;     /* by CPU 0 */
+        bool reads_hvc;  /* by any CPU: it gets what is typed by hvc0, where it wrote last */
         uint64_t sent;   /* by any CPU: what its vCPUs and devices have sent to vCPUs */
 
         /* Under the lock devices, on any CPU. */
@@ -167,5 +170,6 @@ static inline bool vm_stands(const struct vm *vm)
         return vm_how_ended(vm) != VM_RUNNING || __atomic_load_n(&vm->paused, __ATOMIC_ACQUIRE);
 }
 
-/* Bytes typed for this VM go to its serial port, as many as fit. */
+/* Bytes typed for this VM go, as many as fit, to that of its serial port and hvc0 which it wrote to
+ * last. Under vm->devices. */
 void vm_feed_input(struct vm *vm);

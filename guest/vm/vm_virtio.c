@@ -2,6 +2,7 @@
 #include "guest/vm/vm_virtio.h"
 
 #include "guest/dev/virtio/blk.h"
+#include "guest/dev/virtio/console.h"
 #include "guest/dev/virtio/net.h"
 #include "guest/dev/virtio/pci.h"
 #include "guest/dev/virtio/rng.h"
@@ -18,6 +19,11 @@ struct rng {
 struct disk {
         struct virtio_pci pci;
         struct virtio_blk blk;
+};
+
+struct hvc {
+        struct virtio_pci pci;
+        struct virtio_console console;
 };
 
 struct net {
@@ -113,6 +119,39 @@ static int add_net(struct vm *vm, size_t i)
         return attach(vm, &net->pci, &net->net.device);
 }
 
+static uint64_t hvc_write(void *ctx, const uint8_t *text, uint64_t n)
+{
+        struct vm *vm = ctx;
+
+        __atomic_store_n(&vm->reads_hvc, true, __ATOMIC_RELAXED);
+        console_write(&vm->console, (const char *)text, n);
+        return n;
+}
+
+static uint64_t hvc_read(void *ctx, uint8_t *to, uint64_t size)
+{
+        struct vm *vm = ctx;
+        uint64_t n = 0;
+        int c;
+
+        while (n < size && __atomic_load_n(&vm->reads_hvc, __ATOMIC_RELAXED) &&
+               (c = console_get(&vm->console)) >= 0)
+                to[n++] = (uint8_t)c;
+        return n;
+}
+
+static int add_console(struct vm *vm)
+{
+        const struct virtio_console_end terminal = {NULL, vm, hvc_write, hvc_read};
+        struct hvc *hvc = allocate(vm, sizeof *hvc);
+
+        if (!hvc)
+                return -ENOMEM;
+        vm->hvc = &hvc->console;
+        virtio_console_init(vm->hvc, &terminal, 1, &vm->mem, vm->config->name);
+        return attach(vm, &hvc->pci, &hvc->console.device);
+}
+
 int vm_virtio_add(struct vm *vm)
 {
         int err = add_rng(vm);
@@ -121,6 +160,8 @@ int vm_virtio_add(struct vm *vm)
                 err = add_disk(vm, i);
         for (size_t i = 0; !err && i < vm->config->net_count; i++)
                 err = add_net(vm, i);
+        if (!err)
+                err = add_console(vm);
         if (err)
                 vm_refuse(vm->config,
                           "no memory or no place on the PCI bus for its virtio devices (error %d)",

@@ -9,7 +9,7 @@ STEPS = "info,cpus,memtype,sync,warnings"
 OF_LOAD = r"hrtimer: interrupt took|clocksource: .*(readout|read-back|skew|unstable)|Marking clocksource|perf: interrupt took|" \
           r"workqueue: .* hogged CPU"
 # A guest's bus is PCI, as Bochs' is; QEMU's machine has PCI Express.
-OF_PCI = r"can't access extended PCI configuration space"
+OF_PCI = r"can't access extended (PCI )?configuration space"
 
 
 def warnings(machine):

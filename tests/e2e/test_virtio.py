@@ -39,6 +39,20 @@ def test_virtio_four_vcpus(t):
 
 
 @test()
+def test_hvc(t):
+    """hvc0 is a console beside the serial port: what is typed goes to where the guest wrote last, and a page that is written
+    costs two exits, not one a byte."""
+    vm = Vm(nvram="", args="quiet pf.mode=steps pf.steps=hvc")
+    with t.boot(t.setup(), vm) as machine:
+        machine.expect(r"^hvc0: type something", BOOT_LIMIT_S)
+        machine.send("a line for hvc0\r")
+        machine.expect(r"^PF-STATE: hvc0 read='a line for hvc0'", BOOT_LIMIT_S)
+        machine.expect(r"^PF-TEST: hvc ok", BOOT_LIMIT_S)
+        equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the end")
+    equal(len(re.findall(r"^\.{4080}\r?$", machine.log, re.M)), 1, "pages that hvc0 shows")
+
+
+@test()
 def test_virtio_hostile(t):
     """A guest that puts anything into rings, registers and configuration space loses its device until the next reset, which
     it checks after each attack, and nothing else."""

@@ -11,7 +11,7 @@ FOLDERS = "bin dev etc lib lib64 lib/modules mnt obj pmem proc run sbin sys tmp"
 PMEM_MODULES = ("libnvdimm", "nd_btt", "nd_pmem", "nd_e820")
 MORE_MODULES = ("crc32c_generic", "ext4")
 # What a step loads that wants virtio devices.
-VIRTIO_MODULES = ("virtio_pci", "virtio_rng", "virtio_blk", "virtio_net")
+VIRTIO_MODULES = ("virtio_pci", "virtio_rng", "virtio_blk", "virtio_net", "virtio_console")
 STRESS = {"/usr/bin/stress-ng": "bin/stress-ng"}
 PROGRAMS = {
     "/bin/busybox": "bin/busybox",

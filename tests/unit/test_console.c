@@ -110,7 +110,7 @@ static void type(const char *text)
 static void write_to(struct guest_console *c, const char *text)
 {
         for (; *text; text++)
-                console_put(c, *text);
+                console_write(c, text, 1);
 }
 
 static struct guest_console a, b;
