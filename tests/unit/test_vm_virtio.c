@@ -131,6 +131,54 @@ static void test_string(void)
         end();
 }
 
+static void type(const char *text)
+{
+        for (; *text; text++)
+                console_type((uint8_t)*text);
+        vm_feed_input(&vm);
+}
+
+/* What is typed goes to that of hvc0 and the serial port which the guest wrote to last. */
+static void test_hvc(void)
+{
+        const struct driver_buffer in = {DATA, 64, true}, out = {DATA + 64, 5, false};
+        struct driver_ring written;
+        uint32_t head, size;
+        char kept[16];
+        size_t at = 0;
+
+        begin();
+        CHECK(driver_pci_probe(&driver, &vm.bus, 2));
+        CHECK(driver_start(&driver, VIRTIO_F_VERSION_1));
+        driver_ring_init(&written, gmem_ptr(&vm.mem, GPA(RINGS + 0x4000), DRIVER_RING_BYTES),
+                         RINGS + 0x4000, ENTRIES);
+        driver_enable_queue(&driver, 0, &ring, 0);
+        driver_enable_queue(&driver, 1, &written, 1);
+        driver_ready(&driver);
+        console_set_focus(&vm.console);
+        driver_add(&ring, &in, 1);
+        type("a");
+        CHECK_EQ(uart16550_read(&vm.uart, 0), 'a');
+        memcpy(gmem_ptr(&vm.mem, GPA(DATA + 64), 5), "hello", 5);
+        driver_add(&written, &out, 1);
+        CHECK(driver_notify(&driver, 1));
+        CHECK_EQ(console_read(&vm.console, &at, kept, sizeof kept), 5);
+        CHECK(memcmp(kept, "hello", 5) == 0);
+        type("bc");
+        CHECK(driver_take_used(&ring, &head, &size));
+        CHECK_EQ(size, 2);
+        CHECK(memcmp(data(), "bc", 2) == 0);
+        type("d"); /* waits for a buffer */
+        driver_add(&ring, &in, 1);
+        CHECK(driver_notify(&driver, 0));
+        CHECK(driver_take_used(&ring, &head, &size));
+        CHECK_EQ(data()[0], 'd');
+        bus_port_write(&vm.bus, PLATFORM_COM1_PORT, 1, '!');
+        type("e");
+        CHECK_EQ(uart16550_read(&vm.uart, 0), 'e');
+        end();
+}
+
 /* It is told, and all is given back. */
 static void test_no_source(void)
 {
@@ -143,7 +191,8 @@ static void test_no_source(void)
         unit_log_clear();
         CHECK_EQ(vm_create(&vm, fake_vm_config(), &machine), 0);
         CHECK(unit_log_has("has no virtio-rng: the CPU has neither RDSEED nor RDRAND"));
-        CHECK(!driver_pci_probe(&driver, &vm.bus, 1));
+        CHECK(driver_pci_probe(&driver, &vm.bus, 1));
+        CHECK_EQ(driver_config_read(&driver, 2, 2), 0x1040 + VIRTIO_TYPE_CONSOLE);
         vm_destroy(&vm);
         CHECK_EQ(dram_free_bytes(machine.dram), free);
         fake_vm_destroy(&plain_vm);
@@ -154,6 +203,7 @@ int main(void)
         RUN(test_notification);
         RUN(test_not_done);
         RUN(test_string);
+        RUN(test_hvc);
         RUN(test_no_source);
         return unit_done();
 }
