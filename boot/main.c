@@ -5,6 +5,7 @@
 #include "boot/multiboot2.h"
 #include "boot/smp.h"
 #include "boot/version.h"
+#include "guest/admin/control.h"
 #include "guest/admin/monitor.h"
 #include "guest/admin/nv/nv_commands.h"
 #include "guest/life/cpu0.h"
@@ -111,7 +112,7 @@ static void describe_machine(uint64_t entry_tsc)
 /* The VMs are queued, and the verbs get what they show and change. */
 static void start_vms(void)
 {
-        struct vms *vms = cpu0_init(&vm_machine, &config);
+        struct vms *vms = cpu0_init(&vm_machine, &config, control_serve);
 
         monitor_target =
             (struct monitor_target){&machine.map, &machine.dram, vm_machine.pool, vms, end};
@@ -159,6 +160,7 @@ void boot_main(uint32_t magic, uint32_t address)
         describe_machine(entry_tsc);
         start_vms();
         monitor_init(&monitor, verbs, ARRAY_LEN(verbs), &monitor_target);
+        control_init(&monitor.set, monitor_target.vms);
         for (size_t i = 0; i < config.options.run_count; i++)
                 monitor_run_line(&monitor, config.options.run[i]);
         cpu0_run(config.options.exit == CONFIG_EXIT_MONITOR, prompt);

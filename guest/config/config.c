@@ -251,6 +251,16 @@ static void vm_net_rate(struct config_line *line, const struct config_key *key, 
                 config_complain(line, "from 64K to 1T bytes a second are possible");
 }
 
+static void vm_control(struct config_line *line, const struct config_key *key, struct word value)
+{
+        enum config_control *control = &line_vm(line)->control;
+
+        (void)key;
+        *control = value.text ? CONFIG_CONTROL_LOOK : CONFIG_CONTROL_ALL;
+        if (value.text && !word_is(value, "ro"))
+                config_complain(line, "control or control=ro is expected");
+}
+
 #define VM(field) offsetof(struct vm_config, field)
 
 static const struct config_key vm_keys[] = {
@@ -266,6 +276,7 @@ static const struct config_key vm_keys[] = {
     {"weight", config_key_number, VM(weight), .limit = CONFIG_WEIGHT_MAX},
     {"after", .parse = vm_after},
     {"watchdog", config_key_number, VM(watchdog), .limit = CONFIG_WATCHDOG_MAX},
+    {"control", .parse = vm_control, .alone = true},
 };
 
 static void copy_cmdline(struct config_line *line)

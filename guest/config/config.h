@@ -93,6 +93,9 @@ struct config_net {
         uint8_t mac[6];
 };
 
+/* What a VM's control port may do. */
+enum config_control { CONFIG_CONTROL_NONE, CONFIG_CONTROL_LOOK, CONFIG_CONTROL_ALL };
+
 struct vm_config {
         char name[WORD_NAME_SIZE];
         unsigned module; /* number of its module line, counted from 1 */
@@ -113,6 +116,7 @@ struct vm_config {
         struct config_net net[CONFIG_NETS_MAX]; /* in the order of eth0, eth1 ... */
         size_t net_count;
         uint64_t net_rate;                 /* bytes a second that each may send; 0: no limit */
+        enum config_control control;       /* control, control=ro */
         uint64_t nvram_max;                /* bytes its regions may hold together; 0: no limit */
         char cmdline[CONFIG_CMDLINE_SIZE]; /* of the guest's kernel */
         unsigned mistakes;                 /* recorded ones that concern this VM */

@@ -118,6 +118,8 @@ void config_parse_word(struct config_line *line, const struct config_key *keys, 
                 if (!word_is(name, keys[i].name))
                         continue;
                 if (!has_value)
+                        value.text = NULL;
+                if (!has_value && !keys[i].alone)
                         config_complain(line, "a value is expected: %s=VALUE", keys[i].name);
                 else if ((line->keys & 1u << i) && !keys[i].repeatable)
                         config_complain(line, "%s= is given twice", keys[i].name);

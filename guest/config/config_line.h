@@ -32,6 +32,7 @@ struct config_key {
         const char *const *choices; /* ends with NULL */
         const char *expected;       /* of choices and lists: the end of "... is expected" */
         bool repeatable;
+        bool alone; /* it may stand without a value, whose text is NULL then */
 };
 
 /* Parsers for config_key: a uint32_t from 1 to limit; a size that is mapped into a guest, whole

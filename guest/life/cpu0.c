@@ -10,6 +10,7 @@
 
 static struct vms vms;
 static bool attention; /* vm_machine.attention */
+static void (*answer_hook)(void);
 
 /* While a guest runs on CPU 0: whether something else is to be done there. */
 static bool is_wanted(void)
@@ -32,10 +33,11 @@ static bool work_at_rest(uint64_t until)
         return is_wanted() || idle_scrub(vms.machine->pool, vms.machine->tsc_khz, until);
 }
 
-struct vms *cpu0_init(struct vm_machine *machine, const struct config *config)
+struct vms *cpu0_init(struct vm_machine *machine, const struct config *config, void (*answer)(void))
 {
         static const struct cpus_hooks hooks = {is_wanted, work_at_rest, amid_work};
 
+        answer_hook = answer;
         machine->sched = cpus_sched();
         machine->kick = cpus_kick;
         machine->service = cpus_service;
@@ -52,6 +54,7 @@ void cpu0_serve(void)
         while (mce_any() && damage_next(vms.machine->pool, &place))
                 vms_tell_damage(&vms, &place);
         vms_service(&vms);
+        answer_hook();
 }
 
 void cpu0_wait(void)

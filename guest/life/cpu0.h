@@ -13,9 +13,11 @@
 /*
  * Once, when all CPUs are online: CPUs may run vCPUs from here on. The caller has filled machine
  * with the facts of the machine; sched, kick, service and attention are filled in here. It and
- * config stay in use. The VMs that can be started are queued. Returns all VMs.
+ * config stay in use. The VMs that can be started are queued. answer is called with each
+ * cpu0_serve, after the VMs were served. Returns all VMs.
  */
-struct vms *cpu0_init(struct vm_machine *machine, const struct config *config);
+struct vms *cpu0_init(struct vm_machine *machine, const struct config *config,
+                      void (*answer)(void));
 
 /* Serve the VMs, and tell those that have it mapped of NVRAM that has gone bad. */
 void cpu0_serve(void);

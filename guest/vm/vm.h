@@ -27,6 +27,7 @@ struct dram;
 struct sched;
 struct virtio_console;
 struct virtio_net;
+struct vm_control;
 struct vm_vcpu;
 
 /* How a VM's run ended. */
@@ -105,6 +106,7 @@ struct vm {
         struct virtio_net *net[CONFIG_NETS_MAX];
         size_t nets; /* at their switches */
         struct virtio_console *hvc;
+        struct vm_control *control; /* NULL: it may not administer anything */
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
         unsigned vcpus; /* that exist */
 

@@ -7,6 +7,7 @@
 #include "guest/dev/virtio/pci.h"
 #include "guest/dev/virtio/rng.h"
 #include "guest/vm/vcpu.h"
+#include "guest/vm/vm_control.h"
 #include "guest/vm/vm_refuse.h"
 #include "hv/lib/errno.h"
 #include "hv/lib/printk.h"
@@ -24,6 +25,7 @@ struct disk {
 struct hvc {
         struct virtio_pci pci;
         struct virtio_console console;
+        struct vm_control control[]; /* one, if the VM has it */
 };
 
 struct net {
@@ -140,15 +142,28 @@ static uint64_t hvc_read(void *ctx, uint8_t *to, uint64_t size)
         return n;
 }
 
+static void wake_control(void *ctx)
+{
+        const struct vm *vm = ctx;
+
+        __atomic_store_n(vm->machine->attention, true, __ATOMIC_SEQ_CST);
+        vm->machine->kick(0);
+}
+
 static int add_console(struct vm *vm)
 {
-        const struct virtio_console_end terminal = {NULL, vm, hvc_write, hvc_read};
-        struct hvc *hvc = allocate(vm, sizeof *hvc);
+        bool control = vm->config->control != CONFIG_CONTROL_NONE;
+        struct virtio_console_end end[] = {{.ctx = vm, .write = hvc_write, .read = hvc_read}, {0}};
+        struct hvc *hvc = allocate(vm, sizeof *hvc + control * sizeof *hvc->control);
 
         if (!hvc)
                 return -ENOMEM;
         vm->hvc = &hvc->console;
-        virtio_console_init(vm->hvc, &terminal, 1, &vm->mem, vm->config->name);
+        if (control) {
+                vm->control = &hvc->control[0];
+                end[1] = vm_control_init(vm->control, vm->hvc, wake_control, vm);
+        }
+        virtio_console_init(vm->hvc, end, 1 + control, &vm->mem, vm->config->name);
         return attach(vm, &hvc->pci, &hvc->console.device);
 }
 

@@ -73,8 +73,8 @@ static void set_up(unsigned flags)
 
 static void make(unsigned flags)
 {
-        const struct virtio_console_end end[] = {{NULL, guest, take, give},
-                                                 {"port", guest, take, give}};
+        const struct virtio_console_end end[] = {{NULL, guest, take, give, NULL},
+                                                 {"port", guest, take, give, NULL}};
 
         memset(guest, 0, MEMORY);
         gmem_init(&mem, NULL);

@@ -54,6 +54,10 @@ void cpus_turn(void)
         fake_turn();
 }
 
+static void answer(void)
+{
+}
+
 static void type(const char *bytes)
 {
         for (; *bytes; bytes++)
@@ -78,7 +82,7 @@ static void start(size_t vm_count)
                 config.vm[i].name[1] = '\0';
         }
         machine = *fake_vm_machine();
-        vms = cpu0_init(&machine, &config);
+        vms = cpu0_init(&machine, &config, answer);
         turns = prompts = 0;
         unit_log_clear();
 }

@@ -209,6 +209,13 @@ static void tell_soon(struct virtio_console *vc, unsigned port, unsigned events)
         spin_unlock(&q->lock);
 }
 
+static void set_open(struct virtio_console_port *port, bool open)
+{
+        __atomic_store_n(&port->open, open, __ATOMIC_RELEASE);
+        if (port->end.opened)
+                port->end.opened(port->end.ctx);
+}
+
 static void take_message(struct virtio_console *vc, const struct message *m)
 {
         unsigned ports = vc->config.max_nr_ports;
@@ -223,7 +230,7 @@ static void take_message(struct virtio_console *vc, const struct message *m)
                 kind = vc->port[m->port].end.name ? PORT_NAME : CONSOLE_PORT;
                 tell_soon(vc, m->port, 1u << kind | 1u << PORT_OPEN);
         } else if (m->event == PORT_OPEN) {
-                __atomic_store_n(&vc->port[m->port].open, m->value != 0, __ATOMIC_RELEASE);
+                set_open(&vc->port[m->port], m->value != 0);
         }
 }
 
@@ -274,7 +281,7 @@ static void reset(struct virtio_device *d)
                 spin_lock(&d->queue[TELL].lock);
                 port->to_tell = 0;
                 spin_unlock(&d->queue[TELL].lock);
-                __atomic_store_n(&port->open, false, __ATOMIC_RELEASE);
+                set_open(port, false);
         }
 }
 

@@ -23,6 +23,9 @@ struct virtio_console_end {
         /* Put what the guest is to read, up to size bytes. Returns how many; 0: nothing now, and
          * virtio_console_push is to be called when there is something. */
         uint64_t (*read)(void *ctx, uint8_t *to, uint64_t size);
+        /* A program in the guest has opened the port, or closed it, or the device was reset. NULL:
+         * nobody wants to know. */
+        void (*opened)(void *ctx);
 };
 
 struct virtio_console_port {
