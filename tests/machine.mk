@@ -6,7 +6,7 @@ MODEL ?=
 # The targets that boot something build with all CPUs, once the packages are there.
 PARALLEL = $(MAKE) $(if $(V),,-s) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 GUEST_PROGRAMS := $(patsubst guest/linux/%.c,build/guest/%,\
-	$(filter-out guest/linux/pf_bench.c,$(wildcard guest/linux/pf_*.c)))
+	$(filter-out guest/linux/pf_bench.c,$(wildcard guest/linux/pf_*.c))) build/guest/pfctl
 GUEST_SCRIPTS := guest/linux/init $(wildcard guest/linux/*.sh)
 
 .PHONY: deps run iso initramfs clean-nvram
@@ -33,6 +33,14 @@ GUEST_CFLAGS := -std=gnu11 -O2 -I. -Wall -Wextra -Wshadow -Wconversion -Werror
 build/guest/%: guest/linux/%.c guest/linux/util.c guest/linux/pf_util.h | deps
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_CFLAGS) $< guest/linux/util.c -o $@ $(LIBS)
+
+build/guest/pfctl: guest/linux/pfctl.c guest/linux/pfctl_request.c guest/linux/pfctl.h | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -static $(filter %.c,$^) -o $@
+
+# The administrator's program for a Linux VM that has `control`.
+.PHONY: pfctl
+pfctl: build/guest/pfctl
 
 build/guest/pf_bank: LIBS := -lpmemobj
 

@@ -199,15 +199,27 @@ static int cpu(const struct command_call *call)
         return 0;
 }
 
+/* All of it, or what came since the place that the latest row told. */
 static int show_log(const struct command_call *call)
 {
-        static const struct out_column columns[] = {{"line", "LOG", -1}};
+        static const struct out_column columns[] = {{"at", "AT", 8}, {"line", "LOG", -1}};
+        size_t from = call->words ? 0 : 1; /* without AT no row tells it */
         char line[LOG_LINE_SIZE];
-        size_t at = 0;
+        uint64_t since = 0;
+        size_t at;
 
-        out_table_begin(call->out, columns, ARRAY_LEN(columns));
-        while (log_next_line(&at, line, sizeof line))
+        if (call->words && word_number(word_of(call->word[0]), &since)) {
+                out_error(call->out, "%s: a number is expected, as the latest row told it",
+                          call->word[0]);
+                return -EINVAL;
+        }
+        at = since;
+        out_table_begin(call->out, columns + from, ARRAY_LEN(columns) - from);
+        while (log_next_line(&at, line, sizeof line)) {
+                if (call->words)
+                        out_cells(call->out, out_number(at));
                 out_cell(call->out, "%s", line);
+        }
         out_table_end(call->out);
         return 0;
 }
@@ -241,7 +253,7 @@ const struct command monitor_commands[] = {
      false, 0, mem_fail},
     {"cpu", "", "weaknesses of the CPU, and what is done about them", 0, 0, false, 0, cpu},
     {"stats", "", "the VMs' exits by kind, their vCPUs' times", 0, 0, false, 0, stats},
-    {"log", "", "the last lines of the log", 0, 0, false, 0, show_log},
+    {"log", "[AT]", "the last lines of the log; AT: those since then", 0, 1, false, 0, show_log},
     {"poweroff", "", "stop all VMs and switch the machine off", 0, 0, true, 0, power_off_machine},
     {"reboot", "", "stop all VMs and reset the machine", 0, 0, true, 0, reboot_machine},
 };

@@ -2,7 +2,7 @@
  * The monitor's own verbs. The target of the tables that hold them is a struct monitor_target.
  *
  *     without a group   map mem cpu stats log poweroff reboot
- *     vm                list start stop reset pause resume log console
+ *     vm                list start stop reset pause resume log type net console
  */
 #pragma once
 

@@ -1,7 +1,8 @@
-/* The `vm` verbs: list, start, stop, reset, pause, resume, log, net, console. */
+/* The `vm` verbs: list, start, stop, reset, pause, resume, log, type, net, console. */
 #include "guest/admin/monitor_commands.h"
 #include "guest/console/console.h"
 #include "guest/dev/virtio/net.h"
+#include "guest/text/words.h"
 #include "guest/vm/vm_stats.h"
 #include "hv/lib/errno.h"
 
@@ -122,6 +123,68 @@ static int console(const struct command_call *call)
         return 0;
 }
 
+/* As it was written, in pieces, from a place on that the latest row told; 0: all that is kept. */
+static int show_from(const struct command_call *call, const struct guest_console *c)
+{
+        static const struct out_column columns[] = {{"at", "AT", 8}, {"text", "TEXT", -1}};
+        char piece[200];
+        uint64_t at;
+        size_t from, n;
+
+        if (word_number(word_of(call->word[1]), &at)) {
+                out_error(call->out, "%s: a number is expected, as the latest row told it",
+                          call->word[1]);
+                return -EINVAL;
+        }
+        from = at;
+        out_table_begin(call->out, columns, ARRAY_LEN(columns));
+        while ((n = console_read(c, &from, piece, sizeof piece - 1))) {
+                piece[n] = '\0';
+                for (size_t i = 0; i < n; i++)
+                        piece[i] = piece[i] ? piece[i] : ' ';
+                out_cells(call->out, out_number(from), out_text(piece));
+        }
+        out_table_end(call->out);
+        return 0;
+}
+
+/* The two digits behind a percent sign (RFC 3986, 2.1); -1: they are none. */
+static int percent_byte(const char *digits)
+{
+        unsigned high = word_digit(digits[0]);
+        unsigned low = high < 16 ? word_digit(digits[1]) : 16;
+
+        return low < 16 ? (int)(high << 4 | low) : -1;
+}
+
+static int type(const struct command_call *call)
+{
+        struct vms_entry *entry = named(call);
+        int err = 0;
+
+        if (!entry)
+                return -ENOENT;
+        if (entry->state != VMS_RUNNING)
+                return not_running(call, entry, -EINVAL);
+        for (const char *p = call->word[1]; !err && *p; p++) {
+                int byte = *p == '%' ? percent_byte(p + 1) : *p;
+
+                p += *p == '%' && byte >= 0 ? 2 : 0;
+                if (byte < 0)
+                        err = -EINVAL;
+                else if (!console_send(&entry->vm->console, (uint8_t)byte))
+                        err = -ENOSPC;
+        }
+        if (err)
+                out_error(call->out, err == -EINVAL
+                                         ? "two hexadecimal digits are expected behind %%"
+                                         : "the VM reads too slowly: some was not typed");
+        spin_lock(&entry->vm->devices);
+        vm_feed_input(entry->vm);
+        spin_unlock(&entry->vm->devices);
+        return err;
+}
+
 /* Line by line, as the log's verb. */
 static int show_log(const struct command_call *call)
 {
@@ -134,6 +197,8 @@ static int show_log(const struct command_call *call)
                 return -ENOENT;
         if (entry->state != VMS_RUNNING)
                 return not_running(call, entry, -EINVAL);
+        if (call->words == 2)
+                return show_from(call, &entry->vm->console);
         out_table_begin(call->out, columns, ARRAY_LEN(columns));
         while (console_read(&entry->vm->console, &at, &byte, 1)) {
                 if (byte == '\n' || n == sizeof line - 1) {
@@ -196,8 +261,10 @@ const struct command vm_commands[] = {
      reset},
     {"pause", "NAME", "stop the vCPUs of a VM where they are", 1, 1, false, COMMAND_COMPLETE_VM,
      pause},
-    {"log", "NAME", "the last of what a running VM has written", 1, 1, false, COMMAND_COMPLETE_VM,
-     show_log},
+    {"log", "NAME [AT]", "the last of what a running VM has written; AT: since then, as it is", 1,
+     2, false, COMMAND_COMPLETE_VM, show_log},
+    {"type", "NAME TEXT", "type for a running VM; %0d in TEXT is the Enter key", 2, 2, false,
+     COMMAND_COMPLETE_VM, type},
     {"net", "NAME", "the ports of a running VM at switches, and what went through them", 1, 1,
      false, COMMAND_COMPLETE_VM, net},
     {"resume", "NAME", "let a paused VM go on", 1, 1, false, COMMAND_COMPLETE_VM, resume},

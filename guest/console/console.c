@@ -11,24 +11,17 @@
 #include "hv/lib/work.h"
 #include "hv/trap/trap.h"
 
-#define INPUT_SIZE   256u
 #define INPUT_VECTOR 0x40u
 #define PIECE        256u
-
-/* What one reader has still to read. */
-struct input {
-        uint8_t byte[INPUT_SIZE];
-        unsigned head, tail; /* head - tail bytes wait; both only grow */
-};
 
 static struct {
         struct uart *uart; /* NULL: nothing typed arrives */
 
-        struct spinlock typing;      /* of the next five */
-        bool escaped;                /* the last byte was an escape that nothing has followed yet */
-        bool in_monitor;             /* the monitor is the reader */
-        unsigned chosen;             /* number that was typed behind the escape; 0: none since */
-        struct input guest, monitor; /* what each reader has not read */
+        struct spinlock typing; /* of the next five, and of what was sent to each guest */
+        bool escaped;           /* the last byte was an escape that nothing has followed yet */
+        bool in_monitor;        /* the monitor is the reader */
+        unsigned chosen;        /* number that was typed behind the escape; 0: none since */
+        struct console_input guest, monitor; /* what each reader has not read */
 
         struct spinlock showing;     /* of the rest, and of every guest's counters */
         struct guest_console *all;   /* in no order */
@@ -39,18 +32,18 @@ static struct {
 
 /* ---- What is typed ---- */
 
-static void input_add(struct input *input, uint8_t byte)
+static void input_add(struct console_input *input, uint8_t byte)
 {
-        if (input->head - input->tail < INPUT_SIZE)
-                input->byte[input->head++ % INPUT_SIZE] = byte;
+        if (input->head - input->tail < CONSOLE_INPUT)
+                input->byte[input->head++ % CONSOLE_INPUT] = byte;
 }
 
-static int input_take(struct input *input)
+static int input_take(struct console_input *input)
 {
-        return input->head != input->tail ? input->byte[input->tail++ % INPUT_SIZE] : -1;
+        return input->head != input->tail ? input->byte[input->tail++ % CONSOLE_INPUT] : -1;
 }
 
-static int input_get(struct input *input)
+static int input_get(struct console_input *input)
 {
         int c;
 
@@ -140,8 +133,23 @@ bool console_has_input(void)
         return console.guest.head != console.guest.tail;
 }
 
-int console_get(const struct guest_console *c)
+bool console_send(struct guest_console *c, uint8_t byte)
 {
+        bool fits;
+
+        spin_lock(&console.typing);
+        fits = c->sent.head - c->sent.tail < CONSOLE_INPUT;
+        input_add(&c->sent, byte);
+        spin_unlock(&console.typing);
+        return fits;
+}
+
+int console_get(struct guest_console *c)
+{
+        int sent = c ? input_get(&c->sent) : -1;
+
+        if (sent >= 0)
+                return sent;
         return console_focus() == c ? input_get(&console.guest) : -1;
 }
 
@@ -179,7 +187,7 @@ static size_t copy(const struct guest_console *c, size_t *at, char *out, size_t 
 {
         size_t n = 0;
 
-        for (*at = kept_from(c, *at); n < size && *at != c->head; (*at)++)
+        for (*at = kept_from(c, *at); n < size && *at < c->head; (*at)++)
                 out[n++] = c->text[*at % CONSOLE_KEPT];
         return n;
 }
@@ -255,6 +263,7 @@ void console_open(struct guest_console *c, const char *name)
         spin_lock(&console.showing);
         c->name = name;
         c->head = c->shown = 0;
+        c->sent.head = c->sent.tail = 0;
         c->next = console.all;
         console.all = c;
         spin_unlock(&console.showing);

@@ -27,12 +27,21 @@
 #define CONSOLE_SWITCH 'c'
 #define CONSOLE_KEPT   8192u /* bytes of a guest's output */
 
+#define CONSOLE_INPUT 256u /* bytes typed that wait for a reader */
+
 struct uart;
+
+/* What one reader has still to read. */
+struct console_input {
+        uint8_t byte[CONSOLE_INPUT];
+        unsigned head, tail; /* head - tail bytes wait; both only grow */
+};
 
 /* A guest's end of the console, for all its devices that are one. */
 struct guest_console {
         const char *name;
         struct guest_console *next; /* of all that exist */
+        struct console_input sent;  /* for it alone, whoever has the focus */
         size_t head;                /* bytes written */
         size_t shown;               /* of them shown, or not to be shown any more */
         char text[CONSOLE_KEPT];
@@ -62,10 +71,13 @@ unsigned console_take_choice(void);
 struct guest_console *console_focus(void);
 void console_set_focus(struct guest_console *c);
 
-/* Whether the guest in focus has something to read; the next byte for it, -1: none, or c is not in
- * focus. */
+/* Type for a guest alone, in focus or not; false: there is no room. */
+must_check bool console_send(struct guest_console *c, uint8_t byte);
+
+/* Whether the guest in focus has something to read; the next byte for c, -1: none, or it is the
+ * focus' and c is not in focus. */
 bool console_has_input(void);
-int console_get(const struct guest_console *c);
+int console_get(struct guest_console *c);
 
 /* The next byte typed for the monitor, or -1. */
 int console_get_monitor(void);

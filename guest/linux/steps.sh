@@ -212,6 +212,42 @@ step_hvc() # the console of the virtio device: a page is written, a line is read
         echo "PF-TEST: hvc ok"
 }
 
+told() # a program's output and status, as state of that name
+{
+        name=$1
+        shift
+        out=$("$@" 2>&1 </dev/null)
+        status=$?
+        echo "$out" | sed "s/^/PF-STATE: $name: /"
+        echo "PF-STATE: $name status=$status"
+}
+
+step_control() # administer the machine from here: look, type for the VM "other", pause and stop it
+{
+        load_virtio || return 1
+        until pfctl vm log other | grep -q "hvc0: type something"; do sleep 0.1; done
+        told list pfctl vm list
+        told json pfctl -o json vm list
+        told pause pfctl vm pause other
+        told paused pfctl vm list
+        told resume pfctl vm resume other
+        told top pfctl top -n 1
+        told unknown pfctl nonsense
+        told unasked pfctl poweroff
+        pfctl vm type other "typed by pfctl%0d" || return 1
+        until ! pfctl vm log other >/dev/null 2>&1; do sleep 0.1; done
+        echo "PF-TEST: control ok"
+}
+
+step_control_ro() # look, and be refused everything else
+{
+        load_virtio || return 1
+        until pfctl vm list >/dev/null 2>&1; do sleep 0.1; done # the driver makes the port a moment later
+        told look pfctl nv list
+        told change pfctl vm stop db -y
+        echo "PF-TEST: control-ro ok"
+}
+
 step_disks() # what Linux knows of each disk, and the sum of what is on it
 {
         load_virtio || return 1

@@ -58,6 +58,10 @@ static void test_scheduling(void)
         refused("vm=a mem=64M weight=0", "weight=", "from 1 to 10000");
         refused("vm=a mem=64M weight=10001", "weight=", "from 1 to 10000");
         refused("vm=a mem=64M watchdog=1h", "watchdog=", "from 1 to 3600");
+        refused("vm=a mem=64M control=rw", "control=rw", "control or control=ro is expected");
+        refused("vm=a mem=64M control=", "control=", "control or control=ro is expected");
+        refused("vm=a mem=64M control control=ro", "control=ro", "given twice");
+        refused("vm=a mem=64M weight", "weight", "a value is expected");
         refused("vm=a mem=64M after=a", "after=", "no VM of that name");
         refused("vm=a mem=64M after=b", "after=", "no VM of that name");
 }

@@ -269,6 +269,41 @@ static void test_console(void)
         expect("vm stop a -y", "");
 }
 
+/* What a VM writes, from a place on; and typing for it, in focus or not. */
+static void test_console_of_one(void)
+{
+        struct vm *vm;
+        char many[300];
+
+        start();
+        refused("vm type a x", -EINVAL, "a: it is not running");
+        start_next();
+        vm = vms.entry[0].vm;
+        console_set_focus(NULL);
+        console_write(&vm->console, "one\r\ntwo", 8);
+        expect("vm log a 0 -o json", "[{\"at\": 8, \"text\": \"one\\u000d\\u000atwo\"}]\n");
+        expect("vm log a 8 -o json", "[]\n");
+        expect("vm log a 5 -o json", "[{\"at\": 8, \"text\": \"two\"}]\n");
+        expect("vm log a 18446744073709551615 -o json", "[]\n");
+        refused("vm log a x", -EINVAL, "x: a number is expected");
+        expect("vm log a", "CONSOLE\none\ntwo\n");
+        expect("vm type a k%0d%25", "");
+        CHECK_EQ(uart16550_read(&vm->uart, 0), 'k');
+        vm_feed_input(vm);
+        CHECK_EQ(uart16550_read(&vm->uart, 0), '\r');
+        vm_feed_input(vm);
+        CHECK_EQ(uart16550_read(&vm->uart, 0), '%');
+        refused("vm type a %0", -EINVAL, "two hexadecimal digits are expected behind %");
+        refused("vm type a %g0", -EINVAL, "two hexadecimal digits are expected behind %");
+        refused("vm type a %", -EINVAL, "two hexadecimal digits are expected behind %");
+        memset(many, 'm', sizeof many);
+        memcpy(many, "vm type a ", 10);
+        many[250] = '\0';
+        expect(many, "");
+        refused(many, -ENOSPC, "some was not typed");
+        expect("vm stop a -y", "");
+}
+
 /* The running VM is given back first. */
 static void test_poweroff(void)
 {
@@ -394,6 +429,11 @@ static void test_stats_and_log(void)
         CHECK(strstr(sink.text, "a           exits io                            41\n"));
         expect("vm stop a -y", "");
         expect("log", "LOG\nfirst line\nsecond \"line\"\n");
+        expect("log 0 -o json", "[{\"at\": 1, \"line\": \"first line\"}, "
+                                "{\"at\": 2, \"line\": \"second \\\"line\\\"\"}]\n");
+        expect("log 1 -o json", "[{\"at\": 2, \"line\": \"second \\\"line\\\"\"}]\n");
+        expect("log 2 -o json", "[]\n");
+        expect("log 18446744073709551615 -o json", "[]\n");
 }
 
 static void type(const char *bytes)
@@ -469,6 +509,7 @@ int main(void)
         RUN(test_linked_vms);
         RUN(test_refused_vm);
         RUN(test_console);
+        RUN(test_console_of_one);
         RUN(test_poweroff);
         RUN(test_map);
         RUN(test_map_of_small_cells);

@@ -63,8 +63,9 @@ static uint64_t give(void *ctx, uint8_t *to, uint64_t size)
 
 static void begin(void)
 {
-        const struct virtio_console_end end[] = {{NULL, written[0], take, give, NULL},
-                                                 {"org.example.port", written[1], take, give, NULL}};
+        const struct virtio_console_end end[] = {
+            {NULL, written[0], take, give, NULL},
+            {"org.example.port", written[1], take, give, NULL}};
 
         free(ram);
         ram = calloc(1, RAM);

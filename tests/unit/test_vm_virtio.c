@@ -1,6 +1,7 @@
 /* The virtio devices of a VM, driven by exits: the notification by OUT and OUTS, one that is not
  * done with, the interrupt; and a machine without random numbers. */
 #include "guest/dev/platform.h"
+#include "guest/dev/virtio/console.h"
 #include "guest/exec/emulate.h"
 #include "guest/vm/vm_virtio.h"
 #include "hv/lib/errno.h"
@@ -149,6 +150,7 @@ static void test_hvc(void)
 
         begin();
         CHECK(driver_pci_probe(&driver, &vm.bus, 2));
+        CHECK(!vm.control && vm.hvc->config.max_nr_ports == 1); /* nobody has given it more */
         CHECK(driver_start(&driver, VIRTIO_F_VERSION_1));
         driver_ring_init(&written, gmem_ptr(&vm.mem, GPA(RINGS + 0x4000), DRIVER_RING_BYTES),
                          RINGS + 0x4000, ENTRIES);
