@@ -24,8 +24,8 @@
 
 #include "guest/admin/monitor_commands.h"
 
-/* Verbs and names as the monitor has them; set and vms stay the caller's. */
-void control_init(const struct command_set *set, struct vms *vms);
+/* Verbs and names as the monitor has them; set and all stay the caller's. */
+void control_init(const struct command_set *set, struct vms *all);
 
 /* Answer what VMs have asked; for cpu0_init. A few requests at a time. */
 void control_serve(void);

@@ -184,7 +184,7 @@ static void tell(struct virtio_console *vc)
         struct virtio_queue *q = &vc->device.queue[TELL];
 
         for (unsigned i = 0; i < vc->config.max_nr_ports; i++) {
-                for (uint16_t event = 0; event < EVENTS; event++) {
+                for (unsigned event = 0; event < EVENTS; event++) {
                         struct virtio_chain c;
 
                         if (!(vc->port[i].to_tell & 1u << event))
@@ -193,7 +193,7 @@ static void tell(struct virtio_console *vc)
                             (virtio_queue_rest(q) || !virtio_queue_take(q, &c)))
                                 return;
                         vc->port[i].to_tell &= ~(1u << event);
-                        virtio_queue_give(q, c.head, put_message(vc, i, event, &c));
+                        virtio_queue_give(q, c.head, put_message(vc, i, (uint16_t)event, &c));
                 }
         }
 }
