@@ -205,9 +205,11 @@ step_hvc() # the console of the virtio device: a page is written, a line is read
 {
         load_virtio || return 1
         until [ -c /dev/hvc0 ]; do sleep 0.1; done
-        stty -F /dev/hvc0 -echo || return 1
-        { head -c 4080 /dev/zero | tr '\0' '.'; echo; echo "hvc0: type something"; } >/dev/hvc0
-        read -r line </dev/hvc0 || return 1
+        exec 3<>/dev/hvc0 # open until the end: its last close would throw away what was typed
+        stty -echo <&3 || return 1
+        { head -c 4080 /dev/zero | tr '\0' '.'; echo; echo "hvc0: type something"; } >&3
+        read -r line <&3 || return 1
+        exec 3>&-
         echo "PF-STATE: hvc0 read='$line'"
         echo "PF-TEST: hvc ok"
 }

@@ -6,6 +6,7 @@
 #include "guest/dev/virtio/net.h"
 #include "guest/dev/virtio/pci.h"
 #include "guest/dev/virtio/rng.h"
+#include "guest/text/words.h"
 #include "guest/vm/vcpu.h"
 #include "guest/vm/vm_control.h"
 #include "guest/vm/vm_refuse.h"
@@ -150,15 +151,34 @@ static void wake_control(void *ctx)
         vm->machine->kick(0);
 }
 
+/* Whether the arguments of the guest's kernel have console=hvc0. */
+static bool wants_hvc(const struct vm_config *config)
+{
+        const char *rest = config->cmdline;
+
+        for (struct word word; word_next(&rest, false, &word);)
+                if (word_is(word, "console=hvc0"))
+                        return true;
+        return false;
+}
+
+/* Its ports are for those who ask for them: Linux would start a second login on an hvc0 that nobody
+ * has chosen. */
 static int add_console(struct vm *vm)
 {
-        bool control = vm->config->control != CONFIG_CONTROL_NONE;
-        struct virtio_console_end end[] = {{.ctx = vm, .write = hvc_write, .read = hvc_read}, {0}};
-        struct hvc *hvc = allocate(vm, sizeof *hvc + control * sizeof *hvc->control);
+        bool hvc0 = wants_hvc(vm->config), control = vm->config->control != CONFIG_CONTROL_NONE;
+        struct virtio_console_end end[VIRTIO_CONSOLE_PORTS] = {{0}};
+        struct hvc *hvc;
 
+        if (!hvc0 && !control)
+                return 0;
+        hvc = allocate(vm, sizeof *hvc + control * sizeof *hvc->control);
         if (!hvc)
                 return -ENOMEM;
         vm->hvc = &hvc->console;
+        if (hvc0)
+                end[0] =
+                    (struct virtio_console_end){.ctx = vm, .write = hvc_write, .read = hvc_read};
         if (control) {
                 vm->control = &hvc->control[0];
                 end[1] = vm_control_init(vm->control, vm->hvc, wake_control, vm);

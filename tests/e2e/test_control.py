@@ -16,7 +16,7 @@ def told(log, name):
 def test_control(t):
     """pfctl has the monitor's verbs, tables and JSON, and exit statuses; what it types another VM reads."""
     admin = Vm(nvram="", more="control", args="quiet pf.mode=steps pf.steps=control")
-    other = Vm(name="other", nvram="", more="control=ro", args="quiet pf.mode=steps pf.steps=control_ro,hvc")
+    other = Vm(name="other", nvram="", more="control=ro", args="console=hvc0 quiet pf.mode=steps pf.steps=control_ro,hvc")
     with t.boot(t.setup(), admin, other) as machine:
         machine.expect("PF-TEST: control ok", BOOT_LIMIT_S)
         equal(machine.wait_end(BOOT_LIMIT_S), "poweroff", "the machine's end")

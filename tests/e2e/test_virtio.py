@@ -42,7 +42,7 @@ def test_virtio_four_vcpus(t):
 def test_hvc(t):
     """hvc0 is a console beside the serial port: what is typed goes to where the guest wrote last, and a page that is written
     costs two exits, not one a byte."""
-    vm = Vm(nvram="", args="quiet pf.mode=steps pf.steps=hvc")
+    vm = Vm(nvram="", args="console=hvc0 quiet pf.mode=steps pf.steps=hvc")
     with t.boot(t.setup(), vm) as machine:
         machine.expect(r"^hvc0: type something", BOOT_LIMIT_S)
         machine.send("a line for hvc0\r")

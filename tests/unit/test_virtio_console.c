@@ -219,6 +219,22 @@ static void test_messages_wrong(void)
         CHECK_EQ(resets, 0);
 }
 
+/* A device of one port, with a name: there is no terminal. */
+static void test_no_terminal(void)
+{
+        begin();
+        vc.port[0].end = (struct virtio_console_end){0};
+        offer(2, 8);
+        tell(0, 0, 1);
+        expect(1, 1, "");
+        tell(0, 3, 1);
+        tell(0, 6, 1);
+        expect_none();
+        CHECK(!virtio_console_is_open(&vc, 0));
+        offer(0, 1);
+        CHECK_EQ(*driver_used_index(&ring[0]), 0);
+}
+
 static void send(unsigned port, uint64_t at, uint32_t size)
 {
         const struct driver_buffer two[] = {{TEXT + at, 3, false},
@@ -358,6 +374,7 @@ int main(void)
         RUN(test_ports);
         RUN(test_messages_wait);
         RUN(test_messages_wrong);
+        RUN(test_no_terminal);
         RUN(test_write);
         RUN(test_write_bound);
         RUN(test_full);

@@ -223,8 +223,9 @@ static void take_message(struct virtio_console *vc, const struct message *m)
 
         if (m->event == DEVICE_READY && m->value) {
                 for (unsigned i = 0; i < ports; i++)
-                        tell_soon(vc, i, 1u << DEVICE_ADD);
-        } else if (m->port >= ports) {
+                        if (vc->port[i].end.write)
+                                tell_soon(vc, i, 1u << DEVICE_ADD);
+        } else if (m->port >= ports || !vc->port[m->port].end.write) {
                 return;
         } else if (m->event == PORT_READY && m->value) {
                 kind = vc->port[m->port].end.name ? PORT_NAME : CONSOLE_PORT;
@@ -265,6 +266,8 @@ static bool notify(struct virtio_device *d, unsigned n)
         }
         if (n == TOLD)
                 return take_messages(vc);
+        if (!vc->port[port].end.write)
+                return true;
         return n % 2 ? transmit(vc, port) : receive(vc, port);
 }
 

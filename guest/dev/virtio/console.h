@@ -13,7 +13,8 @@
 
 #define VIRTIO_CONSOLE_PORTS 2u
 
-/* The other end of a port. Its functions are called under the lock of a queue of the port. */
+/* The other end of a port; without a write there is no such port, only its queues. Its functions
+ * are called under the lock of a queue of the port. */
 struct virtio_console_end {
         const char *name; /* NULL: a terminal */
         void *ctx;
@@ -47,8 +48,8 @@ struct virtio_console {
         struct virtio_console_port port[VIRTIO_CONSOLE_PORTS];
 };
 
-/* Make a device with n ports, from 1 to VIRTIO_CONSOLE_PORTS, whose other ends are copied from end;
- * mem and owner as virtio_device_init. */
+/* Make a device with up to n ports, from 1 to VIRTIO_CONSOLE_PORTS, whose other ends are copied
+ * from end; mem and owner as virtio_device_init. */
 void virtio_console_init(struct virtio_console *vc, const struct virtio_console_end *end,
                          unsigned n, const struct gmem *mem, const char *owner);
 
