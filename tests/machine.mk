@@ -73,7 +73,16 @@ run: deps
 	$(Q)$(CLI) run --machine "$(MACHINE)" --model "$(MODEL)"
 
 clean-nvram:
-	$(Q)rm -f build/run/memory-*.img*
+	$(Q)rm -f build/run/memory-*.img* build/run-debian/memory-*.img*
+
+# A whole Debian from NVRAM: DAX=1 maps its root, which is a disk otherwise. The image is made once.
+build/debian/root.ext4: tests/machine/debian.py tests/machine/debian-root.sh | deps
+	$(Q)$(CLI) debian-root
+
+.PHONY: debian
+debian: deps
+	$(Q)$(PARALLEL) build/permafrost.elf build/nvpool build/debian/root.ext4
+	$(Q)$(CLI) debian --machine "$(MACHINE)" --model "$(MODEL)" $(if $(DAX),--dax)
 
 TEST_GUESTS := $(patsubst tests/guests/%.asm,build/guests/%.bin,$(wildcard tests/guests/*.asm)) build/guests/text.bin
 
@@ -113,7 +122,7 @@ e2e: deps
 	$(Q)$(TESTS_RUN) --skip-unit --only "$(ONLY)"
 
 soak: deps
-	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES) $(KERNEL_FILES)
+	$(Q)$(PARALLEL) $(UNIT_TESTS) $(HEAVY_TESTS) $(FUZZ_TARGETS) $(E2E_FILES) $(KERNEL_FILES) build/debian/root.ext4
 	$(Q)$(TESTS_RUN) --soak $(if $(ONLY),--skip-unit --only "$(ONLY)",$(UNIT_TESTS) $(HEAVY_TESTS))
 
 # kvm-unit-tests as guests beside the bare emulator: KUT=FOLDER of its built programs, ONLY=PATTERN, MACHINE=qemu or bochs.

@@ -9,7 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.e2e import test_boot, test_control, test_demo, test_disk, test_faults, test_harden, test_hostile, test_install, test_kernels, test_life, test_machine, test_monitor, test_nested, test_net, test_nvdimm, test_nvram, test_pool_cuts, test_ranges, test_scale, test_smp, test_uefi, test_vcpu, test_virtio  # noqa: F401 (they register)
+from tests.e2e import test_boot, test_control, test_debian, test_demo, test_disk, test_faults, test_harden, test_hostile, test_install, test_kernels, test_life, test_machine, test_monitor, test_nested, test_net, test_nvdimm, test_nvram, test_pool_cuts, test_ranges, test_scale, test_smp, test_uefi, test_vcpu, test_virtio  # noqa: F401 (they register)
 from tests.e2e.harness import Runner, jobs, seed_of_run
 from tests.fuzz.run import run_fuzz
 from tests.machine import bounded, choose

@@ -4,9 +4,9 @@ import os
 import sys
 from dataclasses import replace
 
-from tests.machine import choose, initramfs, kernel, nested_host
+from tests.machine import choose, debian, initramfs, kernel, nested_host
 from tests.machine.emulator import Failure
-from tests.machine.lab import BUILD, Lab, Setup, Vm, entry
+from tests.machine.lab import BUILD, Lab, Setup, Vm, entry, standard_files
 from tests.machine.memory import Nvdimm
 from tests.machine.progress import Progress
 
@@ -72,6 +72,41 @@ def command_run(args):
         return 0 if ending == "poweroff" and "PF-TEST: demo ok" in machine.log else 1
 
 
+def command_debian_root(args):
+    print("debian: mmdebstrap makes the root, which takes some minutes", file=sys.stderr)
+    debian.build()
+
+
+def command_debian(args):
+    """The region is made of the image at first, and keeps what the VM writes."""
+    kind, reason = choose.choose(args.machine)
+    if kind not in ("qemu", "qemu-kvm"):
+        raise Failure(f"debian: {kind} has no room for its NVRAM: use MACHINE=qemu or MACHINE=qemu-kvm")
+    setup = Setup(kind=kind, model=args.model, cpus=2, **debian.needs(1))
+    lab = Lab(args.folder)
+    part, = lab.nvram(setup)
+    if not part.path.exists():
+        print("debian: the image is imported into the region debian-db", file=sys.stderr)
+        debian.install(lab, setup, {"debian-db": "db"})
+    path = lab.iso(entry(debian.vm("db", "debian-db", dax=args.dax)), {**standard_files(), **debian.FILES})
+    print(f"debian: on {kind} with {setup.vendor}: {reason}; root is {'/dev/pmem0 with DAX' if args.dax else '/dev/vda'}", file=sys.stderr)
+
+    def show(text):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    with lab.start(setup, path, watch=show) as machine:
+        if sys.stdin.isatty():
+            print("debian: Ctrl-\\ cuts the power; Ctrl-] c is Permafrost's monitor; what is written stays in the region", file=sys.stderr)
+            ending = machine.interact()
+        else:
+            machine.expect("root@debian:~# ", RUN_LIMIT_S)
+            machine.send("systemctl is-system-running --wait && systemctl poweroff\r")
+            ending = machine.wait_end(RUN_LIMIT_S)
+    print(f"debian: the machine ended: {ending}", file=sys.stderr)
+    return 0 if ending == "poweroff" else 1
+
+
 def parse():
     parser = argparse.ArgumentParser(prog="tests.machine.cli", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -97,6 +132,14 @@ def parse():
     part.add_argument("--model", default="", help="a Bochs model or a QEMU -cpu value")
     part.add_argument("--folder", default=BUILD / "run", help="where its memory and its logs are kept")
     part.set_defaults(call=command_run)
+    part = commands.add_parser("debian-root", help="make the image of a Debian root")
+    part.set_defaults(call=command_debian_root)
+    part = commands.add_parser("debian", help="boot it from NVRAM")
+    part.add_argument("--machine", default="auto")
+    part.add_argument("--model", default="", help="a QEMU -cpu value")
+    part.add_argument("--dax", action="store_true", help="its root is mapped, not a disk")
+    part.add_argument("--folder", default=BUILD / "run-debian", help="where its memory and its logs are kept")
+    part.set_defaults(call=command_debian)
     return parser.parse_args()
 
 
