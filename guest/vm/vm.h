@@ -104,7 +104,7 @@ struct vm {
         size_t regions;                           /* attached */
         struct pool_disk *disk[CONFIG_DISKS_MAX]; /* in the device of config->disk[i] */
         struct virtio_net *net[CONFIG_NETS_MAX];
-        size_t nets; /* at their switches */
+        size_t nets;                /* at their switches */
         struct virtio_console *hvc; /* NULL: it has neither hvc0 nor a control port */
         struct vm_control *control; /* NULL: it may not administer anything */
         struct vm_vcpu *vcpu[CONFIG_VCPUS_MAX];
