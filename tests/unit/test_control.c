@@ -62,7 +62,25 @@ static int stop(const struct command_call *call)
         return 0;
 }
 
+/* Meanwhile the program closes the port, and another opens it. */
+static int leave(const struct command_call *call)
+{
+        end.opened(end.ctx);
+        out_line(call->out, "for nobody");
+        return 0;
+}
+
+/* The VM is another one, built of the same line, when the answer comes. */
+static int reset(const struct command_call *call)
+{
+        vm.serial++;
+        out_line(call->out, "for nobody");
+        return 0;
+}
+
 static const struct command commands[] = {
+    {"leave", "", "", 0, 0, false, 0, leave},
+    {"reset", "", "", 0, 0, false, 0, reset},
     {"list", "", "", 0, 0, false, 0, show},
     {"log", "", "", 0, 0, false, 0, many},
     {"check", "[WORD]", "", 0, 1, false, 0, change},
@@ -230,6 +248,10 @@ static void test_opened(void)
         end.opened(end.ctx);
         CHECK_TEXT(read_all(), "");
         CHECK_TEXT(answer("3 create\n"), "{\"id\":3,\"status\":0}\n");
+        CHECK_TEXT(answer("4 leave -o text\n"), "");
+        CHECK_TEXT(answer("5 reset -o text\n6 create\n"), "");
+        control_serve();
+        CHECK_TEXT(read_all(), "{\"id\":6,\"status\":0}\n");
 }
 
 static void test_stops_itself(void)
