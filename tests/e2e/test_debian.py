@@ -6,7 +6,6 @@ import subprocess
 from tests.e2e.harness import BOOT_LIMIT_S, QEMU, check, equal, test
 from tests.machine import debian
 
-PROMPT = r"root@debian:~# "
 LIMIT_S = 4 * BOOT_LIMIT_S
 
 
@@ -21,7 +20,7 @@ def does(machine, command):
 
 
 def log_in(machine):
-    machine.expect(PROMPT, LIMIT_S)
+    machine.until(lambda: debian.PROMPT in machine.log, LIMIT_S, "the shell's prompt")
     does(machine, "stty -echo; dmesg -n 1; systemctl is-system-running --wait || { systemctl --failed; false; }")
 
 

@@ -100,7 +100,7 @@ def command_debian(args):
             print("debian: Ctrl-\\ cuts the power; Ctrl-] c is Permafrost's monitor; what is written stays in the region", file=sys.stderr)
             ending = machine.interact()
         else:
-            machine.expect("root@debian:~# ", RUN_LIMIT_S)
+            machine.until(lambda: debian.PROMPT in machine.log, RUN_LIMIT_S, "the shell's prompt")
             machine.send("systemctl is-system-running --wait && systemctl poweroff\r")
             ending = machine.wait_end(RUN_LIMIT_S)
     print(f"debian: the machine ended: {ending}", file=sys.stderr)

@@ -16,6 +16,7 @@ PACKAGES = ("systemd-sysv,udev,dbus,login,kmod,iproute2,iputils-ping,e2fsprogs,o
             "linux-image-cloud-amd64,initramfs-tools,zstd,ndctl,fio,stress-ng")
 LEFT_OUT = "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*"
 MIB = 1024  # of the image, and of each region
+PROMPT = "root@debian:~# "
 ARGS = "net.ifnames=0 quiet"  # console=ttyS0 is there already
 
 
